@@ -1,0 +1,124 @@
+// The addon: everything that JavaScript can ask of native code. This folder only translates; what
+// is done is done in ../core and in spawn.cpp. src/native.ts gives it types.
+#include <napi.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <limits>
+
+#include "../core/listener.hpp"
+#include "../core/passing.hpp"
+#include "../core/protocol.hpp"
+#include "convert.hpp"
+#include "load_objects.hpp"
+#include "log_object.hpp"
+#include "scoreboard_object.hpp"
+#include "spawn.hpp"
+
+namespace kilofork {
+namespace {
+
+// listen({address, port, backlog, writeTimeoutMs}) → {fd, port}; the caller closes fd.
+Napi::Value listen(const Napi::CallbackInfo& info) {
+  const auto options = info[0].As<Napi::Object>();
+  Listener listener = guarded(info.Env(), [&] {
+    return listen_on({.address = get_string(options, "address"),
+                      .port = static_cast<std::uint16_t>(get_number(options, "port")),
+                      .backlog = static_cast<int>(get_number(options, "backlog")),
+                      .write_timeout = get_duration(options, "writeTimeoutMs")});
+  });
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("port", listener.port);
+  result.Set("fd", listener.fd.release());
+  return result;
+}
+
+// startSupervisor({executable, segmentName, listener, log, segment}) → {pid, control, lifeline};
+// the caller closes the descriptors.
+Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
+  const auto options = info[0].As<Napi::Object>();
+  StartedSupervisor started = guarded(info.Env(), [&] {
+    return kilofork::start_supervisor({.executable = get_string(options, "executable"),
+                                       .segment_name = get_string(options, "segmentName"),
+                                       .listener = static_cast<int>(get_number(options, "listener")),
+                                       .log = static_cast<int>(get_number(options, "log")),
+                                       .segment = static_cast<int>(get_number(options, "segment"))});
+  });
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("pid", started.pid);
+  result.Set("control", started.control.release());
+  result.Set("lifeline", started.lifeline.release());
+  return result;
+}
+
+// sendControl(fd, line, passed?): one line, with a descriptor beside it if one is given. False when
+// the supervisor is gone.
+Napi::Value send_control(const Napi::CallbackInfo& info) {
+  const int fd = info[0].As<Napi::Number>();
+  const std::string line = info[1].As<Napi::String>().Utf8Value() + "\n";
+  const int passed = info[2].IsNumber() ? info[2].As<Napi::Number>().Int32Value() : -1;
+  const ssize_t sent = send_with_fd(fd, line, passed, 0);
+  return Napi::Boolean::New(info.Env(), sent == static_cast<ssize_t>(line.size()));
+}
+
+// reap(pid) → {exit} or {signal} once that child of the front has ended, else null. Never asks for
+// any other: libuv reaps its own.
+Napi::Value reap(const Napi::CallbackInfo& info) {
+  int status = 0;
+  if (::waitpid(info[0].As<Napi::Number>(), &status, WNOHANG) <= 0) return info.Env().Null();
+  Napi::Object result = Napi::Object::New(info.Env());
+  if (WIFSIGNALED(status))
+    result.Set("signal", WTERMSIG(status));
+  else
+    result.Set("exit", WEXITSTATUS(status));
+  return result;
+}
+
+// limits() → {files, processes}, the hard limits of this process; Infinity where there is none.
+Napi::Value limits(const Napi::CallbackInfo& info) {
+  const auto hard = [](auto resource) {
+    rlimit limit{};
+    ::getrlimit(resource, &limit);
+    return limit.rlim_max == RLIM_INFINITY ? std::numeric_limits<double>::infinity() : static_cast<double>(limit.rlim_max);
+  };
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("files", hard(RLIMIT_NOFILE));
+  result.Set("processes", hard(RLIMIT_NPROC));
+  return result;
+}
+
+// parseRequest(bytes, ended) → {user, message} as bytes, or null. For tests, which hold it against
+// the TypeScript rules.
+Napi::Value parse_request(const Napi::CallbackInfo& info) {
+  const auto bytes = info[0].As<Napi::Uint8Array>();
+  const auto request = kilofork::parse_request(
+      {reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()}, info[1].As<Napi::Boolean>());
+  if (!request) return info.Env().Null();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("user", Napi::Buffer<char>::Copy(info.Env(), request->user.data(), request->user.size()));
+  result.Set("message", Napi::Buffer<char>::Copy(info.Env(), request->message.data(), request->message.size()));
+  return result;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("Scoreboard", ScoreboardObject::define(env));
+  exports.Set("Log", LogObject::define(env));
+  exports.Set("InFlight", InFlightObject::define(env));
+  exports.Set("LoadEngine", LoadEngineObject::define(env));
+  exports.Set("listen", Napi::Function::New<listen>(env, "listen"));
+  exports.Set("startSupervisor", Napi::Function::New<start_supervisor>(env, "startSupervisor"));
+  exports.Set("sendControl", Napi::Function::New<send_control>(env, "sendControl"));
+  exports.Set("reap", Napi::Function::New<reap>(env, "reap"));
+  exports.Set("limits", Napi::Function::New<limits>(env, "limits"));
+  exports.Set("parseRequest", Napi::Function::New<parse_request>(env, "parseRequest"));
+  return exports;
+}
+
+}  // namespace
+}  // namespace kilofork
+
+static Napi::Object init_module(Napi::Env env, Napi::Object exports) {
+  return kilofork::init(env, exports);
+}
+
+NODE_API_MODULE(kilofork, init_module)

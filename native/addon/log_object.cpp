@@ -1,0 +1,52 @@
+// class Log for JavaScript: the front's records go through the same writer as the children's.
+#include "log_object.hpp"
+
+#include <fcntl.h>
+
+#include "convert.hpp"
+
+namespace kilofork {
+
+namespace {
+constexpr std::size_t kLongestText = 1024;
+}
+
+Napi::Function LogObject::define(Napi::Env env) {
+  return DefineClass(env, "Log",
+                     {
+                         InstanceMethod<&LogObject::append>("append"),
+                         InstanceMethod<&LogObject::close>("close"),
+                         InstanceAccessor<&LogObject::fd>("fd"),
+                     });
+}
+
+// new Log(path), or new Log(fd) for a copy of a descriptor.
+LogObject::LogObject(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), buffer_(AppendLog::buffer_bytes(kLongestText)) {
+  guarded(info.Env(), [&] {
+    if (info[0].IsNumber()) {
+      fd_.reset(::fcntl(info[0].As<Napi::Number>(), F_DUPFD_CLOEXEC, 3));
+      if (!fd_) fail("dup of the log's descriptor");
+    } else {
+      fd_ = open_log(info[0].As<Napi::String>());
+    }
+    log_.emplace(fd_.get(), buffer_);
+  });
+}
+
+// Appends one record with the present time; false when it could not be written.
+Napi::Value LogObject::append(const Napi::CallbackInfo& info) {
+  const std::string text = info[0].As<Napi::String>();
+  if (text.size() > kLongestText) throw Napi::RangeError::New(info.Env(), "the record is too long");
+  return Napi::Boolean::New(info.Env(), log_->record().text(text).commit());
+}
+
+void LogObject::close(const Napi::CallbackInfo& /*info*/) {
+  fd_.reset();
+}
+
+Napi::Value LogObject::fd(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), fd_.get());
+}
+
+}  // namespace kilofork

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <napi.h>
+
+#include <optional>
+#include <vector>
+
+#include "../core/append_log.hpp"
+
+namespace kilofork {
+
+class LogObject : public Napi::ObjectWrap<LogObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit LogObject(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value append(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+  Napi::Value fd(const Napi::CallbackInfo& info);
+
+  Fd fd_;
+  std::vector<char> buffer_;
+  std::optional<AppendLog> log_;
+};
+
+}  // namespace kilofork

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <napi.h>
+
+#include <optional>
+
+#include "../core/scoreboard.hpp"
+
+namespace kilofork {
+
+class ScoreboardObject : public Napi::ObjectWrap<ScoreboardObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ScoreboardObject(const Napi::CallbackInfo& info);
+
+ private:
+  static Napi::Value sweep(const Napi::CallbackInfo& info);
+  static void remove(const Napi::CallbackInfo& info);
+
+  Napi::Value header(const Napi::CallbackInfo& info);
+  void snapshot(const Napi::CallbackInfo& info);
+  Napi::Value total(const Napi::CallbackInfo& info);
+  void set_users(const Napi::CallbackInfo& info);
+  void bury(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+  Napi::Value fd(const Napi::CallbackInfo& info);
+
+  Scoreboard& board(const Napi::CallbackInfo& info);
+
+  std::optional<Scoreboard> board_;
+};
+
+}  // namespace kilofork

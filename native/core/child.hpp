@@ -1,0 +1,47 @@
+// One child: accept, greet, read, check, record, work, record, count, reply; again and again.
+//
+// Runs in a process of its own, forked by the supervisor; nothing here runs anywhere else. It
+// writes its own slot of the scoreboard and appends to the log. What it is told, it is told by
+// signals, and each of them leaves at a point where no record is torn:
+//
+//   SIGTERM   retire: no further connection, the present one is served to its end
+//   SIGUSR2   stop: the request in work is answered, then the connection is closed
+//   SIGQUIT   leave at once; also sent by the kernel when the supervisor dies (PR_SET_PDEATHSIG)
+//   SIGUSR1   look at the scoreboard: the log may have been reopened
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "scoreboard.hpp"
+#include "service.hpp"
+
+namespace kilofork {
+
+// How a child ends, as the supervisor reads it from waitpid(2).
+enum ChildExit : int {
+  kExitOrdered = 0,  // told to, between two requests
+  kExitCut = 3,      // told to, in the middle of a request
+  kExitSick = 4,     // cannot accept: its successor will wait a little
+};
+
+// What the supervisor's process hands down. The descriptors are the child's own copies.
+struct ChildContext {
+  const Service& service;
+  Scoreboard& scoreboard;
+  std::string segment_path;  // in the file system, for unlink(2) in a signal handler
+  pid_t supervisor;
+  int listener;
+  int log;
+  int lifeline;  // end of file: the front is gone
+  int handoff;   // holds the newest log, see log_handoff.hpp
+  int births;    // eventfd(2): a child is ready
+  char* memory;  // child_memory_bytes(), untouched: its pages become the child's own when used
+};
+
+std::size_t child_memory_bytes(const Service& service);
+
+[[noreturn]] void run_child(const ChildContext& context, Slot& slot);
+
+}  // namespace kilofork

@@ -1,0 +1,50 @@
+// The two clocks: one for durations, one for records. Both are read without a system call
+// (vdso(7)); durations are in nanoseconds throughout native code.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <ctime>
+#include <string_view>
+
+namespace kilofork {
+
+using Nanoseconds = std::int64_t;
+
+constexpr Nanoseconds kMicrosecond = 1'000;
+constexpr Nanoseconds kMillisecond = 1'000'000;
+constexpr Nanoseconds kSecond = 1'000'000'000;
+
+constexpr Nanoseconds to_nanoseconds(const timespec& time) {
+  return time.tv_sec * kSecond + time.tv_nsec;
+}
+constexpr timespec to_timespec(Nanoseconds time) {
+  return {.tv_sec = time / kSecond, .tv_nsec = time % kSecond};
+}
+inline Nanoseconds read_clock(clockid_t clock) {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return to_nanoseconds(now);
+}
+inline Nanoseconds monotonic_now() {
+  return read_clock(CLOCK_MONOTONIC);
+}
+inline Nanoseconds realtime_now() {
+  return read_clock(CLOCK_REALTIME);
+}
+
+// The time of a record, "2020.07.06 16:44:57.270823600", local time. The zone's rules are
+// consulted once a minute only, since localtime_r(3) costs more than the rest of a record.
+// The zone must have been loaded (tzset) before the process was forked.
+class RecordTime {
+ public:
+  static constexpr std::size_t kLength = 29;
+  // Writes kLength characters, no terminator.
+  void format(timespec now, char* out);
+
+ private:
+  std::time_t minute_ = -1;                    // the minute that text_ stands for
+  std::array<char, kLength + 1> text_{};       // "YYYY.MM.DD HH:MM:" of that minute
+};
+
+}  // namespace kilofork

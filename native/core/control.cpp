@@ -1,0 +1,105 @@
+#include "control.hpp"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <charconv>
+
+#include "passing.hpp"
+
+namespace kilofork {
+
+namespace {
+
+// Takes the first word off a line.
+std::string_view take_word(std::string_view& line) {
+  const std::size_t space = line.find(' ');
+  const std::string_view word = line.substr(0, space);
+  line = space == std::string_view::npos ? std::string_view{} : line.substr(space + 1);
+  return word;
+}
+
+template <typename Number>
+bool parse_number(std::string_view text, Number& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+bool parse_work(std::string_view text, Work& work) {
+  const std::string_view kind = take_word(text);
+  if (kind == "none") {
+    work = {.kind = Work::Kind::none, .duration = 0};
+    return text.empty();
+  }
+  if (kind != "sleep" && kind != "spin") return false;
+  work.kind = kind == "sleep" ? Work::Kind::sleep : Work::Kind::spin;
+  return parse_number(text, work.duration);
+}
+
+std::string with_newline(std::string_view text) {
+  return std::string(text) + '\n';
+}
+
+}  // namespace
+
+bool apply_setting(PoolSettings& settings, std::string_view line) {
+  Service& service = settings.service;
+  const std::string_view name = take_word(line);
+  if (name == "work") return parse_work(line, service.work);
+  if (name == "max-line") return parse_number(line, service.max_line);
+  if (name == "idle-timeout") return parse_number(line, service.idle_timeout);
+  if (name == "read-timeout") return parse_number(line, service.read_timeout);
+  if (name == "write-timeout") return parse_number(line, service.write_timeout);
+  if (name == "linger-timeout") return parse_number(line, service.linger_timeout);
+  if (name == "grace") return parse_number(line, settings.grace);
+  if (name == "first-back-off") return parse_number(line, settings.first_back_off);
+  if (name == "longest-back-off") return parse_number(line, settings.longest_back_off);
+  if (name == "greeting") {
+    service.greeting = Template(with_newline(line));
+    return true;
+  }
+  if (name == "reply") {
+    service.reply = Template(with_newline(line));
+    return true;
+  }
+  if (name == "refusal") {
+    const auto refusal = refusal_named(take_word(line));
+    if (refusal) service.refusals.at(static_cast<std::size_t>(*refusal)) = with_newline(line);
+    return refusal.has_value();
+  }
+  return false;
+}
+
+std::optional<Control::Line> Control::read(bool wait) {
+  for (;;) {
+    if (const std::size_t newline = received_.find('\n'); newline != std::string::npos) {
+      Line line{.text = received_.substr(0, newline), .passed = Fd()};
+      received_.erase(0, newline + 1);
+      // A descriptor travels with the line "log": the front sends each of those on its own, so
+      // they cannot change places.
+      if (line.text == "log" && !passed_.empty()) {
+        line.passed = std::move(passed_.front());
+        passed_.pop_front();
+      }
+      return line;
+    }
+    if (ended_) return std::nullopt;
+    std::array<char, 4096> bytes{};
+    Fd passed;
+    const ssize_t got = receive_with_fd(fd_, bytes, passed, wait ? 0 : MSG_DONTWAIT);
+    if (passed) passed_.push_back(std::move(passed));
+    if (got > 0) {
+      received_.append(bytes.data(), static_cast<std::size_t>(got));
+    } else if (got < 0 && errno == EAGAIN) {
+      return std::nullopt;
+    } else if (got == 0 || errno != EINTR) {
+      ended_ = true;
+    }
+  }
+}
+
+void Control::send(std::string_view line) const {
+  (void)send_with_fd(fd_, with_newline(line), -1, MSG_DONTWAIT);
+}
+
+}  // namespace kilofork

@@ -1,0 +1,51 @@
+// The control channel between front and supervisor: a stream socket with short text lines, readable
+// in a trace. This is the supervisor's end. docs/operations.md lists the lines.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "clock.hpp"
+#include "fd.hpp"
+#include "service.hpp"
+
+namespace kilofork {
+
+// What the front sets before `start`, one line each: "max-line 1024".
+struct PoolSettings {
+  Service service{};
+  Nanoseconds grace = 0;            // from an order to stop until requests are cut
+  Nanoseconds first_back_off = 0;   // before the next fork, after a child that died at birth;
+  Nanoseconds longest_back_off = 0; // doubled each time, up to this
+};
+
+// Applies a line to the settings. False: there is no such setting, or its value is malformed.
+bool apply_setting(PoolSettings& settings, std::string_view line);
+
+class Control {
+ public:
+  struct Line {
+    std::string text;
+    Fd passed;  // the descriptor that came with it
+  };
+
+  explicit Control(int fd) : fd_(fd) {}
+
+  [[nodiscard]] int fd() const { return fd_; }
+  // The next line; nothing when there is none yet (see at_end()). Waits for one if `wait`.
+  std::optional<Line> read(bool wait);
+  // True, once the front is gone and every line of its has been read.
+  [[nodiscard]] bool at_end() const { return ended_; }
+  // Never waits: a front that is stopped must not stop the supervisor. What does not fit is lost.
+  void send(std::string_view line) const;
+
+ private:
+  int fd_;
+  std::string received_;
+  std::deque<Fd> passed_;
+  bool ended_ = false;
+};
+
+}  // namespace kilofork

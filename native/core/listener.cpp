@@ -1,0 +1,47 @@
+#include "listener.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "error.hpp"
+#include "socket_address.hpp"
+
+namespace kilofork {
+
+namespace {
+
+void set_timeout(int fd, int option, Nanoseconds timeout) {
+  const timeval value{.tv_sec = timeout / kSecond,
+                      .tv_usec = (timeout % kSecond + kMicrosecond - 1) / kMicrosecond};
+  ::setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
+}
+
+}  // namespace
+
+Listener listen_on(const ListenOptions& options) {
+  SocketAddress address(options.address, options.port);
+  const std::string where = options.address + ":" + std::to_string(options.port);
+  Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) fail("socket for " + where);
+  const int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  set_send_timeout(fd.get(), options.write_timeout);
+  if (::bind(fd.get(), address.get(), address.length()) != 0) fail("bind " + where);
+  if (::listen(fd.get(), options.backlog) != 0) fail("listen on " + where);
+  const std::uint16_t port = SocketAddress::of_socket(fd.get()).port();
+  return {.fd = std::move(fd), .port = port};
+}
+
+void set_receive_timeout(int fd, Nanoseconds timeout) {
+  set_timeout(fd, SO_RCVTIMEO, timeout);
+}
+
+void set_send_timeout(int fd, Nanoseconds timeout) {
+  set_timeout(fd, SO_SNDTIMEO, timeout);
+}
+
+}  // namespace kilofork

@@ -1,0 +1,36 @@
+// What a child does for a client, as data: the front sets it, the supervisor and its children only
+// carry it out. No value has a default here.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+
+#include "clock.hpp"
+#include "protocol.hpp"
+
+namespace kilofork {
+
+struct Work {
+  enum class Kind : std::uint8_t {
+    none,
+    sleep,  // so much time
+    spin,   // so much CPU time
+  };
+  Kind kind;
+  Nanoseconds duration;
+};
+
+struct Service {
+  Work work;
+  std::size_t max_line;        // bytes, newline included
+  Nanoseconds idle_timeout;    // for the first byte of a request; 0: none
+  Nanoseconds read_timeout;    // from the first byte of a request to its newline; 0: none
+  Nanoseconds write_timeout;   // for a whole reply; 0: none
+  Nanoseconds linger_timeout;  // for a refused client to read why
+  Template greeting;           // of {pid}
+  Template reply;              // of {pid}, {user} and {message}
+  std::array<std::string, kRefusals> refusals;  // the lines, newline included
+};
+
+}  // namespace kilofork
