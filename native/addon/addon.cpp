@@ -74,6 +74,16 @@ Napi::Value reap(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// reapStranger(own) → true when a child that the front did not start had ended and is now reaped: as
+// process 1 of a container it inherits orphans. Looks before it takes, so that `own` is left alone.
+Napi::Value reap_stranger(const Napi::CallbackInfo& info) {
+  siginfo_t ended{};
+  const bool found = ::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                     ended.si_pid != 0 && ended.si_pid != info[0].As<Napi::Number>().Int32Value();
+  if (found) ::waitpid(ended.si_pid, nullptr, WNOHANG);
+  return Napi::Boolean::New(info.Env(), found);
+}
+
 // limits() → {files, processes}, the hard limits of this process; Infinity where there is none.
 Napi::Value limits(const Napi::CallbackInfo& info) {
   const auto hard = [](auto resource) {
@@ -109,6 +119,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("startSupervisor", Napi::Function::New<start_supervisor>(env, "startSupervisor"));
   exports.Set("sendControl", Napi::Function::New<send_control>(env, "sendControl"));
   exports.Set("reap", Napi::Function::New<reap>(env, "reap"));
+  exports.Set("reapStranger", Napi::Function::New<reap_stranger>(env, "reapStranger"));
   exports.Set("limits", Napi::Function::New<limits>(env, "limits"));
   exports.Set("parseRequest", Napi::Function::New<parse_request>(env, "parseRequest"));
   return exports;

@@ -1,0 +1,146 @@
+/** `kilofork audit`: what it prints, and how it exits. */
+import { readFileSync } from "node:fs";
+import type { ClientResult } from "../client/load";
+import { EXIT, failed, unjudgeable } from "../errors";
+import { plural, showCount, showDuration } from "../units";
+import { type AuditOptions, type AuditResult, audit } from "./audit";
+import type { Ledger, RunReport } from "./run";
+
+export interface AuditCommand {
+  readonly logs: readonly string[];
+  readonly clientFile: string | undefined;
+  readonly match: string | undefined;
+  readonly atLeast: number;
+  readonly all: boolean;
+  readonly json: boolean;
+}
+
+/** The exit code; books that do not balance throw a CommandError. */
+export function runAudit(command: AuditCommand): number {
+  const { clientFile } = command;
+  const options: AuditOptions = {
+    ...command,
+    client: clientFile === undefined ? undefined : readClientResult(clientFile),
+  };
+  const result = audit(options);
+  if (command.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+  else process.stdout.write(`${summarizeAudit(result, clientFile)}\n`);
+  if (result.ok) return EXIT.yes;
+  throw failed(result.problems.join("\n"));
+}
+
+function readClientResult(file: string): ClientResult {
+  try {
+    const result = JSON.parse(readFileSync(file, "utf8")) as ClientResult;
+    if (result.kind !== "client" || result.schema !== 1)
+      throw new Error(`it is no result of kilofork client (--out)`);
+    return result;
+  } catch (error) {
+    throw unjudgeable(`cannot read the client's result ${file}: ${(error as Error).message}`);
+  }
+}
+
+export function summarizeAudit(result: AuditResult, clientFile: string | undefined): string {
+  const { client } = result;
+  const parts = result.runs.map((run, i) => {
+    const first = result.runsInLog - result.runs.length + i + 1;
+    return summarizeRun(run, result, first, clientFile);
+  });
+  const peak = result.runs.at(-1)?.peak ?? 0;
+  const condition = result.atLeast > 0 ? `; peak ${peak} >= ${result.atLeast}` : "";
+  const sides = client ? "of both sides " : "";
+  const open = result.runs.at(-1)?.ended ? "" : ", as far as the log goes";
+  parts.push(result.ok ? `OK  the books ${sides}balance${open}${condition}` : "NOT OK");
+  return parts.join("\n\n");
+}
+
+function summarizeRun(
+  run: RunReport,
+  { logs, runsInLog, client }: AuditResult,
+  number: number,
+  clientFile: string | undefined,
+): string {
+  const line = (name: string, text: string) => `${name.padEnd(9)}${text}`;
+  const row = (name: string, text: string) => `  ${name.padEnd(13)}${text}`;
+  const clock = (ms: number) => showTime(ms, run.utcOffsetMinutes);
+  const span = (of: RunReport["received"]) =>
+    of.count === 0
+      ? "0"
+      : `${showCount(of.count)}   ${clock(of.firstMs)} to ${clock(of.lastMs)}   window ${showDuration(of.lastMs - of.firstMs)}`;
+  const which = number === runsInLog ? `last of ${plural(runsInLog, "run")}` : `run ${number} of ${runsInLog}`;
+  const server = run.server > 0 ? `server ${run.server} at ${run.where}` : "its start is not in the log";
+  const lasted = run.completed.lastMs - run.received.firstMs;
+  return [
+    line("log", `${logs.join(", ")}, ${which}: ${server}, ${showDate(run.startedMs, run.utcOffsetMinutes)}`),
+    ...(client ? [line("client", `${clientFile}: ${plural(client.clients, "client")}, ${plural(client.verified, "reply", "replies")} verified`)] : []),
+    ...(run.ended ? [] : [line("", "the run has no end in the log: it goes on, or everything was killed")]),
+    "",
+    "CONCURRENCY    received by a process, not yet completed",
+    row("peak", `${showCount(run.peak)} in ${plural(run.pids, "distinct process", "distinct processes")}`),
+    row("held", `${showDuration(run.peakHeldMs)}   ${clock(run.peakFromMs)} to ${clock(run.peakFromMs + run.peakHeldMs)}`),
+    row("average", `${run.average.toFixed(run.average < 10 ? 1 : 0)} over ${showDuration(Math.max(0, lasted))}`),
+    row("received", span(run.received)),
+    row("completed", span(run.completed)),
+    ...(client
+      ? [
+          row(
+            "client saw",
+            `${showCount(client.peak)} for ${showDuration(client.heldMs)} in ${plural(client.pids, "process", "processes")}${client.containsLogPeak ? ", all of the log's time included" : ""}`,
+          ),
+        ]
+      : []),
+    "",
+    "LEDGER",
+    ...ledgerTable(run.ledger, run.ended, client?.verified),
+    row("received, not completed", `  ${showCount(run.ledger.unfinished)}`),
+    row("refused", showRefused(run.ledger.refused)),
+    row("ended", `${showCount(run.ledger.left)} children by order, ${showCount(run.ledger.died)} abnormally`),
+    row("torn or foreign lines", `  ${showTorn(run.ledger)}`),
+  ].join("\n");
+}
+
+function ledgerTable(ledger: Ledger, ended: boolean, replies: number | undefined): string[] {
+  const { counted, completed, died } = ledger;
+  const holds =
+    (replies === undefined || replies <= counted) && counted <= completed && completed <= counted + died;
+  const verdict = holds ? "ok" : ended ? "DOES NOT BALANCE" : "the last total is missing";
+  const cells: [string, string][] = [
+    ...(replies === undefined ? [] : ([["replies", showCount(replies)]] as [string, string][])),
+    ["counted", showCount(counted)],
+    ["completed", showCount(completed)],
+    ["counted + died", `${showCount(counted)} + ${showCount(died)}`],
+  ];
+  const widths = cells.map(([name, value]) => Math.max(name.length, value.length));
+  const join = (pick: (cell: [string, string]) => string, between: string) =>
+    cells.map((cell, i) => pick(cell).padStart(widths[i] ?? 0)).join(between);
+  return [
+    `  ${join(([name]) => name, "      ")}`,
+    `  ${join(([, value]) => value, "  <=  ")}   ${verdict}`,
+  ];
+}
+
+function showRefused(refused: Ledger["refused"]): string {
+  const kinds = Object.entries(refused);
+  const sum = kinds.reduce((total, [, count]) => total + count, 0);
+  const list = kinds.map(([code, count]) => `${code} ${showCount(count)}`).join(", ");
+  return list ? `${showCount(sum)} (${list})` : "0";
+}
+
+function showTorn({ tornHeads, shortWrites, foreignLines }: Ledger): string {
+  const sum = tornHeads + shortWrites + foreignLines;
+  if (sum === 0) return "0";
+  return `${sum} (${tornHeads} torn by a kill, ${shortWrites} by a full disk, ${foreignLines} foreign)`;
+}
+
+/** `16:44:57.317` in the log's own zone. */
+function showTime(ms: number, offsetMinutes: number): string {
+  return new Date(ms + offsetMinutes * 60_000).toISOString().slice(11, 23);
+}
+
+/** `2026-11-22 16:44:55 +01:00`. */
+function showDate(ms: number, offsetMinutes: number): string {
+  const local = new Date(ms + offsetMinutes * 60_000).toISOString();
+  const two = (n: number) => String(Math.trunc(Math.abs(n))).padStart(2, "0");
+  const sign = offsetMinutes < 0 ? "-" : "+";
+  return `${local.slice(0, 10)} ${local.slice(11, 19)} ${sign}${two(offsetMinutes / 60)}:${two(offsetMinutes % 60)}`;
+}

@@ -1,0 +1,258 @@
+/**
+ * The grammar of a log line (docs/operations.md), read from bytes without making strings: a log of
+ * ten million lines is read in seconds. One {@link Record} is filled again and again.
+ */
+
+/** The kinds of records, `none` for a line that is not one. */
+export const enum Kind {
+  none,
+  init,
+  front,
+  birth,
+  received,
+  completed,
+  total,
+  unauthorized,
+  refused,
+  ended,
+  stop,
+}
+
+/** The fields that a kind does not have keep an older value. */
+export class Record {
+  kind: Kind = Kind.none;
+  /** Local time as if it were UTC, in milliseconds since 1970. */
+  timeMs = 0;
+  pid = 0;
+  /** The child's count of a completed request, or the total. */
+  count = 0;
+  /** The message, as escaped in the log: a range of the buffer that was parsed. */
+  messageStart = 0;
+  messageEnd = 0;
+  /** ended: in any way but by an order. */
+  abnormal = false;
+  /** refused: the code; front: the rest of the line. */
+  text = "";
+}
+
+const TIME_LENGTH = 29;
+const SEPARATOR = Buffer.from(" -- ");
+/** Where the text of a record begins. */
+const TEXT_AT = TIME_LENGTH + SEPARATOR.length;
+
+const INIT = Buffer.from("Server init");
+const STOP = Buffer.from("Server stop");
+const FRONT = Buffer.from("front ");
+const BIRTH = Buffer.from("have child pid ");
+const SERVER = Buffer.from("server ");
+const RECEIVED = Buffer.from(' recvd message "');
+const FROM_USER = Buffer.from(" from user ");
+const COMPLETED = Buffer.from('completed req "');
+const ON = Buffer.from(" on ");
+const TOTAL_REQS = Buffer.from(" total reqs ");
+const TOTAL = Buffer.from("total requests ");
+const UNAUTHORIZED = Buffer.from('authorization error: user "');
+const REFUSED = Buffer.from("protocol error: ");
+const ENDED = Buffer.from("child pid ");
+const ENDED_HOW = Buffer.from(" ended: ");
+const ABNORMAL = Buffer.from(", abnormal");
+const MARKER = Buffer.from("<torn>");
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const ZERO = 0x30;
+
+export class RecordParser {
+  readonly record = new Record();
+  private bytes: Buffer = Buffer.alloc(0);
+  private at = 0;
+  private end = 0;
+  private day = -1;
+  private dayMs = 0;
+
+  /** Reads bytes[start, end), a line without its newline, into {@link record}; false: no record. */
+  parse(bytes: Buffer, start: number, end: number): boolean {
+    this.bytes = bytes;
+    this.at = start;
+    this.end = end;
+    const { record } = this;
+    record.kind = Kind.none;
+    if (end - start <= TEXT_AT || !this.time()) return false;
+    record.kind = this.text();
+    return record.kind !== Kind.none;
+  }
+
+  /**
+   * Looks for a record at the end of a line that is none itself: a writer was killed in the middle,
+   * and the next record was glued on. Returns where it begins, or -1.
+   */
+  parseAfterTornHead(bytes: Buffer, start: number, end: number): number {
+    for (let at = start; ; at++) {
+      at = bytes.indexOf(SEPARATOR, at);
+      if (at < 0 || at >= end) return -1;
+      const begin = at - TIME_LENGTH;
+      if (begin > start && this.parse(bytes, begin, end)) return begin;
+    }
+  }
+
+  private text(): Kind {
+    const { bytes } = this;
+    switch (bytes[this.at]) {
+      case 0x73: // s
+        return this.received();
+      case 0x63: // c
+        return this.skip(COMPLETED) ? this.completed() : this.ended();
+      case 0x68: // h
+        return this.skip(BIRTH) && this.pid() && this.isAtEnd() ? Kind.birth : Kind.none;
+      case 0x74: // t
+        return this.skip(TOTAL) && this.count() && this.isAtEnd() ? Kind.total : Kind.none;
+      case 0x61: // a
+        return this.skip(UNAUTHORIZED) && this.quoted() && this.onPid() ? Kind.unauthorized : Kind.none;
+      case 0x70: // p
+        return this.refused();
+      case 0x66: // f
+        return this.front();
+      case 0x53: // S
+        if (this.skip(INIT)) return this.isAtEnd() ? Kind.init : Kind.none;
+        return this.skip(STOP) && this.isAtEnd() ? Kind.stop : Kind.none;
+      default:
+        return Kind.none;
+    }
+  }
+
+  private received(): Kind {
+    if (!this.skip(SERVER) || !this.pid() || !this.skip(RECEIVED) || !this.quoted()) return Kind.none;
+    return this.skip(FROM_USER) && this.at < this.end ? Kind.received : Kind.none;
+  }
+
+  private completed(): Kind {
+    if (!this.quoted() || !this.skip(ON) || !this.pid() || !this.skip(TOTAL_REQS)) return Kind.none;
+    return this.count() && this.isAtEnd() ? Kind.completed : Kind.none;
+  }
+
+  private ended(): Kind {
+    if (!this.skip(ENDED) || !this.pid() || !this.skip(ENDED_HOW)) return Kind.none;
+    const { bytes, record, end } = this;
+    record.text = bytes.toString("latin1", this.at, end);
+    record.abnormal = bytes.compare(ABNORMAL, 0, ABNORMAL.length, end - ABNORMAL.length, end) === 0;
+    return /, (abnormal|stopped|retired)$/.test(record.text) ? Kind.ended : Kind.none;
+  }
+
+  private refused(): Kind {
+    if (!this.skip(REFUSED)) return Kind.none;
+    const code = this.at;
+    const on = this.bytes.indexOf(ON, code);
+    if (on < 0 || on >= this.end) return Kind.none;
+    this.at = on;
+    this.record.text = this.bytes.toString("latin1", code, on);
+    return /^[a-z-]+$/.test(this.record.text) && this.onPid() ? Kind.refused : Kind.none;
+  }
+
+  private front(): Kind {
+    if (!this.skip(FRONT) || !this.pid()) return Kind.none;
+    this.record.text = this.bytes.toString("latin1", this.at, this.end);
+    return / UTC[+-]\d\d:\d\d$/.test(this.record.text) ? Kind.front : Kind.none;
+  }
+
+  private onPid(): boolean {
+    return this.skip(ON) && this.pid() && this.isAtEnd();
+  }
+
+  private pid(): boolean {
+    const value = this.number();
+    this.record.pid = value;
+    return value > 0;
+  }
+
+  private count(): boolean {
+    const value = this.number();
+    this.record.count = value;
+    return value >= 0;
+  }
+
+  private isAtEnd(): boolean {
+    return this.at === this.end;
+  }
+
+  private skip(literal: Buffer): boolean {
+    const { bytes, at } = this;
+    const { length } = literal;
+    if (this.end - at < length) return false;
+    for (let i = 0; i < length; i++) if (bytes[at + i] !== literal[i]) return false;
+    this.at = at + length;
+    return true;
+  }
+
+  /** Up to the quote that is not escaped, and past it. */
+  private quoted(): boolean {
+    const { bytes, end } = this;
+    this.record.messageStart = this.at;
+    for (let at = this.at; at < end; at++) {
+      const byte = bytes[at];
+      if (byte === BACKSLASH) at++;
+      else if (byte === QUOTE) {
+        this.record.messageEnd = at;
+        this.at = at + 1;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Digits; -1 when there are none. */
+  private number(): number {
+    const { bytes, end } = this;
+    let value = 0;
+    let at = this.at;
+    for (; at < end; at++) {
+      const digit = (bytes[at] as number) - ZERO;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+    }
+    const found = at > this.at;
+    this.at = at;
+    return found ? value : -1;
+  }
+
+  /** `2020.07.06 16:44:57.270823600 -- `. */
+  private time(): boolean {
+    const { bytes, at } = this;
+    if (bytes[at + 4] !== 0x2e || bytes[at + 7] !== 0x2e || bytes[at + 10] !== 0x20) return false;
+    if (bytes[at + 13] !== 0x3a || bytes[at + 16] !== 0x3a || bytes[at + 19] !== 0x2e) return false;
+    const year = this.digits(at, 4);
+    const month = this.digits(at + 5, 2);
+    const date = this.digits(at + 8, 2);
+    const hour = this.digits(at + 11, 2);
+    const minute = this.digits(at + 14, 2);
+    const second = this.digits(at + 17, 2);
+    const nanosecond = this.digits(at + 20, 9);
+    const day = (year * 12 + month - 1) * 31 + date;
+    // digits() gives NaN for anything else, and NaN is never equal
+    if (!(second + nanosecond + minute + hour + day >= 0)) return false;
+    if (day !== this.day) {
+      this.day = day;
+      this.dayMs = Date.UTC(year, month - 1, date);
+    }
+    this.record.timeMs =
+      this.dayMs + hour * 3_600_000 + minute * 60_000 + second * 1000 + nanosecond / 1e6;
+    this.at = at + TIME_LENGTH;
+    return this.skip(SEPARATOR);
+  }
+
+  private digits(at: number, length: number): number {
+    const { bytes } = this;
+    let value = 0;
+    for (let i = at; i < at + length; i++) {
+      const digit = (bytes[i] as number) - ZERO;
+      if (digit < 0 || digit > 9) return Number.NaN;
+      value = value * 10 + digit;
+    }
+    return value;
+  }
+}
+
+/** What a writer puts behind a record of its own that was cut short. */
+export function endsInMarker(bytes: Buffer, start: number, end: number): boolean {
+  const at = end - MARKER.length;
+  return at >= start && bytes.compare(MARKER, 0, MARKER.length, at, end) === 0;
+}

@@ -1,0 +1,314 @@
+/**
+ * One run of a server, folded from its records in the order of the file: what was in flight, and
+ * the ledger. The order of the file is the order of events; times serve for durations only.
+ */
+import { type Record, Kind } from "./record";
+
+export interface Span {
+  readonly count: number;
+  /** Milliseconds since 1970, 0 when there was none. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+/** The requests whose messages were asked for: of a client, by a prefix, or all. */
+export interface Concurrency {
+  readonly received: Span;
+  readonly completed: Span;
+  /** The largest number received and not completed at one instant, … */
+  readonly peak: number;
+  /** … each by a process of its own: in so many. */
+  readonly pids: number;
+  /** The longest stretch at the peak. */
+  readonly peakFromMs: number;
+  readonly peakHeldMs: number;
+  /** Mean number in flight, from the first received to the last completed. */
+  readonly average: number;
+}
+
+/** All requests of the run. */
+export interface Ledger {
+  readonly received: number;
+  readonly completed: number;
+  readonly unfinished: number;
+  /** By the last `total requests` record. */
+  readonly counted: number;
+  readonly died: number;
+  readonly left: number;
+  readonly refused: { readonly [code: string]: number };
+  readonly tornHeads: number;
+  readonly shortWrites: number;
+  readonly foreignLines: number;
+}
+
+export interface RunReport extends Concurrency {
+  /** pid, 0 when the log begins in the middle of the run. */
+  readonly server: number;
+  readonly where: string;
+  readonly utcOffsetMinutes: number;
+  readonly startedMs: number;
+  /** Whether the log has the run's end: else it is still running, or was killed altogether. */
+  readonly ended: boolean;
+  readonly ledger: Ledger;
+  readonly problems: readonly string[];
+}
+
+/** What is open and what has been counted of one process. */
+interface Process {
+  openSinceMs: number; // -1: nothing
+  selected: boolean; // the open request is one of those that were asked for
+  completed: number; // since its birth, -1: its birth is not in the log
+}
+
+const MOST_EXAMPLES = 3;
+
+export class Run {
+  private server = 0;
+  private where = "";
+  private offsetMinutes = 0;
+  private startedMs = 0;
+  private ended = false;
+  private readonly processes = new Map<number, Process>();
+  private readonly problems: string[] = [];
+
+  private inFlight = 0;
+  private lastEventMs = 0;
+  private area = 0; // requests in flight x milliseconds
+  private peak = 0;
+  private atPeakSinceMs = -1;
+  private peakFromMs = 0;
+  private peakHeldMs = 0;
+  private readonly selectedReceived = new Tally();
+  private readonly selectedCompleted = new Tally();
+
+  private received = 0;
+  private completed = 0;
+  private unfinished = 0;
+  private counted = 0;
+  private died = 0;
+  private left = 0;
+  private readonly refused: { [code: string]: number } = {};
+  private tornHeads = 0;
+  private shortWrites = 0;
+  private foreignLines = 0;
+  private countErrors = 0;
+
+  /** `fromStart`: the run's `Server init` is in the log. */
+  constructor(
+    private readonly fromStart: boolean,
+    private readonly onChange?: (timeMs: number, inFlight: number) => void,
+  ) {}
+
+  /** `selected`: whether the record's message is one of those that were asked for. */
+  add(record: Record, selected: boolean): void {
+    const { pid, timeMs } = record;
+    if (this.startedMs === 0) this.startedMs = timeMs;
+    switch (record.kind) {
+      case Kind.front:
+        this.introduce(pid, record.text);
+        return;
+      case Kind.birth:
+        this.processes.set(pid, { openSinceMs: -1, selected: false, completed: 0 });
+        return;
+      case Kind.received:
+        this.receive(pid, timeMs, selected);
+        return;
+      case Kind.completed:
+        this.complete(pid, timeMs, record.count, selected);
+        return;
+      case Kind.total:
+        this.counted = record.count;
+        // Each request was recorded before it was counted, so this holds at every line.
+        if (this.fromStart && record.count > this.completed)
+          this.problem(
+            `counted ${record.count} requests when only ${this.completed} completed records were there`,
+          );
+        return;
+      case Kind.unauthorized:
+        this.refuse("unauthorized");
+        return;
+      case Kind.refused:
+        this.refuse(record.text);
+        return;
+      case Kind.ended:
+        this.bury(pid, timeMs, record.abnormal);
+        return;
+      case Kind.stop:
+        this.ended = true;
+        return;
+      default:
+        return;
+    }
+  }
+
+  addTornHead(closedByItsWriter: boolean): void {
+    if (closedByItsWriter) this.shortWrites++;
+    else this.tornHeads++;
+  }
+
+  addForeignLine(offset: number): void {
+    this.foreignLines++;
+    if (this.foreignLines <= MOST_EXAMPLES) this.problem(`no record at offset ${offset}`);
+  }
+
+  report(): RunReport {
+    const open = [...this.processes.values()].filter(({ openSinceMs }) => openSinceMs >= 0).length;
+    const ledger: Ledger = {
+      received: this.received,
+      completed: this.completed,
+      unfinished: this.unfinished + open,
+      counted: this.counted,
+      died: this.died,
+      left: this.left,
+      refused: this.refused,
+      tornHeads: this.tornHeads,
+      shortWrites: this.shortWrites,
+      foreignLines: this.foreignLines,
+    };
+    const toUtc = (ms: number) => (ms > 0 ? ms - this.offsetMinutes * 60_000 : 0);
+    const lasted = this.selectedCompleted.lastMs - this.selectedReceived.firstMs;
+    return {
+      server: this.server,
+      where: this.where,
+      utcOffsetMinutes: this.offsetMinutes,
+      startedMs: toUtc(this.startedMs),
+      ended: this.ended,
+      received: this.selectedReceived.span(toUtc),
+      completed: this.selectedCompleted.span(toUtc),
+      peak: this.peak,
+      pids: this.peak, // one open request a process: see receive()
+      peakFromMs: toUtc(this.peakFromMs),
+      peakHeldMs: this.peakHeldMs,
+      average: lasted > 0 ? this.area / lasted : 0,
+      ledger,
+      problems: [...this.problems, ...this.ledgerProblems(ledger)],
+    };
+  }
+
+  /** replies <= counted <= completed <= counted + died; the first of them needs the client. */
+  private ledgerProblems({ counted, completed, died, tornHeads }: Ledger): string[] {
+    const problems: string[] = [];
+    if (!this.fromStart) return problems;
+    if (this.ended && completed > counted + died)
+      problems.push(
+        `${completed} requests completed, but only ${counted} counted and ${died} children died`,
+      );
+    if (this.ended && tornHeads > died)
+      problems.push(`${tornHeads} records are torn, but only ${died} children died`);
+    if (this.countErrors > 0)
+      problems.push(`${this.countErrors} completed records do not continue their child's count`);
+    if (this.foreignLines > MOST_EXAMPLES)
+      problems.push(`${this.foreignLines} lines are no records`);
+    return problems;
+  }
+
+  private introduce(pid: number, text: string): void {
+    this.server = pid;
+    const [, where = "", sign = "+", hours = "0", minutes = "0"] =
+      /^ at (\S+), .* UTC([+-])(\d\d):(\d\d)$/.exec(text) ?? [];
+    this.where = where;
+    this.offsetMinutes = (Number(hours) * 60 + Number(minutes)) * (sign === "-" ? -1 : 1);
+  }
+
+  /** A process has one request at a time: another one means that the last will never complete. */
+  private receive(pid: number, timeMs: number, selected: boolean): void {
+    const process = this.processOf(pid);
+    if (process.openSinceMs >= 0) this.abandon(process, timeMs);
+    this.received++;
+    process.openSinceMs = timeMs;
+    process.selected = selected;
+    if (!selected) return;
+    this.selectedReceived.add(timeMs);
+    this.change(timeMs, 1);
+  }
+
+  private complete(pid: number, timeMs: number, count: number, selected: boolean): void {
+    const process = this.processOf(pid);
+    this.completed++;
+    if (process.completed >= 0 && count !== process.completed + 1) this.countErrors++;
+    process.completed = count;
+    if (process.openSinceMs < 0) {
+      if (this.fromStart)
+        this.problem(`child ${pid} completed its request ${count}, which it never received`);
+    } else if (process.selected) {
+      this.change(timeMs, -1);
+    }
+    process.openSinceMs = -1;
+    if (selected) this.selectedCompleted.add(timeMs);
+  }
+
+  private bury(pid: number, timeMs: number, abnormal: boolean): void {
+    if (abnormal) this.died++;
+    else this.left++;
+    const process = this.processes.get(pid);
+    if (process && process.openSinceMs >= 0) this.abandon(process, timeMs);
+    this.processes.delete(pid);
+  }
+
+  private abandon(process: Process, timeMs: number): void {
+    this.unfinished++;
+    process.openSinceMs = -1;
+    if (process.selected) this.change(timeMs, -1);
+  }
+
+  private refuse(code: string): void {
+    this.refused[code] = (this.refused[code] ?? 0) + 1;
+  }
+
+  private processOf(pid: number): Process {
+    let process = this.processes.get(pid);
+    if (!process) {
+      process = { openSinceMs: -1, selected: false, completed: this.fromStart ? 0 : -1 };
+      this.processes.set(pid, process);
+    }
+    return process;
+  }
+
+  private change(timeMs: number, by: 1 | -1): void {
+    // Records of different processes may be written in another order than their times were taken.
+    const now = Math.max(timeMs, this.lastEventMs);
+    this.area += this.inFlight * (now - (this.lastEventMs || now));
+    this.lastEventMs = now;
+    if (by < 0 && this.inFlight === this.peak && this.atPeakSinceMs >= 0) {
+      const held = now - this.atPeakSinceMs;
+      if (held > this.peakHeldMs) {
+        this.peakHeldMs = held;
+        this.peakFromMs = this.atPeakSinceMs;
+      }
+      this.atPeakSinceMs = -1;
+    }
+    this.inFlight += by;
+    if (by > 0 && this.inFlight >= this.peak) {
+      if (this.inFlight > this.peak) {
+        this.peakHeldMs = 0;
+        this.peakFromMs = now;
+      }
+      this.peak = this.inFlight;
+      this.atPeakSinceMs = now;
+    }
+    this.onChange?.(now, this.inFlight);
+  }
+
+  private problem(text: string): void {
+    if (this.problems.length < 10) this.problems.push(text);
+  }
+}
+
+class Tally {
+  private count = 0;
+  firstMs = Number.POSITIVE_INFINITY;
+  lastMs = 0;
+
+  add(timeMs: number): void {
+    this.count++;
+    if (timeMs < this.firstMs) this.firstMs = timeMs;
+    if (timeMs > this.lastMs) this.lastMs = timeMs;
+  }
+
+  span(toUtc: (ms: number) => number): Span {
+    const { count } = this;
+    return count === 0
+      ? { count, firstMs: 0, lastMs: 0 }
+      : { count, firstMs: toUtc(this.firstMs), lastMs: toUtc(this.lastMs) };
+  }
+}

@@ -1,0 +1,225 @@
+/** The command line: what there is, its defaults, and how a command that fails ends. */
+import { availableParallelism } from "node:os";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { runAudit } from "./audit/command";
+import { type ClientOutput, runClient } from "./client/command";
+import type { LoadPlan } from "./client/load";
+import { runDemo } from "./demo/command";
+import { CommandError, EXIT, misused } from "./errors";
+import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./protocol";
+import { resolveHost } from "./resolve";
+import { Front } from "./serve/front";
+import type { Work } from "./serve/options";
+import { parseCount, parseDuration } from "./units";
+import { version } from "./version";
+
+const DEFAULT_LOG = "/tmp/myserver.log";
+const MOST_CHILDREN = 1_000_000;
+const MOST_CLIENTS = 1_000_000;
+const MOST_REQUESTS = 1_000_000_000;
+const DEFAULT_BACKLOG = 4096;
+
+/** Runs one command; returns the exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let exitCode: number = EXIT.yes;
+  const program = createProgram((code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.yes : EXIT.usage;
+    if (!(error instanceof CommandError)) throw error;
+    for (const line of error.message.split("\n")) process.stderr.write(`kilofork: ${line}\n`);
+    return error.exitCode;
+  }
+}
+
+function createProgram(exit: (code: number) => void): Command {
+  const program = new Command("kilofork")
+    .description("a pre-forking TCP server, its load client, and the proof of how many it serves at once")
+    .version(version)
+    .exitOverride()
+    .showHelpAfterError("(--help shows every option)");
+  addServe(program, exit);
+  addClient(program, exit);
+  addAudit(program, exit);
+  addDemo(program, exit);
+  return program;
+}
+
+/** An option or argument whose text is turned into a value here, so that --help shows the text. */
+const duration = (text: string) => inArgument(() => parseDuration(text));
+const count = (name: string, min: number, max: number) => (text: string) =>
+  inArgument(() => parseCount(text, name, { min, max }));
+
+function inArgument<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw error instanceof CommandError ? new InvalidArgumentError(error.message) : error;
+  }
+}
+
+function durationOption(flags: string, description: string, text: string): Option {
+  return new Option(flags, description).argParser(duration).default(parseDuration(text), text);
+}
+
+function addServe(program: Command, exit: (code: number) => void): void {
+  program
+    .command("serve")
+    .summary("the server")
+    .description(
+      "Serves <username>:<message> lines, each request in a process of its own, counted in shared\n" +
+        "memory and written to the log. Stays in the foreground until SIGTERM or Ctrl-C.",
+    )
+    .argument("[host]", "the address to listen on", DEFAULT_HOST)
+    .argument("[port]", "0 for any free one", count("port", 0, 65535), DEFAULT_PORT)
+    .option("--children <n>", "processes, forked ahead of time", count("children", 1, MOST_CHILDREN), 1000)
+    .option("--work <kind>", "none, sleep:D, or spin:D (burns D of CPU time)", "sleep:3s")
+    .option("--log <file>", "the append-only log; - for standard output", DEFAULT_LOG)
+    .addOption(
+      new Option("--users <file>", "who may send requests, one name a line").default(
+        undefined,
+        DEFAULT_USERS.join(" and "),
+      ),
+    )
+    .option("--max-line <bytes>", "the longest request, newline included", count("max-line", 64, 65536), DEFAULT_MAX_LINE)
+    .addOption(durationOption("--idle-timeout <D>", "for the first byte of a request; 0 for none", "60s"))
+    .addOption(durationOption("--read-timeout <D>", "from then to its newline; 0 for none", "10s"))
+    .addOption(durationOption("--write-timeout <D>", "for a client to read a reply; 0 for none", "10s"))
+    .option("--backlog <n>", "the accept queue; more than net.core.somaxconn is refused", count("backlog", 1, 2 ** 31 - 1), DEFAULT_BACKLOG)
+    .addOption(durationOption("--report-every <D>", "total requests in the log; 0 for at the end only", "2s"))
+    .addOption(durationOption("--grace <D>", "for requests in work, when told to stop", "10s"))
+    .option("--pid-file <file>", "gets the pid of the front, for the time it lives")
+    .action(async (host: string, port: number, options) => {
+      exit(
+        await new Front({
+          host,
+          port,
+          children: options.children,
+          work: parseWork(options.work),
+          log: options.log,
+          usersFile: options.users,
+          maxLine: options.maxLine,
+          idleTimeoutMs: options.idleTimeout,
+          readTimeoutMs: options.readTimeout,
+          writeTimeoutMs: options.writeTimeout,
+          backlog: options.backlog,
+          reportEveryMs: options.reportEvery,
+          graceMs: options.grace,
+          pidFile: options.pidFile,
+        }).run(),
+      );
+    });
+}
+
+export function parseWork(text: string): Work {
+  const [kind, time, ...rest] = text.split(":");
+  if (kind === "none" && time === undefined) return { kind };
+  if ((kind !== "sleep" && kind !== "spin") || time === undefined || rest.length > 0)
+    throw misused(`--work "${text}": write none, sleep:3s or spin:5ms`);
+  return { kind, durationMs: parseDuration(time) };
+}
+
+function addClient(program: Command, exit: (code: number) => void): void {
+  program
+    .command("client")
+    .summary("the load client")
+    .description(
+      "Sends <message> and its own number from each of <threads> clients, all at the same time, and\n" +
+        "compares every reply byte for byte. With several requests a client: lalala 17.3 is the\n" +
+        "third of client 17.",
+    )
+    .argument("<host>", "tries each address that the name has")
+    .argument("<port>", "", count("port", 1, 65535))
+    .argument("<threads>", "clients, each with a connection of its own", count("threads", 1, MOST_CLIENTS))
+    .argument("<message>", '<username>:<message>, e.g. "arijort:message for you"')
+    .option("--requests <n>", "of each client, one after the other (default: 1, or no end with --duration)", count("requests", 1, MOST_REQUESTS))
+    .addOption(new Option("--duration <D>", "send for so long").argParser(duration))
+    .option("--rate <n>", "open loop: so many requests a second over all clients; latency counts from the intended send time", count("rate", 1, 10_000_000))
+    .addOption(durationOption("--ramp <D>", "spread the connects over so long", "0"))
+    .option("--barrier", "send when all have been greeted", false)
+    .addOption(durationOption("--timeout <D>", "for a greeting, and for a reply", "30s"))
+    .addOption(new Option("--connect-timeout <D>", "for a greeting (default: --timeout)").argParser(duration))
+    .option("--os-threads <n>", "threads that drive the connections", count("os-threads", 1, 64), Math.min(availableParallelism(), 4))
+    .option("--json", "print the result as one JSON object, nothing else", false)
+    .option("--out <file>", "write the result as JSON, for kilofork audit --client")
+    .action(async (host: string, port: number, clients: number, message: string, options) => {
+      const plan: LoadPlan = {
+        host,
+        addresses: await resolveHost(host),
+        port,
+        clients,
+        message,
+        requests: options.requests ?? (options.duration > 0 ? 0 : 1),
+        durationMs: options.duration ?? 0,
+        rate: options.rate ?? 0,
+        rampMs: options.ramp,
+        barrier: options.barrier,
+        connectTimeoutMs: options.connectTimeout ?? options.timeout,
+        replyTimeoutMs: options.timeout,
+        osThreads: options.osThreads,
+      };
+      if (plan.connectTimeoutMs === 0 || plan.replyTimeoutMs === 0)
+        throw misused("--timeout 0: a client that never gives up is not offered");
+      const output: ClientOutput = { json: options.json, out: options.out };
+      exit(await runClient(plan, output));
+    });
+}
+
+function addAudit(program: Command, exit: (code: number) => void): void {
+  program
+    .command("audit")
+    .summary("proves concurrency and checks the ledger, from the log")
+    .description(
+      "Reads the last run in a log: how many requests were in flight at one instant, and whether\n" +
+        "replies <= counted <= completed <= counted + died. Exit 1 when the books do not balance.",
+    )
+    .argument("[log...]", "several files of one log: the oldest first", [DEFAULT_LOG])
+    .option("--client <file>", "the result of kilofork client --out, as the other side")
+    .option("--match <prefix>", "only requests whose message begins with it, as written in the log")
+    .option("--at-least <n>", "the peak must reach it", count("at-least", 1, MOST_CLIENTS), 0)
+    .option("--all", "every run in the log", false)
+    .option("--json", "print the result as one JSON object, nothing else", false)
+    .action((logs: string[], options) => {
+      exit(
+        runAudit({
+          logs,
+          clientFile: options.client,
+          match: options.match,
+          atLeast: options.atLeast,
+          all: options.all,
+          json: options.json,
+        }),
+      );
+    });
+}
+
+function addDemo(program: Command, exit: (code: number) => void): void {
+  program
+    .command("demo")
+    .summary("server, clients and audit in one go")
+    .description("Runs 1000 clients against 1000 processes and lets four witnesses speak.")
+    .option("--clients <n>", "clients", count("clients", 1, 25_000), 1000)
+    .option("--children <n>", "processes of the server (default: as many as clients)", count("children", 1, 25_000))
+    .addOption(durationOption("--work <D>", "what each request takes", "3s"))
+    .addOption(
+      new Option("--hold [D]", "stay at the peak, to look with other tools")
+        .argParser(duration)
+        .preset("60s"),
+    )
+    .option("--json", "print the result as one JSON object, nothing else", false)
+    .action(async (options) => {
+      exit(
+        await runDemo({
+          clients: options.clients,
+          children: options.children ?? options.clients,
+          workMs: options.work,
+          holdMs: options.hold ?? 0,
+          json: options.json,
+        }),
+      );
+    });
+}

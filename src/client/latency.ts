@@ -1,0 +1,55 @@
+/** Latencies in microseconds, kept as histograms: merged over threads, never averaged. */
+import {
+  build,
+  decodeFromCompressedBase64,
+  encodeIntoCompressedBase64,
+  type Histogram,
+} from "hdr-histogram-js";
+
+/** In milliseconds; all 0 when nothing was measured. */
+export interface Percentiles {
+  readonly count: number;
+  readonly mean: number;
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly max: number;
+}
+
+export class Latency {
+  private readonly histogram: Histogram = build({
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: 3_600_000_000, // an hour
+    numberOfSignificantValueDigits: 3,
+    autoResize: true,
+    useWebAssembly: false,
+  });
+
+  record(microseconds: Float64Array): void {
+    for (const value of microseconds) this.histogram.recordValue(Math.max(0, Math.round(value)));
+  }
+
+  /** A text that another thread can {@link merge}. */
+  encode(): string {
+    return encodeIntoCompressedBase64(this.histogram);
+  }
+
+  merge(encoded: string): void {
+    this.histogram.add(decodeFromCompressedBase64(encoded));
+  }
+
+  percentiles(): Percentiles {
+    const ms = (percentile: number) => this.histogram.getValueAtPercentile(percentile) / 1000;
+    const count = this.histogram.totalCount;
+    return {
+      count,
+      mean: count === 0 ? 0 : this.histogram.mean / 1000,
+      p50: ms(50),
+      p90: ms(90),
+      p99: ms(99),
+      p999: ms(99.9),
+      max: count === 0 ? 0 : this.histogram.maxValue / 1000,
+    };
+  }
+}

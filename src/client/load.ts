@@ -1,0 +1,251 @@
+/**
+ * Runs a load: splits the clients over threads, waits for them, and merges what they measured. No
+ * printing here; the outcome is a {@link ClientResult}, which `--json` and `--out` give as it is.
+ */
+import { Worker } from "node:worker_threads";
+import { type FailureKind, InFlight, type LoadFailures } from "../native";
+import { clientWorkerPath } from "../paths";
+import { clientTemplates } from "../protocol";
+import { Latency, type Percentiles } from "./latency";
+import { Shared } from "./mutex";
+import type { WorkerResult, WorkerTask } from "./worker";
+
+/** Times in milliseconds. */
+export interface LoadPlan {
+  readonly host: string;
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly clients: number;
+  readonly message: string;
+  /** Of each client; 0: as many as the duration allows. */
+  readonly requests: number;
+  readonly durationMs: number;
+  /** Requests a second over all clients; 0: closed loop. */
+  readonly rate: number;
+  /** The time over which the first connects are spread. */
+  readonly rampMs: number;
+  readonly barrier: boolean;
+  readonly connectTimeoutMs: number;
+  readonly replyTimeoutMs: number;
+  readonly osThreads: number;
+}
+
+/** What was achieved, never what was asked for. */
+export interface ClientResult {
+  readonly kind: "client";
+  readonly schema: 1;
+  readonly ok: boolean;
+  readonly problems: readonly string[];
+  readonly host: string;
+  readonly address: string;
+  readonly port: number;
+  readonly message: string;
+  readonly clients: number;
+  readonly osThreads: number;
+  readonly greeted: { readonly clients: number; readonly pids: number };
+  readonly barrier: boolean;
+  readonly requests: { readonly sent: number; readonly verified: number; readonly failed: number };
+  readonly failures: readonly LoadFailures[];
+  readonly connections: number;
+  readonly synRetransmits: number;
+  /** At one instant, and the longest stretch at that number; `fromMs` since 1970. */
+  readonly inFlight: {
+    readonly peak: number;
+    readonly pids: number;
+    readonly fromMs: number;
+    readonly heldMs: number;
+  };
+  /** Since 1970. */
+  readonly firstConnectMs: number;
+  readonly firstSendMs: number;
+  readonly lastReplyMs: number;
+  /** From the first connect to the last verified reply. */
+  readonly elapsedMs: number;
+  readonly loop: "open" | "closed";
+  readonly requestsPerSecond: number;
+  readonly connectMs: Percentiles;
+  readonly replyMs: Percentiles;
+  readonly lagMs: Percentiles;
+  readonly clientWasBottleneck: boolean;
+  readonly interrupted: boolean;
+}
+
+/** A reply that waits longer than this share of the median for our own reading distorts it. */
+const BOTTLENECK_SHARE = 0.1;
+const BOTTLENECK_FLOOR_MS = 1;
+
+export class Load {
+  private readonly shared = Shared.create();
+  private readonly inFlight = new InFlight();
+  private interrupted = false;
+
+  /** Throws a CommandError when the message does not conform to the protocol. */
+  constructor(private readonly plan: LoadPlan) {
+    this.templates = clientTemplates(plan.message, longestNumber(plan));
+  }
+  private readonly templates: ReturnType<typeof clientTemplates>;
+
+  /** Verified replies, so far. */
+  handled(): number {
+    return this.shared.add(0, 0).handled;
+  }
+
+  /** Clients that have been greeted, or have failed, so far. */
+  settled(): number {
+    return this.shared.add(0, 0).settled;
+  }
+
+  /** Ends the run as it is. */
+  interrupt(): void {
+    this.interrupted = true;
+    this.shared.stop();
+  }
+
+  async run(): Promise<ClientResult> {
+    const shares = splitClients(this.plan);
+    const results = await Promise.all(shares.map((share) => this.thread(share, shares.length)));
+    return this.merge(results);
+  }
+
+  private thread(
+    share: { clients: number; firstNumber: number },
+    threads: number,
+  ): Promise<WorkerResult> {
+    const { plan } = this;
+    const task: WorkerTask = {
+      options: {
+        ...this.templates,
+        addresses: plan.addresses,
+        port: plan.port,
+        ...share,
+        requests: plan.requests,
+        durationMs: plan.durationMs,
+        rampStepMs: plan.rampMs / share.clients,
+        intervalMs: plan.rate > 0 ? (1000 * plan.clients) / (plan.rate * share.clients) : 0,
+        connectTimeoutMs: plan.connectTimeoutMs,
+        replyTimeoutMs: plan.replyTimeoutMs,
+        barrier: plan.barrier,
+      },
+      threads,
+      clients: plan.clients,
+      inFlight: this.inFlight.id,
+      shared: this.shared.memory,
+    };
+    return new Promise((resolve, reject) => {
+      const worker = new Worker(clientWorkerPath, { workerData: task });
+      worker.once("message", resolve);
+      worker.once("error", reject);
+    });
+  }
+
+  private merge(results: readonly WorkerResult[]): ClientResult {
+    const { plan } = this;
+    const sum = (pick: (result: WorkerResult) => number) =>
+      results.reduce((total, result) => total + pick(result), 0);
+    const first = (pick: (result: WorkerResult) => number) =>
+      Math.min(...results.map(pick).filter((time) => time > 0), Number.POSITIVE_INFINITY);
+    const latency = (pick: (result: WorkerResult) => string) => {
+      const merged = new Latency();
+      for (const result of results) merged.merge(pick(result));
+      return merged.percentiles();
+    };
+
+    const peak = this.inFlight.peak();
+    const verified = sum(({ counts }) => counts.verified);
+    const failures = mergeFailures(results);
+    const greeted = sum(({ counts }) => counts.greeted);
+    const firstConnectMs = first(({ counts }) => counts.firstConnectMs);
+    const firstSendMs = first(({ counts }) => counts.firstSendMs);
+    const lastReplyMs = Math.max(...results.map(({ counts }) => counts.lastReplyMs));
+    const elapsedMs = Math.max(0, lastReplyMs - firstConnectMs);
+    const loadMs = Math.max(0, lastReplyMs - firstSendMs);
+    const replyMs = latency(({ reply }) => reply);
+    const lagMs = latency(({ lag }) => lag);
+    const problems = failures.map(describeFailures);
+    if (plan.barrier && greeted < plan.clients)
+      problems.push(`${greeted} of ${plan.clients} clients were greeted at the barrier`);
+    if (this.interrupted) problems.push("interrupted");
+    return {
+      kind: "client",
+      schema: 1,
+      ok: problems.length === 0 && verified > 0,
+      problems: verified === 0 && problems.length === 0 ? ["no request was handled"] : problems,
+      host: plan.host,
+      address: results[0]?.address ?? "",
+      port: plan.port,
+      message: plan.message,
+      clients: plan.clients,
+      osThreads: results.length,
+      greeted: { clients: greeted, pids: peak.greeters },
+      barrier: plan.barrier,
+      requests: {
+        sent: sum(({ counts }) => counts.sent),
+        verified,
+        failed: sum(({ counts }) => counts.failed),
+      },
+      failures,
+      connections: sum(({ counts }) => counts.connections),
+      synRetransmits: sum(({ counts }) => counts.synRetransmits),
+      inFlight: { peak: peak.requests, pids: peak.pids, fromMs: peak.fromMs, heldMs: peak.heldMs },
+      firstConnectMs: finite(firstConnectMs),
+      firstSendMs: finite(firstSendMs),
+      lastReplyMs,
+      elapsedMs: finite(elapsedMs),
+      loop: plan.rate > 0 ? "open" : "closed",
+      requestsPerSecond: loadMs > 0 && Number.isFinite(loadMs) ? (verified / loadMs) * 1000 : 0,
+      connectMs: latency(({ connect }) => connect),
+      replyMs,
+      lagMs,
+      clientWasBottleneck:
+        lagMs.p99 > BOTTLENECK_FLOOR_MS && lagMs.p99 > replyMs.p50 * BOTTLENECK_SHARE,
+      interrupted: this.interrupted,
+    };
+  }
+}
+
+const finite = (value: number) => (Number.isFinite(value) ? value : 0);
+
+/** Shares that differ by one client at the most: the remainder is not lost. */
+export function splitClients(plan: { clients: number; osThreads: number }): {
+  clients: number;
+  firstNumber: number;
+}[] {
+  const threads = Math.min(plan.osThreads, plan.clients);
+  const least = Math.floor(plan.clients / threads);
+  const remainder = plan.clients % threads;
+  return Array.from({ length: threads }, (_, i) => ({
+    clients: least + (i < remainder ? 1 : 0),
+    firstNumber: 1 + i * least + Math.min(i, remainder),
+  }));
+}
+
+function longestNumber(plan: LoadPlan): string {
+  if (plan.requests === 1) return String(plan.clients);
+  return `${plan.clients}.${plan.requests || Number.MAX_SAFE_INTEGER}`;
+}
+
+function mergeFailures(results: readonly WorkerResult[]): LoadFailures[] {
+  const merged = new Map<FailureKind, LoadFailures>();
+  for (const failure of results.flatMap((result) => result.failures)) {
+    const other = merged.get(failure.kind);
+    const first = other && other.firstClient < failure.firstClient ? other : failure;
+    merged.set(failure.kind, { ...first, count: failure.count + (other?.count ?? 0) });
+  }
+  return [...merged.values()];
+}
+
+const MEANING: Readonly<Record<FailureKind, string>> = {
+  connect: "could not connect",
+  ungreeted: "no greeting in time",
+  greeting: "not the greeting",
+  timeout: "no reply in time",
+  mismatch: "not the expected reply",
+  lost: "connection lost",
+  unsent: "given up after failed connects",
+};
+
+/** `2 timeout: no reply in time, first client 17`. */
+export function describeFailures({ kind, count, firstClient, detail }: LoadFailures): string {
+  const what = detail ? `${MEANING[kind]} (${detail})` : MEANING[kind];
+  return `${count} ${kind}: ${what}, first client ${firstClient}`;
+}

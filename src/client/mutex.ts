@@ -1,0 +1,82 @@
+/**
+ * A mutex between threads, in one word of a SharedArrayBuffer, and a counter that it guards: the
+ * technique of the C original (pthread_mutex_t and a static counter) with the means of JavaScript.
+ * The word is 0 unlocked, 1 locked, 2 locked and waited for (U. Drepper, "Futexes Are Tricky").
+ */
+const UNLOCKED = 0;
+const LOCKED = 1;
+const CONTENDED = 2;
+
+export class Mutex {
+  constructor(
+    private readonly words: Int32Array,
+    private readonly index: number,
+  ) {}
+
+  /** Runs `body` while no other thread does. */
+  guard<T>(body: () => T): T {
+    this.lock();
+    try {
+      return body();
+    } finally {
+      this.unlock();
+    }
+  }
+
+  private lock(): void {
+    if (Atomics.compareExchange(this.words, this.index, UNLOCKED, LOCKED) === UNLOCKED) return;
+    while (Atomics.exchange(this.words, this.index, CONTENDED) !== UNLOCKED)
+      Atomics.wait(this.words, this.index, CONTENDED);
+  }
+
+  private unlock(): void {
+    if (Atomics.exchange(this.words, this.index, UNLOCKED) === CONTENDED)
+      Atomics.notify(this.words, this.index, 1);
+  }
+}
+
+/** What the threads of a client share. The counts are plain numbers: the mutex makes them safe. */
+export class Shared {
+  private readonly flags: Int32Array;
+  private readonly counts: Float64Array;
+  private readonly mutex: Mutex;
+
+  static create(): Shared {
+    return new Shared(new SharedArrayBuffer(32));
+  }
+
+  constructor(readonly memory: SharedArrayBuffer) {
+    this.flags = new Int32Array(memory, 0, 4); // mutex, stop, threads that have arrived
+    this.counts = new Float64Array(memory, 16, 2); // handled, settled
+    this.mutex = new Mutex(this.flags, 0);
+  }
+
+  /** Adds to the requests handled and the clients settled; returns the sums. */
+  add(handled: number, settled: number): { handled: number; settled: number } {
+    return this.mutex.guard(() => {
+      this.counts[0] = (this.counts[0] ?? 0) + handled;
+      this.counts[1] = (this.counts[1] ?? 0) + settled;
+      return { handled: this.counts[0], settled: this.counts[1] };
+    });
+  }
+
+  /** Waits until all threads have come here, so that they start together. */
+  arrive(threads: number): void {
+    Atomics.add(this.flags, 2, 1);
+    Atomics.notify(this.flags, 2);
+    for (;;) {
+      const arrived = Atomics.load(this.flags, 2);
+      if (arrived >= threads) return;
+      Atomics.wait(this.flags, 2, arrived);
+    }
+  }
+
+  /** Tells the threads to end as they are. */
+  stop(): void {
+    Atomics.store(this.flags, 1, 1);
+  }
+
+  get stopped(): boolean {
+    return Atomics.load(this.flags, 1) === 1;
+  }
+}

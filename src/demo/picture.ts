@@ -1,0 +1,50 @@
+/** The number in flight over time, as a few lines of text. */
+
+export interface Point {
+  readonly timeMs: number;
+  readonly inFlight: number;
+}
+
+const COLUMNS = 44;
+const ROWS = 3;
+
+/** `#` where a column is at that height all the time, `:` where it is for a part of it. */
+export function drawInFlight(points: readonly Point[], most: number, tickMs: number): string[] {
+  const first = points[0];
+  const last = points.at(-1);
+  if (!first || !last || most <= 0) return [];
+  const width = Math.max(last.timeMs - first.timeMs, 1) / COLUMNS;
+  const columns = Array.from({ length: COLUMNS }, () => ({ low: Infinity, high: 0 }));
+  let level = 0;
+  let next = 0;
+  for (const [i, column] of columns.entries()) {
+    const end = first.timeMs + (i + 1) * width;
+    column.low = i === 0 ? 0 : level;
+    column.high = level;
+    for (; next < points.length && (points[next] as Point).timeMs <= end; next++) {
+      level = (points[next] as Point).inFlight;
+      column.low = Math.min(column.low, level);
+      column.high = Math.max(column.high, level);
+    }
+  }
+  const label = String(most).length;
+  const rows = Array.from({ length: ROWS - 1 }, (_, i) => {
+    const height = Math.round((most * (ROWS - 1 - i)) / (ROWS - 1));
+    const cells = columns.map(({ low, high }) =>
+      low >= height ? "#" : high >= height ? ":" : " ",
+    );
+    return `${String(height).padStart(label)} | ${cells.join("").trimEnd()}`;
+  });
+  return [...rows, `${"0".padStart(label)} +-${"-".repeat(COLUMNS)}`, axis(label, width, tickMs)];
+}
+
+function axis(label: number, width: number, tickMs: number): string {
+  let text = " ".repeat(label + 3);
+  const start = text.length;
+  for (let time = 0; time / width <= COLUMNS; time += tickMs) {
+    const name = `${Number((time / 1000).toFixed(2))} s`;
+    const at = start + Math.round(time / width);
+    if (at >= text.length) text = text.padEnd(at) + name;
+  }
+  return text;
+}

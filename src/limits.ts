@@ -1,0 +1,157 @@
+/**
+ * What the machine can give, read before anything is started: proc(5), cgroups(7), getrlimit(2).
+ * A command asks for what it needs and gets, for each limit that is too low, one sentence with
+ * what to do about it.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { cpus, userInfo } from "node:os";
+import { limits as hardLimits } from "./native";
+import { showCount } from "./units";
+
+/** One child and its page tables, the whole system counted; measured, see docs/operations.md. */
+const BYTES_PER_CHILD = 130 * 1024;
+/** What the rest of the system may want to start while we hold our share. */
+const PROCESS_RESERVE = 100;
+
+export interface Machine {
+  readonly cpus: number;
+  readonly pidMax: number;
+  readonly threadsMax: number;
+  /** Threads and processes that exist now, ours included. */
+  readonly tasks: number;
+  readonly cgroupPidsMax: number;
+  readonly cgroupPids: number;
+  readonly userProcessesMax: number;
+  readonly filesMax: number;
+  readonly somaxconn: number;
+  readonly memoryAvailable: number;
+  readonly ephemeralPorts: number;
+}
+
+export function readMachine(): Machine {
+  const hard = hardLimits();
+  const [firstPort = 32768, lastPort = 60999] = readWords("/proc/sys/net/ipv4/ip_local_port_range");
+  const group = cgroupPids();
+  return {
+    cpus: cpus().length,
+    pidMax: readNumber("/proc/sys/kernel/pid_max"),
+    threadsMax: readNumber("/proc/sys/kernel/threads-max"),
+    tasks: Number(/\/(\d+) /.exec(readText("/proc/loadavg"))?.[1] ?? 0),
+    cgroupPidsMax: group.max,
+    cgroupPids: group.current,
+    // The superuser is exempt from it.
+    userProcessesMax: userInfo().uid === 0 ? Number.POSITIVE_INFINITY : hard.processes,
+    filesMax: hard.files,
+    somaxconn: readNumber("/proc/sys/net/core/somaxconn"),
+    memoryAvailable:
+      Number(/MemAvailable:\s+(\d+)/.exec(readText("/proc/meminfo"))?.[1] ?? Number.NaN) * 1024,
+    ephemeralPorts: lastPort - firstPort + 1,
+  };
+}
+
+/** What stands in the way of so many children. */
+export function problemsOfServer(
+  machine: Machine,
+  need: { children: number; backlog: number },
+): string[] {
+  const processes = need.children + 1;
+  const room = (max: number, used: number) => Math.max(0, max - used - PROCESS_RESERVE);
+  const wanted = `${showCount(need.children)} children do not fit`;
+  const problems: string[] = [];
+  const check = (available: number, what: string, remedy: string) => {
+    if (processes > available)
+      problems.push(`${wanted}: ${what} leaves room for ${showCount(Math.max(0, available - 1))}; ${remedy}`);
+  };
+  check(
+    room(machine.pidMax, machine.tasks),
+    `kernel.pid_max ${machine.pidMax}`,
+    "raise it (sysctl kernel.pid_max) or use --children",
+  );
+  check(
+    room(machine.threadsMax, machine.tasks),
+    `kernel.threads-max ${machine.threadsMax}`,
+    "raise it (sysctl kernel.threads-max) or use --children",
+  );
+  check(
+    room(machine.cgroupPidsMax, machine.cgroupPids),
+    `pids.max ${machine.cgroupPidsMax} of the cgroup`,
+    "raise it (systemd: TasksMax=, docker: --pids-limit) or use --children",
+  );
+  check(
+    room(machine.userProcessesMax, 0),
+    `the limit of ${machine.userProcessesMax} processes a user`,
+    "raise it (ulimit -u, systemd: LimitNPROC=) or use --children",
+  );
+  check(
+    Math.floor(machine.memoryAvailable / BYTES_PER_CHILD),
+    `${showCount(machine.memoryAvailable / 2 ** 20)} MB of available memory`,
+    "free some or use --children",
+  );
+  if (need.backlog > machine.somaxconn)
+    problems.push(
+      `a backlog of ${need.backlog} is more than net.core.somaxconn ${machine.somaxconn}; raise that (sysctl net.core.somaxconn) or use --backlog ${machine.somaxconn}`,
+    );
+  return problems;
+}
+
+/** What stands in the way of so many simultaneous connections from this process. */
+export function problemsOfClient(machine: Machine, need: { clients: number }): string[] {
+  const OTHER_FILES = 64;
+  const problems: string[] = [];
+  if (need.clients + OTHER_FILES > machine.filesMax)
+    problems.push(
+      `${showCount(need.clients)} clients do not fit: the limit of ${machine.filesMax} open files leaves room for ${showCount(machine.filesMax - OTHER_FILES)}; raise it (ulimit -n) or use fewer`,
+    );
+  if (need.clients > machine.ephemeralPorts)
+    problems.push(
+      `${showCount(need.clients)} clients do not fit: net.ipv4.ip_local_port_range has ${showCount(machine.ephemeralPorts)} ports for one destination; widen it or use fewer`,
+    );
+  return problems;
+}
+
+/** The tightest pids limit on the way up from our cgroup, of version 2 or 1. */
+function cgroupPids(): { max: number; current: number } {
+  let tightest = { max: Number.POSITIVE_INFINITY, current: 0 };
+  for (const line of readText("/proc/self/cgroup").split("\n")) {
+    const [, controllers = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    const root =
+      controllers === "" ? "/sys/fs/cgroup" : controllers === "pids" ? "/sys/fs/cgroup/pids" : null;
+    if (root === null || path === "") continue;
+    for (let folder = path; ; folder = folder.slice(0, folder.lastIndexOf("/"))) {
+      const max = readNumber(`${root}${folder}/pids.max`);
+      const current = readNumber(`${root}${folder}/pids.current`);
+      if (max - current < tightest.max - tightest.current) tightest = { max, current };
+      if (folder === "" || folder === "/") break;
+    }
+  }
+  return tightest;
+}
+
+/** Segments of shared memory that servers have left, by name for shm_open(3). */
+export function listSegments(): string[] {
+  try {
+    return readdirSync("/dev/shm")
+      .filter((name) => name.startsWith("kilofork-"))
+      .map((name) => `/${name}`);
+  } catch {
+    return []; // no /dev/shm: creating ours will say so
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function readWords(path: string): number[] {
+  return readText(path).trim().split(/\s+/).map(Number);
+}
+
+/** A file that is missing, or says "max", limits nothing. */
+function readNumber(path: string): number {
+  const text = readText(path).trim();
+  return /^\d+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
+}

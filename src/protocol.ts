@@ -1,0 +1,83 @@
+/**
+ * The rules of the protocol and its texts (docs/protocol.md). Native code gets them as data: the
+ * server as settings of its supervisor, the client's engine as three templates.
+ */
+import { misused } from "./errors";
+import type { Refusal } from "./native";
+
+export const DEFAULT_HOST = "localhost";
+export const DEFAULT_PORT = 31337;
+export const DEFAULT_USERS: readonly string[] = ["arijort", "foobar"];
+export const LONGEST_USER = 31;
+/** Bytes of a request line, its newline included. */
+export const DEFAULT_MAX_LINE = 1024;
+
+export const GREETING = "this is server thread {pid}";
+export const REPLY = 'server {pid} recvd message "{message}" from user {user}';
+
+/** The one line that a refused client gets. `{maxLine}` is filled in where the server starts. */
+export function refusalLines(maxLine: number): Record<Refusal, string> {
+  const text: Record<Refusal, string> = {
+    protocol: "expected <username>:<message>, the name 1 to 31 bytes long",
+    unauthorized: "no such user",
+    "too-long": `a line has at most ${maxLine} bytes, newline included`,
+    timeout: "no complete line in time",
+    unavailable: "the request could not be recorded, try again later",
+    "shutting-down": "the server is being stopped",
+  };
+  return Object.fromEntries(
+    Object.entries(text).map(([code, words]) => [code, `error ${code}: ${words}`]),
+  ) as Record<Refusal, string>;
+}
+
+export interface Request {
+  readonly user: Buffer;
+  readonly message: Buffer;
+}
+
+/**
+ * Reads a line without its newline, as native/core/protocol.cpp does. `ended` tells whether there
+ * was one: only then a carriage return before it is dropped. Null: the line is no request.
+ */
+export function parseRequest(line: Buffer, ended: boolean): Request | null {
+  const end = ended && line.at(-1) === 0x0d ? line.length - 1 : line.length;
+  const colon = line.subarray(0, end).indexOf(":");
+  if (colon < 1 || colon > LONGEST_USER) return null;
+  return { user: line.subarray(0, colon), message: line.subarray(colon + 1, end) };
+}
+
+/** What is wrong with a user name, or null. */
+export function problemOfUser(name: string): string | null {
+  const bytes = Buffer.byteLength(name);
+  if (bytes < 1 || bytes > LONGEST_USER) return `has ${bytes} bytes, allowed are 1 to 31`;
+  // A name stands bare in log and reply, so it must not be mistaken for anything around it.
+  if (/[\s:"\\\p{C}]/u.test(name)) return "contains a space, colon, quote, backslash or control";
+  return null;
+}
+
+/** The client's three templates for a message, or the reason why there can be none. */
+export function clientTemplates(
+  message: string,
+  longestNumber: string,
+): { greeting: string; request: string; reply: string } {
+  const request = message.includes("\n") ? null : parseRequest(Buffer.from(message), false);
+  if (!request)
+    throw misused(
+      `the message "${message}" does not conform to the protocol: <username>:<message> in one line, the name 1 to 31 bytes long`,
+    );
+  const longest = Buffer.byteLength(`${message} ${longestNumber}\n`);
+  if (longest > DEFAULT_MAX_LINE)
+    throw misused(
+      `the message makes lines of ${longest} bytes with its number, allowed are ${DEFAULT_MAX_LINE}`,
+    );
+  const literal = (bytes: Buffer) => bytes.toString().replaceAll("{", "{{");
+  const reply = REPLY.replace("{message}", () => `${literal(request.message)} {n}`).replace(
+    "{user}",
+    () => literal(request.user),
+  );
+  return {
+    greeting: `${GREETING}\n`,
+    request: `${message.replaceAll("{", "{{")} {n}\n`,
+    reply: `${reply}\n`,
+  };
+}

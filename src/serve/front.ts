@@ -1,0 +1,390 @@
+/**
+ * The front: the one process of a server that runs JavaScript. It creates what the server owns
+ * (shared memory, listening socket, log), starts the supervisor, reports, and outlives it: a
+ * supervisor that dies is replaced on the same socket. It serves no client itself; while it is
+ * stopped (SIGSTOP), nobody waits for it.
+ *
+ * `run` reads as the life of a server: open, start, report, until it is over, close.
+ */
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { getSystemErrorName } from "node:util";
+import { EXIT, failed, misused } from "../errors";
+import { listSegments, problemsOfServer, readMachine } from "../limits";
+import { isSystemError, Log, listen, reapStranger, Scoreboard } from "../native";
+import { DEFAULT_USERS } from "../protocol";
+import { resolveHost } from "../resolve";
+import { writeDuration } from "../units";
+import { version } from "../version";
+import type { ServeOptions } from "./options";
+import { Supervisor } from "./supervisor";
+import { MOST_USERS, readUsers } from "./users";
+
+/** A supervisor that lives shorter than this has died at birth; several of them, and we give up. */
+const BIRTH_MS = 1000;
+const BIRTHS_TRIED = 5;
+
+/** For children that are stopped, or stuck in the kernel, when their supervisor dies. */
+const ORPHANS_LEAVE_WITHIN_MS = 3000;
+
+type Phase = "starting" | "running" | "stopping";
+
+export class Front {
+  private phase: Phase = "starting";
+  // Set by open() and startSupervisor(), in this order: a start that fails has had some of them.
+  private listener!: { fd: number; port: number };
+  private log!: Log;
+  private pidFileWritten = false;
+  private scoreboard!: Scoreboard;
+  private supervisor!: Supervisor;
+  private address = "";
+  private users: readonly string[] = DEFAULT_USERS;
+  private reportedTotal = 0;
+  private logFailed = false;
+  private cut = 0;
+  private births = 0;
+  private trouble = "";
+  private readonly segmentName = `/kilofork-${process.pid}-${randomBytes(4).toString("hex")}`;
+  private finish!: () => void;
+  private readonly finished = new Promise<void>((resolve) => {
+    this.finish = resolve;
+  });
+
+  constructor(private readonly options: ServeOptions) {}
+
+  /** Serves until it is told to stop; the exit code. */
+  async run(): Promise<number> {
+    this.handleSignals();
+    try {
+      await this.open();
+      this.startSupervisor();
+      const reporter = setInterval(() => this.reportTotal(), this.options.reportEveryMs || 2 ** 30);
+      await this.finished;
+      clearInterval(reporter);
+    } finally {
+      this.close();
+    }
+    if (this.trouble) throw failed(this.trouble);
+    return this.cut > 0 ? EXIT.no : EXIT.yes;
+  }
+
+  // ---- open and close ---------------------------------------------------------------------------
+
+  /** The shared memory comes last: it alone would outlive this process. */
+  private async open(): Promise<void> {
+    const { options } = this;
+    const [address] = await resolveHost(options.host);
+    this.address = address ?? "";
+    if (options.usersFile !== undefined) this.users = readUsers(options.usersFile);
+    const problems = problemsOfServer(readMachine(), options);
+    if (problems.length > 0) throw failed(problems.join("\n"));
+    for (const name of listSegments()) Scoreboard.sweep(name);
+
+    this.listener = this.openListener();
+    this.log = this.openLog();
+    if (options.pidFile !== undefined) this.writePidFile(options.pidFile);
+    this.scoreboard = new Scoreboard(this.segmentName, {
+      slots: options.children,
+      users: MOST_USERS,
+      host: options.host,
+      address: this.address,
+      port: this.listener.port,
+    });
+    this.scoreboard.setUsers(this.users);
+    this.record("Server init");
+    this.record(
+      `front ${process.pid} at ${this.where()}, kilofork ${version}, UTC${utcOffset(new Date())}`,
+    );
+  }
+
+  private openListener(): { fd: number; port: number } {
+    const { address } = this;
+    const { port, backlog, writeTimeoutMs } = this.options;
+    try {
+      return listen({ address, port, backlog, writeTimeoutMs });
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      const remedy: Record<string, string> = {
+        EADDRINUSE: "another program listens there; stop it or give another port",
+        EACCES: "ports below 1024 need a privilege; give another port",
+        EADDRNOTAVAIL: "this machine has no such address; give another host",
+      };
+      throw failed(`cannot listen on ${address}:${port}: ${remedy[error.code] ?? error.message}`);
+    }
+  }
+
+  private openLog(): Log {
+    const path = this.options.log;
+    if (path === "-") return new Log(1);
+    try {
+      return new Log(path);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      if (error.code === "ENOENT")
+        throw misused(`the folder of the log ${path} is missing; create ${dirname(path)}`);
+      const remedy: Record<string, string> = {
+        EAGAIN: "another server writes to it; stop that or give another --log",
+        ELOOP: "it is a symbolic link; give the file itself",
+        EMEDIUMTYPE: "it is not a regular file; give another --log",
+        ENXIO: "it is not a regular file; give another --log",
+        EISDIR: "it is a folder; give a file in it",
+        EACCES: "no permission; give another --log",
+      };
+      throw failed(`cannot log to ${path}: ${remedy[error.code] ?? error.message}`);
+    }
+  }
+
+  private writePidFile(path: string): void {
+    try {
+      writeFileSync(path, `${process.pid}\n`);
+      this.pidFileWritten = true;
+    } catch (error) {
+      throw misused(`cannot write the pid file: ${(error as Error).message}`);
+    }
+  }
+
+  /** Undoes as much as was opened. */
+  private close(): void {
+    if (this.scoreboard) {
+      this.reportTotal(true);
+      this.record("Server stop");
+      this.scoreboard.close();
+      Scoreboard.remove(this.segmentName);
+    }
+    if (this.pidFileWritten) rmSync(this.options.pidFile ?? "", { force: true });
+    this.log?.close();
+    if (this.listener) closeSync(this.listener.fd);
+  }
+
+  // ---- the supervisor ---------------------------------------------------------------------------
+
+  private startSupervisor(): void {
+    const born = Date.now();
+    this.supervisor = new Supervisor(this.options, {
+      segmentName: this.segmentName,
+      listener: this.listener.fd,
+      log: this.log.fd,
+      scoreboard: this.scoreboard,
+    });
+    this.supervisor
+      .on("up", (children, ms) => this.announce(children, ms))
+      .on("stopping", () => {
+        this.phase = "stopping";
+      })
+      .on("stopped", (cut) => {
+        this.cut = cut;
+      })
+      .on("fork-failed", (errno, alive) => this.forkFailed(errno, alive))
+      .on("back-off", (ms) =>
+        complain(`a child died before it could accept; the next is forked in ${ms} ms`),
+      )
+      .on("deserted", () => this.awaitOrphans())
+      .on("gone", (how) => this.supervisorGone(how, Date.now() - born));
+  }
+
+  private announce(children: number, ms: number): void {
+    const again = this.phase === "running";
+    if (this.phase === "starting") this.phase = "running";
+    this.births = 0;
+    if (again) return complain(`${children} children are up again`);
+    const { host, log, work } = this.options;
+    // With the log on standard output, the banner must not stand among the records.
+    const banner = log === "-" ? process.stderr : process.stdout;
+    banner.write(`Running with ${children} children on host:port ${host}:${this.listener.port}\n`);
+    const doing = work.kind === "none" ? "none" : `${work.kind}:${writeDuration(work.durationMs)}`;
+    complain(
+      `listening on ${this.where()}; work ${doing}; users ${nameSome(this.users)}; log ${log}; children up in ${ms.toFixed(0)} ms`,
+    );
+  }
+
+  private forkFailed(errno: number, alive: number): void {
+    const wanted = this.options.children;
+    const why = `fork failed with ${getSystemErrorName(-errno)} after ${alive} of ${wanted} children`;
+    if (this.phase !== "starting") return complain(`${why}; trying again`);
+    this.trouble = `${why}; use fewer --children or raise the limit (docs/operations.md)`;
+    this.stop();
+  }
+
+  /** The children are leaving by themselves, but for those that are stopped and cannot hear it. */
+  private awaitOrphans(): void {
+    const timer = setTimeout(() => {
+      for (const { pid } of this.scoreboard.snapshot()) if (isChild(pid)) killHard(pid);
+    }, ORPHANS_LEAVE_WITHIN_MS);
+    timer.unref();
+    this.supervisor.once("gone", () => clearTimeout(timer));
+  }
+
+  /** It has ended, and all its children with it. Unless that was the plan, another one takes over. */
+  private supervisorGone(how: string, lifeMs: number): void {
+    const orphans = this.buryOrphans();
+    if (this.phase === "stopping") {
+      this.cut += orphans;
+      return this.finish();
+    }
+    complain(`the supervisor is gone (${how}), and ${orphans} children with it; starting another`);
+    this.births = lifeMs < BIRTH_MS ? this.births + 1 : 0;
+    if (this.births >= BIRTHS_TRIED) {
+      this.trouble = `the supervisor died ${this.births} times in a row at its start (${how})`;
+      return this.finish();
+    }
+    this.startSupervisor();
+  }
+
+  /** Who still had a slot has ended abnormally; the records say so, in the supervisor's place. */
+  private buryOrphans(): number {
+    let count = 0;
+    for (const [index, slot] of this.scoreboard.snapshot().entries()) {
+      if (slot.state === "vacant") continue;
+      if (slot.pid > 0) this.record(`child pid ${slot.pid} ended: with its supervisor, abnormal`);
+      this.scoreboard.bury(index);
+      count++;
+    }
+    return count;
+  }
+
+  // ---- signals ----------------------------------------------------------------------------------
+
+  private handleSignals(): void {
+    const terminal = new Terminal();
+    process.on("SIGTERM", () => this.stop());
+    process.on("SIGINT", () => this.stop());
+    process.on("SIGQUIT", () => this.stop("quit"));
+    process.on("SIGHUP", () => {
+      if (terminal.hasHungUp()) return this.stop();
+      this.reloadUsers();
+      this.reopenLog();
+    });
+    process.on("SIGUSR1", () => this.reopenLog());
+    process.on("SIGUSR2", () => complain("SIGUSR2: this version cannot replace its children yet"));
+    process.stdout.on("error", () => {}); // a reader of ours that has gone away
+    process.stderr.on("error", () => {});
+    if (process.pid === 1)
+      process.on("SIGCHLD", () => {
+        while (reapStranger(this.supervisor?.pid ?? 0)) continue;
+      });
+  }
+
+  /** A second order, or "quit", ends the requests in work. */
+  private stop(how: "stop" | "quit" = "stop"): void {
+    if (!this.supervisor) {
+      // Nothing has been started yet: `run` has nothing to undo but what the kernel undoes.
+      process.exit(EXIT.yes);
+    }
+    this.phase = "stopping";
+    this.supervisor.order(how);
+  }
+
+  private reloadUsers(): void {
+    const { usersFile } = this.options;
+    if (usersFile === undefined) return;
+    try {
+      this.users = readUsers(usersFile);
+      this.scoreboard.setUsers(this.users);
+      complain(`users read again: ${nameSome(this.users)}`);
+    } catch (error) {
+      complain(`users kept as they were: ${(error as Error).message}`);
+    }
+  }
+
+  private reopenLog(): void {
+    const path = this.options.log;
+    if (path === "-" || !this.supervisor || this.isSameFile(path)) return;
+    try {
+      const log = this.openLog();
+      this.supervisor.order("log", log.fd);
+      this.log.close();
+      this.log = log;
+      this.logFailed = false;
+    } catch (error) {
+      complain(`log kept as it was: ${(error as Error).message}`);
+    }
+  }
+
+  private isSameFile(path: string): boolean {
+    const now = statSync(path, { throwIfNoEntry: false });
+    const then = fstatSync(this.log.fd);
+    return now !== undefined && now.dev === then.dev && now.ino === then.ino;
+  }
+
+  // ---- reports ----------------------------------------------------------------------------------
+
+  private reportTotal(last = false): void {
+    const total = this.scoreboard.total();
+    if (total === this.reportedTotal && !last) return;
+    this.reportedTotal = total;
+    this.record(`total requests ${total}`);
+  }
+
+  private record(text: string): void {
+    if (this.log.append(text)) return;
+    if (!this.logFailed) complain(`cannot write to the log ${this.options.log}`);
+    this.logFailed = true;
+  }
+
+  private where(): string {
+    const host = this.address.includes(":") ? `[${this.address}]` : this.address;
+    return `${host}:${this.listener.port}`;
+  }
+}
+
+/** Tells a hang-up of the terminal from a SIGHUP that somebody sent. */
+class Terminal {
+  private readonly had = Terminal.canOpen();
+
+  private static canOpen(): boolean {
+    try {
+      closeSync(openSync("/dev/tty", "r"));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  hasHungUp(): boolean {
+    return this.had && !Terminal.canOpen();
+  }
+}
+
+/** One line for whoever runs the server; standard output is for the banner alone. */
+function complain(text: string): void {
+  process.stderr.write(`kilofork: ${text}\n`);
+}
+
+/** Whether the process that a slot names is still one of ours, not a stranger with its number. */
+function isChild(pid: number): boolean {
+  try {
+    return pid > 0 && readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "kilofork-child";
+  } catch {
+    return false;
+  }
+}
+
+function killHard(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // it left in between
+  }
+}
+
+function nameSome(users: readonly string[]): string {
+  const SOME = 3;
+  const rest = users.length - SOME;
+  return users.slice(0, SOME).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+}
+
+/** `+01:00`. */
+function utcOffset(date: Date): string {
+  const minutes = -date.getTimezoneOffset();
+  const two = (n: number) => String(Math.floor(n)).padStart(2, "0");
+  return `${minutes < 0 ? "-" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+}

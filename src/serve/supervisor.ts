@@ -1,0 +1,111 @@
+/**
+ * The front's handle on its supervisor: starts it, sends it settings and orders as lines, and tells
+ * what it says. The supervisor's side is native/core/control.hpp and pool.hpp.
+ */
+import { EventEmitter } from "node:events";
+import { Socket } from "node:net";
+import { createInterface } from "node:readline";
+import { reap, type Scoreboard, sendControl, startSupervisor } from "../native";
+import { supervisorPath } from "../paths";
+import { GREETING, REPLY, refusalLines } from "../protocol";
+import type { ServeOptions } from "./options";
+
+/** How long a refused client gets to read why. */
+const LINGER_MS = 1000;
+/** After a child that died before it could accept, before the next fork: doubled up to the most. */
+const FIRST_BACK_OFF_MS = 100;
+const LONGEST_BACK_OFF_MS = 5000;
+
+interface Events {
+  /** The first children are all up: how many, and after how long. */
+  up: [children: number, ms: number];
+  /** It began to stop, by whosever order. */
+  stopping: [];
+  /** All children are gone; so many requests were cut. */
+  stopped: [cut: number];
+  "fork-failed": [errno: number, alive: number];
+  "back-off": [ms: number];
+  /** It is gone; its children are about to follow. */
+  deserted: [];
+  /** It is gone, and so is every child of its. `how` is how it ended, in words. */
+  gone: [how: string];
+}
+
+export class Supervisor extends EventEmitter<Events> {
+  readonly pid: number;
+  private readonly control: Socket;
+  private readonly controlFd: number;
+  private readonly lifeline: Socket;
+
+  constructor(
+    options: ServeOptions,
+    parts: { segmentName: string; listener: number; log: number; scoreboard: Scoreboard },
+  ) {
+    super();
+    const started = startSupervisor({
+      executable: supervisorPath,
+      segmentName: parts.segmentName,
+      listener: parts.listener,
+      log: parts.log,
+      segment: parts.scoreboard.fd,
+    });
+    this.pid = started.pid;
+    this.controlFd = started.control;
+    this.control = new Socket({ fd: started.control, readable: true, writable: false });
+    this.lifeline = new Socket({ fd: started.lifeline, readable: true, writable: false });
+    createInterface({ input: this.control }).on("line", (line) => this.hear(line));
+    this.control.on("error", () => {}); // its end is what matters, and that comes as well
+    this.control.once("end", () => this.emit("deserted"));
+    this.lifeline.on("error", () => {});
+    // The lifeline ends when the last process that inherited it has ended: nobody is left.
+    this.lifeline.resume().once("close", () => this.bury());
+    for (const line of settingsOf(options)) this.order(line);
+    this.order("start");
+  }
+
+  /** An order, with a descriptor that goes along. */
+  order(line: string, passedFd?: number): void {
+    if (!this.control.destroyed) sendControl(this.controlFd, line, passedFd);
+  }
+
+  private hear(line: string): void {
+    const [word, first, second] = line.split(" ");
+    if (word === "up") this.emit("up", Number(first), Number(second) / 1e6);
+    if (word === "stopping") this.emit("stopping");
+    if (word === "stopped") this.emit("stopped", Number(first));
+    if (word === "fork-failed") this.emit("fork-failed", Number(first), Number(second));
+    if (word === "back-off") this.emit("back-off", Number(first));
+  }
+
+  /** Its process closes the lifeline a moment before it can be reaped. */
+  private bury(): void {
+    const status = reap(this.pid);
+    if (status === null) {
+      setTimeout(() => this.bury(), 1);
+      return;
+    }
+    this.control.destroy();
+    this.emit("gone", "signal" in status ? `signal ${status.signal}` : `exit ${status.exit}`);
+  }
+}
+
+function settingsOf(options: ServeOptions): string[] {
+  const nanoseconds = (ms: number) => Math.round(ms * 1e6);
+  const { work } = options;
+  return [
+    work.kind === "none" ? "work none" : `work ${work.kind} ${nanoseconds(work.durationMs)}`,
+    `max-line ${options.maxLine}`,
+    `idle-timeout ${nanoseconds(options.idleTimeoutMs)}`,
+    `read-timeout ${nanoseconds(options.readTimeoutMs)}`,
+    `write-timeout ${nanoseconds(options.writeTimeoutMs)}`,
+    `linger-timeout ${nanoseconds(LINGER_MS)}`,
+    `grace ${nanoseconds(options.graceMs)}`,
+    `first-back-off ${nanoseconds(FIRST_BACK_OFF_MS)}`,
+    `longest-back-off ${nanoseconds(LONGEST_BACK_OFF_MS)}`,
+    `greeting ${GREETING}`,
+    `reply ${REPLY}`,
+    ...Object.entries(refusalLines(options.maxLine)).map(
+      ([code, line]) => `refusal ${code} ${line}`,
+    ),
+  ];
+}

@@ -1,0 +1,54 @@
+/** Durations and numbers, as people write and read them. */
+import { misused } from "./errors";
+
+const MS_PER_UNIT: Readonly<Record<string, number>> = {
+  us: 0.001,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+/** `250ms`, `3s`, `1.5s`, `2m` in milliseconds; `0` is off, any other bare number is refused. */
+export function parseDuration(text: string): number {
+  if (text === "0") return 0;
+  const match = /^(\d+(?:\.\d+)?)(us|ms|s|m|h)$/.exec(text);
+  const unit = MS_PER_UNIT[match?.[2] ?? ""];
+  if (!match || unit === undefined)
+    throw misused(`"${text}" is not a duration: write 250ms, 3s or 2m, or 0 for off`);
+  return Number(match[1]) * unit;
+}
+
+/** The other way: `3s`, `250ms`. */
+export function writeDuration(ms: number): string {
+  if (ms >= 1000 || ms === 0) return `${Number((ms / 1000).toFixed(3))}s`;
+  return ms >= 1 ? `${Number(ms.toFixed(3))}ms` : `${Number((ms * 1000).toFixed(3))}us`;
+}
+
+/** For reading, to three digits: `21.4 ms`, `3.02 s`, `87 us`. */
+export function showDuration(ms: number): string {
+  if (ms >= 1000) return `${toDigits(ms / 1000, 3)} s`;
+  return ms >= 0.1 || ms === 0 ? `${toDigits(ms, 3)} ms` : `${toDigits(ms * 1000, 3)} us`;
+}
+
+function toDigits(value: number, digits: number): string {
+  const whole = Math.max(1, Math.floor(Math.log10(Math.max(value, 1))) + 1);
+  return value.toFixed(Math.max(0, digits - whole));
+}
+
+/** `48,200`. */
+export function showCount(count: number): string {
+  return Math.round(count).toLocaleString("en-US");
+}
+
+/** `1 child`, `2 children`. */
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${showCount(count)} ${count === 1 ? one : many}`;
+}
+
+export function parseCount(text: string, name: string, range: { min: number; max: number }) {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count < range.min || count > range.max)
+    throw misused(`${name} "${text}" is not a whole number from ${range.min} to ${range.max}`);
+  return count;
+}
