@@ -1,0 +1,53 @@
+/**
+ * The test that demonstrates the server's ability to handle 1000 concurrent clients.
+ *
+ * Concurrent: at one instant, each of the requests has been received by a server process of its own
+ * and none has been answered. Four witnesses are asked, none of which trusts another; the control
+ * shows that the same proof fails with one process less. docs/concurrency.md justifies all this.
+ */
+import { expect, test } from "vitest";
+import { audit } from "../src/audit/audit";
+import { countAccepted, countWorking } from "../src/demo/witnesses";
+import { Server, until } from "./support/server";
+
+const CLIENTS = 1000;
+
+async function serve(children: number, connectTimeout: string) {
+  const server = await Server.start({ children, work: "sleep:3s" });
+  const running = server.client(
+    CLIENTS,
+    "arijort:lalala",
+    "--barrier",
+    ...["--connect-timeout", connectTimeout],
+  );
+  await until("every child works", () => countWorking(server.scoreboard) === children);
+  const atOneInstant = {
+    memory: countWorking(server.scoreboard),
+    kernel: countAccepted(server.port),
+  };
+  const client = await running;
+  await server.stop();
+  const result = audit({ logs: [server.log], client, atLeast: CLIENTS, all: false });
+  return { atOneInstant, client, result, run: result.runs[0] };
+}
+
+test("1000 clients are served at one instant, each by a process of its own", async () => {
+  const { atOneInstant, client, result, run } = await serve(1000, "30s");
+
+  expect(client.inFlight).toMatchObject({ peak: 1000, pids: 1000 });
+  expect(run).toMatchObject({ peak: 1000, pids: 1000 });
+  expect(atOneInstant).toEqual({ memory: 1000, kernel: 1000 });
+
+  expect(client.requests).toEqual({ sent: 1000, verified: 1000, failed: 0 });
+  expect(run?.ledger).toMatchObject({ counted: 1000, completed: 1000, died: 0 });
+  expect(run?.peakHeldMs).toBeGreaterThan(1000);
+  expect(result.problems).toEqual([]);
+});
+
+test("with 999 processes the same proof fails", async () => {
+  const { client, result, run } = await serve(999, "2s");
+  expect(client.inFlight.peak).toBe(999);
+  expect(run?.peak).toBe(999);
+  expect(result.problems).toContain("log: peak 999 < 1000");
+  expect(client.ok).toBe(false);
+});

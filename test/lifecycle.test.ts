@@ -1,0 +1,361 @@
+/** How a server starts, lives through the death of its parts, and ends. */
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { audit } from "../src/audit/audit";
+import { commandPath } from "../src/paths";
+import { Command, ourProcesses, Server, segmentsOf, temporaryFolder, until } from "./support/server";
+import { RawClient } from "./support/socket";
+
+function alive(pid: number): boolean {
+  return ourProcesses().includes(pid);
+}
+
+function killChild(pid: number, signal: NodeJS.Signals = "SIGKILL"): void {
+  expect(pid).toBeGreaterThan(1);
+  process.kill(pid, signal);
+}
+
+describe("start", () => {
+  test("the banner comes when, and only when, all children wait for clients", async () => {
+    const server = await Server.start({ children: 200 });
+    expect(server.command.stdout).toBe(
+      `Running with 200 children on host:port 127.0.0.1:${server.port}\n`,
+    );
+    expect(server.count("idle")).toBe(200);
+    expect(server.records(/have child pid/)).toHaveLength(200);
+    expect(new Set(server.slots().map(({ pid }) => pid)).size).toBe(200);
+    await server.stop();
+  });
+
+  test("children get a higher oom_score_adj, the front does not", async () => {
+    const server = await Server.start({ children: 2 });
+    const score = (pid: number) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8"));
+    expect(server.slots().map(({ pid }) => score(pid))).toEqual([500, 500]);
+    expect(score(server.front)).toBe(score(process.pid));
+    expect(score(server.supervisor)).toBe(score(process.pid));
+    await server.stop();
+  });
+
+  test("a pid file is there for the time the server lives", async () => {
+    const folder = temporaryFolder();
+    const file = join(folder, "pid");
+    const server = await Server.start({ folder, args: ["--pid-file", file] });
+    expect(readFileSync(file, "utf8")).toBe(`${server.front}\n`);
+    await server.stop();
+    expect(existsSync(file)).toBe(false);
+  });
+
+  test("a segment that nobody could remove is swept at the next start, a living one is not", async () => {
+    const living = await Server.start({ children: 1 });
+    const first = await Server.start({ children: 1 });
+    const everyone = [first.front, first.supervisor, ...first.slots().map(({ pid }) => pid)];
+    for (const pid of everyone) killChild(pid, "SIGSTOP");
+    for (const pid of everyone) killChild(pid, "SIGKILL");
+    await until("all have ended", () => !everyone.some(alive));
+    expect(segmentsOf(first.front)).toHaveLength(1);
+
+    const next = await Server.start({ children: 1 });
+    expect(segmentsOf(first.front)).toEqual([]);
+    expect(segmentsOf(living.front)).toHaveLength(1);
+    await living.stop();
+    await next.stop();
+  });
+});
+
+describe("stop", () => {
+  test.each(["SIGTERM", "SIGINT"] as const)("%s lets requests in work finish, and exits 0", async (signal) => {
+    const server = await Server.start({ children: 5, work: "sleep:500ms" });
+    const client = await RawClient.greeted(server.port);
+    client.send("arijort:in work\n");
+    await until("it works", () => server.count("working") === 1);
+    const stopped = server.stop(signal);
+    expect(await client.rest()).toContain('recvd message "in work" from user arijort\n');
+    await client.close();
+    const { code } = await stopped;
+    expect(code).toBe(0);
+    expect(server.records(/total requests 1$/)).not.toHaveLength(0);
+    expect(server.records().at(-1)).toMatch(/ -- Server stop$/);
+    expect(server.records(/ended: exit 0, stopped$/)).toHaveLength(5);
+    expect(server.audit().problems).toEqual([]);
+  });
+
+  test("a kept connection is closed, a request behind the one in work is told why", async () => {
+    const server = await Server.start({ children: 2, work: "sleep:300ms" });
+    const idle = await RawClient.greeted(server.port);
+    const busy = await RawClient.greeted(server.port);
+    busy.send("arijort:one\narijort:two\n");
+    await until("it works", () => server.count("working") === 1);
+    const stopped = server.stop();
+    expect(await idle.rest()).toBe(`this is server thread ${idle.pid}\n`);
+    const [, reply, refusal] = (await busy.rest()).split("\n");
+    expect(reply).toContain('"one"');
+    expect(refusal).toMatch(/^error shutting-down: /);
+    await Promise.all([idle.close(), busy.close()]);
+    expect((await stopped).code).toBe(0);
+  });
+
+  test("clients in the accept queue are accepted and told, none is reset", async () => {
+    const server = await Server.start({ children: 1, work: "sleep:400ms" });
+    const busy = await RawClient.greeted(server.port);
+    busy.send("arijort:x\n");
+    await until("it works", () => server.count("working") === 1);
+    const waiting = Array.from({ length: 50 }, () => new RawClient(server.port));
+    await Promise.all(waiting.map((client) => until("it is connected", () => !client.socket.connecting)));
+    for (const client of waiting) client.send("arijort:too late\n");
+    const stopped = server.stop();
+    for (const client of waiting) {
+      expect(await client.rest()).toMatch(/^error shutting-down: .*\n$/);
+      expect(client.error).toBeUndefined();
+      await client.close();
+    }
+    await busy.rest();
+    await busy.close();
+    expect((await stopped).code).toBe(0);
+  });
+
+  test("a second order, and the end of the grace, cut requests: exit 1", async () => {
+    for (const args of [["--grace", "10m"], ["--grace", "100ms"]]) {
+      const server = await Server.start({ children: 3, work: "sleep:10m", args });
+      const client = await RawClient.greeted(server.port);
+      client.send("arijort:never\n");
+      await until("it works", () => server.count("working") === 1);
+      server.command.kill("SIGTERM");
+      await until("it stops", () => server.count("idle") === 0);
+      if (args[1] === "10m") server.command.kill("SIGTERM");
+      expect((await server.command.end()).code).toBe(1);
+      await client.close();
+      expect(server.records(/ended: exit 3, abnormal$/)).toHaveLength(1);
+      expect(server.audit()).toMatchObject({ ok: true, runs: [{ ledger: { unfinished: 1, died: 1 } }] });
+    }
+  });
+
+  test("SIGQUIT ends at once", async () => {
+    const server = await Server.start({ children: 3, work: "sleep:10m", args: ["--grace", "10m"] });
+    const client = await RawClient.greeted(server.port);
+    client.send("arijort:never\n");
+    await until("it works", () => server.count("working") === 1);
+    expect((await server.stop("SIGQUIT")).code).toBe(1);
+    await client.close();
+  });
+
+  test("SIGTERM to the supervisor is a stop, to every process at once too", async () => {
+    const server = await Server.start({ children: 3 });
+    killChild(server.supervisor, "SIGTERM");
+    expect((await server.command.end()).code).toBe(0);
+
+    const other = await Server.start({ children: 50 });
+    const everyone = [...other.slots().map(({ pid }) => pid), other.supervisor, other.front];
+    for (const pid of everyone) killChild(pid, "SIGTERM");
+    expect((await other.command.end()).code).toBe(0);
+    expect(other.audit().problems).toEqual([]);
+  });
+
+  test("Ctrl-C on a real terminal stops it: the children are not in its process group", async () => {
+    const folder = temporaryFolder();
+    const log = join(folder, "server.log");
+    // Gives it a terminal of its own, and presses the key when the banner is there.
+    const press = `
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said, pressed = b"", False
+while True:
+    try:
+        data = os.read(fd, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    said += data
+    if b"listening on" in said and not pressed:
+        pressed = True
+        os.write(fd, b"\\x03")
+sys.stdout.write(said.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+    const args = ["serve", "127.0.0.1", "0", "--children", "20", "--work", "none", "--log", log];
+    const terminal = new Command(
+      ["-c", press, process.execPath, commandPath, ...args],
+      "python3",
+    );
+    const { code, stdout, stderr } = await terminal.end();
+    expect(stderr).toBe("");
+    expect(stdout).toContain("Running with 20 children");
+    expect(code).toBe(0);
+    expect(readFileSync(log, "utf8").match(/ended: exit 0, stopped/g)).toHaveLength(20);
+  });
+});
+
+describe("deaths", () => {
+  test("a killed child is replaced, its slot keeps the count", async () => {
+    const server = await Server.start({ children: 3 });
+    await server.client(3, "arijort:before", "--requests", "10");
+    const victim = server.slots().find(({ total }) => total > 0);
+    const before = server.scoreboard.total();
+    killChild(victim?.pid ?? 0);
+    await until("it is replaced", () => server.records(/have child pid/).length === 4);
+    await server.untilIdle();
+    expect(server.scoreboard.total()).toBe(before);
+    expect(server.records(new RegExp(`child pid ${victim?.pid} ended: signal 9, abnormal$`))).toHaveLength(1);
+    await server.client(3, "arijort:after", "--requests", "10");
+    await server.stop();
+    expect(server.audit().problems).toEqual([]);
+  });
+
+  test("SIGTERM to a child retires it: its client is served to the end, then another comes", async () => {
+    const server = await Server.start({ children: 1 });
+    const client = await RawClient.greeted(server.port);
+    killChild(client.pid, "SIGTERM");
+    client.send("arijort:one\narijort:two\n");
+    await client.lines(3);
+    client.finish();
+    expect(await client.rest()).toContain('"two"');
+    await client.close();
+    await server.untilIdle();
+    expect(server.records(/ended: exit 0, retired$/)).toHaveLength(1);
+    expect(server.slots()[0]?.pid).not.toBe(client.pid);
+    await server.stop();
+  });
+
+  test("a killed supervisor takes its children along, and another takes over on the same socket", async () => {
+    const server = await Server.start({ children: 20, work: "sleep:10m" });
+    const client = await RawClient.greeted(server.port);
+    client.send("arijort:lost\n");
+    await until("it works", () => server.count("working") === 1);
+    const before = server.supervisor;
+    killChild(before);
+    await client.rest();
+    await client.close();
+    await until("another one is there", () => server.supervisor !== before);
+    await server.untilIdle();
+    expect(server.records(/ended: with its supervisor, abnormal$/)).toHaveLength(20);
+    const next = await RawClient.greeted(server.port);
+    await next.close();
+    await server.untilIdle();
+    expect((await server.stop()).code).toBe(0);
+    expect(server.audit()).toMatchObject({ ok: true, runs: [{ ledger: { died: 20, unfinished: 1 } }] });
+  });
+
+  test("a stopped orphan does not hold up the next supervisor for ever", async () => {
+    const server = await Server.start({ children: 3 });
+    const stuck = server.slots()[0]?.pid ?? 0;
+    const before = server.supervisor;
+    killChild(stuck, "SIGSTOP");
+    killChild(before);
+    await until("another one is there", () => server.supervisor !== before);
+    await server.untilIdle();
+    expect(alive(stuck)).toBe(false);
+    await server.stop();
+  });
+
+  test("when the front is killed, requests in work finish and the books are closed", async () => {
+    const server = await Server.start({ children: 5, work: "sleep:400ms" });
+    const client = await RawClient.greeted(server.port);
+    client.send("arijort:last\n");
+    await until("it works", () => server.count("working") === 1);
+    server.command.kill("SIGKILL");
+    expect(await client.rest()).toContain('"last"');
+    await client.close();
+    await until("everyone has left", () => ourProcesses().length === 0);
+    expect(segmentsOf(server.front)).toEqual([]);
+    expect(server.records().slice(-2).map((line) => line.slice(33))).toEqual(["total requests 1", "Server stop"]);
+    expect(server.audit().problems).toEqual([]);
+  });
+
+  test("when front and supervisor are killed, nothing is left and the log simply ends", async () => {
+    const server = await Server.start({ children: 50, work: "sleep:10m" });
+    const { supervisor } = server;
+    server.command.kill("SIGKILL");
+    killChild(supervisor);
+    await until("everyone has left", () => ourProcesses().length === 0);
+    await until("the segment is gone", () => segmentsOf(server.front).length === 0);
+    const { runs, ok } = server.audit();
+    expect(ok).toBe(true);
+    expect(runs[0]?.ended).toBe(false);
+  });
+
+  test("a front that is stopped changes nothing for clients, deaths included", async () => {
+    const server = await Server.start({ children: 5 });
+    server.command.kill("SIGSTOP");
+    const client = await RawClient.greeted(server.port);
+    killChild(client.pid);
+    await client.rest();
+    await client.close();
+    await server.untilIdle();
+    expect(server.records(/signal 9, abnormal$/)).toHaveLength(1);
+    const result = await server.client(5, "arijort:x", "--requests", "20");
+    expect(result.requests.verified).toBe(100);
+    server.command.kill("SIGCONT");
+    expect((await server.stop()).code).toBe(0);
+  });
+
+  test("a stopped and continued child goes on where it was", async () => {
+    const server = await Server.start({ children: 1 });
+    const client = await RawClient.greeted(server.port);
+    killChild(client.pid, "SIGSTOP");
+    client.send("arijort:later\n");
+    killChild(client.pid, "SIGCONT");
+    await client.lines(2);
+    client.finish();
+    expect(await client.rest()).toContain('"later"');
+    await client.close();
+    await server.stop();
+  });
+});
+
+describe("reload", () => {
+  test("SIGHUP reads the users again, for connections that are open as well", async () => {
+    const folder = temporaryFolder();
+    const users = join(folder, "users");
+    writeFileSync(users, "# who may\narijort\n\nsecond # a comment\n");
+    const server = await Server.start({ folder, args: ["--users", users] });
+    const client = await RawClient.greeted(server.port);
+    client.send("second:hello\n");
+    await client.lines(2);
+    writeFileSync(users, "arijort\nthird\n");
+    server.command.kill("SIGHUP");
+    await until("it has read them", () => server.command.stderr.includes("users read again"));
+    client.send("second:hello again\n");
+    expect(await client.rest()).toMatch(/error unauthorized: .*\n$/);
+    await client.close();
+
+    writeFileSync(users, "bad name\n");
+    server.command.kill("SIGHUP");
+    await until("it has refused them", () => server.command.stderr.includes("users kept"));
+    const third = await RawClient.greeted(server.port);
+    third.send("third:still here\n");
+    await third.lines(2);
+    await third.close();
+    await server.stop();
+  });
+
+  test.each(["SIGUSR1", "SIGHUP"] as const)("after a rename, %s brings all records to a new log", async (signal) => {
+    const server = await Server.start({ children: 20 });
+    const client = await RawClient.greeted(server.port);
+    client.send("arijort:before\n");
+    await client.lines(2);
+    const old = `${server.log}.1`;
+    renameSync(server.log, old);
+    server.command.kill(signal);
+    await until("all children write to the new one", () =>
+      server.slots().every(({ logGeneration }) => logGeneration === 1 || logGeneration === 0) &&
+      server.scoreboard.header().logGeneration === 1,
+    );
+    client.send("arijort:after\n");
+    await client.lines(3);
+    await client.close();
+    await until("the idle ones have let go of the old one", () =>
+      server.slots().every(({ logGeneration }) => logGeneration === 1),
+    );
+    await server.stop();
+    expect(readFileSync(old, "utf8")).not.toContain('"after"');
+    expect(server.records(/"before"/)).toEqual([]);
+    expect(server.records(/"after"/)).toHaveLength(2);
+    expect(audit({ logs: [old, server.log], atLeast: 0, all: false })).toMatchObject({
+      ok: true,
+      runs: [{ ended: true, ledger: { completed: 2, counted: 2 } }],
+    });
+  });
+});

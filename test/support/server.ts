@@ -1,0 +1,221 @@
+/**
+ * A server in a process of its own, in a temporary folder, on a port that the system chooses. After
+ * each test, whatever it left behind (process, shared memory) is ended and makes the test fail.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, expect } from "vitest";
+import { audit, type AuditResult } from "../../src/audit/audit";
+import type { ClientResult } from "../../src/client/load";
+import { openScoreboardOf } from "../../src/demo/witnesses";
+import { Scoreboard, type Slot } from "../../src/native";
+import { commandPath } from "../../src/paths";
+
+/** Marks every process of this test file, children of children included. */
+const TAG = `KILOFORK_TEST=${process.pid}-${randomBytes(6).toString("hex")}`;
+const [tagName = "", tagValue] = TAG.split("=");
+
+const folders: string[] = [];
+const fronts: number[] = [];
+
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "kilofork-test-"));
+  folders.push(folder);
+  return folder;
+}
+
+/** Waits for a state, not for a time: the limit is only there for what never comes. */
+export async function until<T>(what: string, ask: () => T | Promise<T>, limitMs = 30_000): Promise<NonNullable<T>> {
+  for (const deadline = Date.now() + limitMs; ; await sleep(10)) {
+    const answer = await ask();
+    if (answer) return answer as NonNullable<T>;
+    if (Date.now() > deadline) throw new Error(`waited in vain until ${what}`);
+  }
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A command of ours, started as from a shell. */
+export class Command {
+  stdout = "";
+  stderr = "";
+  private readonly child: ChildProcess;
+  private readonly ended: Promise<[number | null, NodeJS.Signals | null]>;
+
+  constructor(args: readonly string[], program = process.execPath, env: NodeJS.ProcessEnv = {}) {
+    const argv = program === process.execPath ? [commandPath, ...args] : [...args];
+    this.child = spawn(program, argv, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, TZ: "UTC", [tagName]: tagValue, ...env },
+    });
+    this.child.stdout?.on("data", (data) => (this.stdout += data));
+    this.child.stderr?.on("data", (data) => (this.stderr += data));
+    this.ended = once(this.child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  get hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  async end(): Promise<Ended> {
+    const [code, signal] = await this.ended;
+    return { code, signal, stdout: this.stdout, stderr: this.stderr };
+  }
+}
+
+export const run = (...args: string[]): Promise<Ended> => new Command(args).end();
+
+export interface ServerOptions {
+  readonly children?: number;
+  readonly work?: string;
+  readonly folder?: string;
+  readonly args?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export class Server {
+  readonly log: string;
+  private board: Scoreboard | undefined;
+
+  private constructor(
+    readonly command: Command,
+    readonly folder: string,
+    readonly port: number,
+    private readonly children: number,
+  ) {
+    this.log = join(folder, "server.log");
+  }
+
+  /** Resolves when it says that it runs. */
+  static async start(options: ServerOptions = {}): Promise<Server> {
+    const { children = 10, work = "none", folder = temporaryFolder(), args = [], env = {} } = options;
+    const command = new Command(
+      [
+        "serve",
+        "127.0.0.1",
+        "0",
+        ...["--children", String(children)],
+        ...["--work", work],
+        ...["--log", join(folder, "server.log")],
+        ...args,
+      ],
+      process.execPath,
+      env,
+    );
+    fronts.push(command.pid);
+    const port = await until("the server runs", () => {
+      if (command.hasEnded) throw new Error(`the server ended: ${command.stderr}`);
+      return /listening on \S+:(\d+);/.exec(command.stderr)?.[1];
+    });
+    return new Server(command, folder, Number(port), children);
+  }
+
+  get front(): number {
+    return this.command.pid;
+  }
+
+  get scoreboard(): Scoreboard {
+    this.board ??= openScoreboardOf(this.front);
+    return this.board;
+  }
+
+  get supervisor(): number {
+    return this.scoreboard.header().supervisor;
+  }
+
+  slots(): Slot[] {
+    return this.scoreboard.snapshot();
+  }
+
+  count(...states: Slot["state"][]): number {
+    return this.slots().filter(({ state }) => states.includes(state)).length;
+  }
+
+  /** Resolves when every child is there and waits for a client. */
+  async untilIdle(): Promise<void> {
+    await until("all children are idle", () => this.count("idle") === this.children);
+  }
+
+  records(pattern = /./): string[] {
+    return readFileSync(this.log, "utf8")
+      .split("\n")
+      .filter((line) => pattern.test(line));
+  }
+
+  /** Runs the client against it; `--json`, so that the result can be looked into. */
+  async client(threads: number, message: string, ...args: string[]): Promise<ClientResult> {
+    const { stdout, stderr } = await run(
+      ...["client", "127.0.0.1", String(this.port), String(threads), message, "--json", ...args],
+    );
+    if (stdout === "") throw new Error(`the client said: ${stderr}`);
+    return JSON.parse(stdout) as ClientResult;
+  }
+
+  audit(client?: ClientResult): AuditResult {
+    return audit({ logs: [this.log], client, atLeast: 0, all: false });
+  }
+
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<Ended> {
+    this.command.kill(signal);
+    return this.command.end();
+  }
+}
+
+/** Pids of processes that carry our tag. */
+export function ourProcesses(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid && carriesTag(pid));
+}
+
+function carriesTag(pid: number): boolean {
+  try {
+    const [, state] = /\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, "latin1")) ?? [];
+    return state !== "Z" && readFileSync(`/proc/${pid}/environ`, "latin1").includes(TAG);
+  } catch {
+    return false;
+  }
+}
+
+export function segmentsOf(front: number): string[] {
+  return readdirSync("/dev/shm").filter((name) => name.startsWith(`kilofork-${front}-`));
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // it has just ended by itself
+  }
+}
+
+afterEach(async () => {
+  const settled = () => ourProcesses().length === 0;
+  await until("all processes have ended", settled, 5000).catch(() => {});
+  const left = ourProcesses();
+  for (const pid of left) endProcess(pid);
+  await until("the processes left behind have ended", settled);
+  const segments = fronts.splice(0).flatMap(segmentsOf);
+  for (const name of segments) Scoreboard.sweep(`/${name}`);
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+  expect({ left, segments }, "left behind").toEqual({ left: [], segments: [] });
+});

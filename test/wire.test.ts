@@ -1,0 +1,210 @@
+/** What goes over the wire: the rules, bad input, and clients that no one here wrote. */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseRequest as parseNative } from "../src/native";
+import { parseRequest } from "../src/protocol";
+import { Command, Server, until } from "./support/server";
+import { RawClient } from "./support/socket";
+
+interface Vector {
+  readonly name: string;
+  readonly line: string;
+  readonly ended: boolean;
+  readonly user: string | null;
+  readonly message?: string;
+  readonly refusal?: string;
+  readonly logged?: string;
+}
+
+const { vectors } = JSON.parse(
+  readFileSync(`${__dirname}/protocol-vectors.json`, "utf8"),
+) as { vectors: Vector[] };
+
+describe.each(vectors)("vector: $name", ({ line, ended, user, message, refusal, logged }) => {
+  const bytes = Buffer.from(line, "latin1");
+  const expected = user === null ? null : { user, message };
+  const asText = (request: { user: Buffer; message: Buffer } | null) =>
+    request && { user: request.user.toString("latin1"), message: request.message.toString("latin1") };
+
+  test("the TypeScript parser agrees", () => {
+    expect(asText(parseRequest(bytes, ended))).toEqual(expected);
+  });
+
+  test("the native parser agrees", () => {
+    expect(asText(parseNative(bytes, ended))).toEqual(expected);
+  });
+
+  test("a server answers accordingly, and records it", async () => {
+    const server = await Server.start({ children: 1 });
+    const client = await RawClient.greeted(server.port);
+    client.send(ended ? `${line}\n` : line);
+    client.finish();
+    const [, answer] = (await client.rest()).split("\n");
+    await client.close();
+    await server.untilIdle();
+    if (refusal === undefined) {
+      expect(answer).toBe(`server ${client.pid} recvd message "${message}" from user ${user}`);
+      const log = readFileSync(server.log, "latin1");
+      expect(log).toContain(`server ${client.pid} recvd message "${logged}" from user ${user}\n`);
+      expect(log).toContain(`completed req "${logged}" on ${client.pid} total reqs 1\n`);
+    } else {
+      expect(answer).toMatch(new RegExp(`^error ${refusal}: \\S`));
+    }
+    expect(server.slots()[0]?.pid).toBe(client.pid);
+    await server.stop();
+    expect(server.audit().problems).toEqual([]);
+  });
+});
+
+describe("a connection", () => {
+  let server: Server;
+  beforeAll(async () => {
+    server = await Server.start({
+      children: 4,
+      args: ["--idle-timeout", "300ms", "--read-timeout", "400ms", "--write-timeout", "400ms"],
+    });
+  });
+
+  /** Whatever it did to them, all children are there and wait for the next client. */
+  async function expectNoChildLost(pids: number[]) {
+    await server.untilIdle();
+    expect(server.slots().map(({ pid }) => pid)).toEqual(pids);
+  }
+  const pids = () => server.slots().map(({ pid }) => pid);
+
+  test("takes several requests, pipelined and split at every byte, and answers in order", async () => {
+    const before = pids();
+    const client = await RawClient.greeted(server.port);
+    const requests = "arijort:a\nfoobar:b\r\narijort:c\n";
+    client.socket.setNoDelay(true);
+    for (const byte of requests) client.send(byte);
+    client.send(requests.repeat(50));
+    client.finish();
+    const replies = (await client.rest()).split("\n").slice(1, -1);
+    const expected = ["a", "b", "c"].map(
+      (m) => `server ${client.pid} recvd message "${m}" from user ${m === "b" ? "foobar" : "arijort"}`,
+    );
+    expect(replies).toEqual(Array.from({ length: 51 }, () => expected).flat());
+    await client.close();
+    await expectNoChildLost(before);
+  });
+
+  test("that has shut its sending side still gets its replies, the last line without newline too", async () => {
+    const client = new RawClient(server.port);
+    client.send("arijort:one\narijort:two");
+    client.finish();
+    const lines = (await client.rest()).split("\n");
+    expect(lines).toHaveLength(4);
+    expect(lines[2]).toContain('"two"');
+    await client.close();
+  });
+
+  test("a line of 1024 bytes with its newline is served, one byte more is not", async () => {
+    const before = pids();
+    const fits = "x".repeat(1024 - "arijort:\n".length);
+    const client = await RawClient.greeted(server.port);
+    client.send(`arijort:${fits}\n`);
+    expect((await client.lines(2))[1]).toContain(`"${fits}"`);
+    client.send(`arijort:${fits}y\n`);
+    expect(await client.rest()).toMatch(/\nerror too-long: a line has at most 1024 bytes.*\n$/);
+    await client.close();
+    await expectNoChildLost(before);
+  });
+
+  test("an endless line gets its error although the client goes on sending", async () => {
+    const before = pids();
+    const client = await RawClient.greeted(server.port);
+    client.send("y".repeat(300_000));
+    expect(await client.rest()).toMatch(/\nerror too-long: .*\n$/);
+    await client.close();
+    await expectNoChildLost(before);
+  });
+
+  test("after a refusal nothing more is served", async () => {
+    const client = await RawClient.greeted(server.port);
+    client.send("root:x\narijort:y\n");
+    const lines = (await client.rest()).split("\n");
+    expect(lines[1]).toMatch(/^error unauthorized: /);
+    expect(lines).toHaveLength(3);
+    await client.close();
+    expect(server.records(/authorization error: user "root" on \d+$/)).not.toHaveLength(0);
+  });
+
+  test("that says nothing is told so after the idle time-out", async () => {
+    const before = pids();
+    const client = await RawClient.greeted(server.port);
+    expect(await client.rest()).toMatch(/^this is server thread \d+\nerror timeout: .*\n$/);
+    await client.close();
+    await expectNoChildLost(before);
+  });
+
+  test("with a byte now and then is ended by the read time-out, however it drips", async () => {
+    const before = pids();
+    const client = await RawClient.greeted(server.port);
+    const drip = setInterval(() => client.send("a"), 50);
+    expect(await client.rest()).toMatch(/error timeout: .*\n$/);
+    clearInterval(drip);
+    await client.close();
+    await expectNoChildLost(before);
+  });
+
+  test("whose client never reads its replies is given up after the write time-out", async () => {
+    const before = pids();
+    const client = await RawClient.greeted(server.port);
+    client.socket.pause();
+    const request = `arijort:${"z".repeat(1000)}\n`;
+    const pump = () => {
+      while (!client.socket.destroyed && client.socket.write(request.repeat(50))) continue;
+    };
+    client.socket.on("drain", pump);
+    pump();
+    await until("its child is free again", () => server.slots().every(({ state }) => state === "idle"));
+    await client.close();
+    await expectNoChildLost(before);
+  });
+
+  test("that is reset, at any point of the exchange, costs no child", async () => {
+    const before = pids();
+    for (const said of ["", "arij", "arijort:x\n", "arijort:x\narijort:y\narijort:z"]) {
+      for (let i = 0; i < 25; i++) {
+        const client = i % 2 === 0 ? await RawClient.greeted(server.port) : new RawClient(server.port);
+        client.send(said);
+        client.reset();
+      }
+    }
+    await expectNoChildLost(before);
+  });
+
+  afterAll(() => {
+    // Ended with the last test's clean-up, if that had not been done already.
+    if (!server.command.hasEnded) server.command.kill("SIGTERM");
+  });
+});
+
+describe("clients that no one here wrote", () => {
+  const conversation = /^this is server thread (\d+)\nserver \1 recvd message "hi" from user arijort\n$/;
+
+  test.each([
+    ["nc", (port: number) => `printf 'arijort:hi\\n' | nc -q 2 -w 5 127.0.0.1 ${port}`],
+    ["nc -N", (port: number) => `printf 'arijort:hi\\n' | nc -N -w 5 127.0.0.1 ${port}`],
+    ["socat", (port: number) => `printf 'arijort:hi\\n' | socat -t 5 - TCP:127.0.0.1:${port}`],
+    [
+      "a shell with /dev/tcp",
+      (port: number) =>
+        `exec 3<>/dev/tcp/127.0.0.1/${port}; printf 'arijort:hi\\n' >&3; head -n 2 <&3; exec 3>&-`,
+    ],
+    [
+      "python",
+      (port: number) =>
+        `python3 -c 'import socket,sys; s=socket.create_connection(("127.0.0.1",${port})); s.sendall(b"arijort:hi"); s.shutdown(1); sys.stdout.write(s.makefile().read())'`,
+    ],
+  ])("%s", async (name, script) => {
+    const [tool = ""] = name.split(" ");
+    const { code: there } = await new Command(["-c", `command -v ${tool}`], "bash").end();
+    if (tool !== "a" && there !== 0) return expect(process.env["CI"], `${tool} is missing`).toBeUndefined();
+    const server = await Server.start({ children: 2, work: "sleep:50ms" });
+    const { stdout } = await new Command(["-c", script(server.port)], "bash").end();
+    expect(stdout).toMatch(conversation);
+    await server.stop();
+  });
+});
