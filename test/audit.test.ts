@@ -1,0 +1,238 @@
+/** What the audit makes of a log, written here line by line. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { type AuditOptions, audit } from "../src/audit/audit";
+import type { ClientResult } from "../src/client/load";
+import { run, temporaryFolder } from "./support/server";
+
+const T = "2026.11.22 16:44:5";
+/** A record at 16:44:5s.nnn. */
+const at = (second: number, text: string) => `${T}${second.toFixed(9)} -- ${text}\n`;
+const received = (second: number, pid: number, message = "m") =>
+  at(second, `server ${pid} recvd message "${message}" from user arijort`);
+const completed = (second: number, pid: number, count: number, message = "m") =>
+  at(second, `completed req "${message}" on ${pid} total reqs ${count}`);
+const init = at(0, "Server init") + at(0, "front 9 at 127.0.0.1:31337, kilofork 0.1.0, UTC+01:00");
+const births = (...pids: number[]) => pids.map((pid) => at(0, `have child pid ${pid}`)).join("");
+const stop = (total: number) => at(9, `total requests ${total}`) + at(9, "Server stop");
+
+function auditText(text: string | string[], options: Partial<AuditOptions> = {}) {
+  const folder = temporaryFolder();
+  const logs = [text].flat().map((part, i) => {
+    const path = join(folder, `log.${i}`);
+    writeFileSync(path, part, "latin1");
+    return path;
+  });
+  return audit({ logs, atLeast: 0, all: false, ...options });
+}
+const runOf = (text: string | string[], options: Partial<AuditOptions> = {}) => {
+  const result = auditText(text, options);
+  return { ...result.runs[0], problems: result.problems };
+};
+
+describe("concurrency", () => {
+  test("is the overlap of the intervals, with its time and its average", () => {
+    const log = [
+      init + births(11, 12, 13),
+      received(1, 11) + received(2, 12) + received(2.5, 13),
+      completed(4, 12, 1) + received(4.5, 12) + completed(7, 11, 1),
+      completed(7.5, 12, 2) + completed(8, 13, 1) + stop(4),
+    ].join("");
+    const result = runOf(log, { atLeast: 3 });
+    expect(result).toMatchObject({
+      peak: 3,
+      pids: 3,
+      peakHeldMs: 2500, // 4.5 to 7, longer than 2.5 to 4
+      received: { count: 4 },
+      completed: { count: 4 },
+      problems: [],
+    });
+    // (1x1 + 2x0.5 + 3x1.5 + 2x0.5 + 3x2.5 + 2x0.5 + 1x0.5) / 7
+    expect(result.average).toBeCloseTo(16.5 / 7, 6);
+    expect(result.peakFromMs).toBe(Date.UTC(2026, 10, 22, 15, 44, 54, 500));
+  });
+
+  test("follows the order of the file where the times are out of it", () => {
+    const log = init + births(11, 12) + received(2, 11) + received(1.9, 12);
+    const result = runOf(log + completed(2.5, 11, 1) + completed(2.4, 12, 1) + stop(2));
+    expect(result).toMatchObject({ peak: 2, peakHeldMs: 500, problems: [] });
+  });
+
+  test("of selected messages only", () => {
+    const log = init + births(11, 12) + received(1, 11, "la 1") + received(2, 12, "lo 1");
+    const rest = completed(3, 11, 1, "la 1") + completed(4, 12, 1, "lo 1") + stop(2);
+    expect(runOf(log + rest, { match: "la" })).toMatchObject({ peak: 1, received: { count: 1 } });
+    expect(runOf(log + rest, { match: "l" })).toMatchObject({ peak: 2 });
+  });
+
+  test("below what was asked for is a problem", () => {
+    const log = init + births(11) + received(1, 11) + completed(2, 11, 1) + stop(1);
+    expect(auditText(log, { atLeast: 2 })).toMatchObject({ ok: false, problems: ["log: peak 1 < 2"] });
+  });
+});
+
+describe("the ledger", () => {
+  const one = init + births(11) + received(1, 11) + completed(2, 11, 1);
+
+  test("balances when a counted request was completed", () => {
+    expect(auditText(one + stop(1))).toMatchObject({ ok: true, runsInLog: 1 });
+  });
+
+  test("does not when more was counted than completed", () => {
+    expect(runOf(one + stop(2)).problems).toEqual([
+      "counted 2 requests when only 1 completed records were there",
+    ]);
+  });
+
+  test("does not when a completed request was not counted and nobody died", () => {
+    expect(runOf(one + stop(0)).problems[0]).toMatch(/1 requests completed, but only 0 counted/);
+    const died = at(3, "child pid 11 ended: signal 9, abnormal");
+    expect(runOf(one + died + stop(0)).problems).toEqual([]);
+    const left = at(3, "child pid 11 ended: exit 0, stopped");
+    expect(runOf(one + left + stop(0)).problems).not.toEqual([]);
+  });
+
+  test("notices a record that is missing, or there twice", () => {
+    const two = received(3, 11) + completed(4, 11, 3);
+    expect(runOf(one + two + stop(2)).problems).toEqual([
+      "1 completed records do not continue their child's count",
+    ]);
+    expect(runOf(one + completed(2, 11, 1) + stop(2)).problems[0]).toMatch(/never received/);
+  });
+
+  test("counts what was begun and not completed: by death, by the next request, at the end", () => {
+    const log = init + births(11, 12, 13) + received(1, 11) + received(1, 12) + received(1, 13);
+    const rest = at(2, "child pid 11 ended: signal 9, abnormal") + received(3, 12) + completed(4, 12, 1);
+    expect(runOf(log + rest + stop(1)).ledger).toMatchObject({ unfinished: 3, died: 1 });
+  });
+
+  test("counts refusals by their kind", () => {
+    const log = init + births(11) + at(1, 'authorization error: user "ro\\"ot" on 11');
+    const rest = at(1, "protocol error: too-long on 11") + at(1, "protocol error: too-long on 11");
+    expect(runOf(log + rest + stop(0)).ledger?.refused).toEqual({ unauthorized: 1, "too-long": 2 });
+  });
+});
+
+describe("lines that are no records", () => {
+  const begin = init + births(11, 12) + received(1, 11);
+  const killed = at(2, "child pid 11 ended: signal 9, abnormal");
+
+  test("a torn head with a record glued on is both", () => {
+    const head = received(1, 12).slice(0, 50);
+    const result = runOf(begin + head + killed + received(3, 12) + completed(4, 12, 1) + stop(1));
+    expect(result).toMatchObject({ problems: [], ledger: { tornHeads: 1, died: 1, foreignLines: 0 } });
+  });
+
+  test("more torn heads than children died are damage", () => {
+    const head = received(1, 12).slice(0, 40);
+    const result = runOf(begin + head + completed(2, 11, 1) + stop(1));
+    expect(result.problems).toEqual(["1 records are torn, but only 0 children died"]);
+  });
+
+  test("a torn tail at the end of the file is torn, even when it looks whole", () => {
+    const result = runOf(begin + completed(2, 11, 1).slice(0, -1));
+    expect(result).toMatchObject({ ended: false, problems: [], ledger: { tornHeads: 1, completed: 0 } });
+  });
+
+  test("a head that its own writer closed is neither a record nor a foreign line", () => {
+    const head = `${received(2, 12).slice(0, 45)}<torn>\n`;
+    const result = runOf(begin + head + completed(3, 11, 1) + stop(1));
+    expect(result).toMatchObject({ problems: [], ledger: { shortWrites: 1, tornHeads: 0 } });
+  });
+
+  test("a message cannot forge a record, not even from within a torn head", () => {
+    const forged = `${T}5.000000000 -- total requests 7`;
+    const quoted = runOf(begin + received(2, 12, forged) + completed(3, 12, 1, forged) + completed(3, 11, 1) + stop(2));
+    expect(quoted).toMatchObject({ problems: [], ledger: { counted: 2 } });
+    const torn = received(2, 12, forged).slice(0, -'" from user arijort\n'.length);
+    expect(runOf(`${begin + torn}<torn>\n${completed(3, 11, 1)}${stop(1)}`)).toMatchObject({
+      problems: [],
+      ledger: { counted: 1, shortWrites: 1 },
+    });
+    const glued = runOf(begin + torn + killed + stop(0));
+    expect(glued).toMatchObject({ problems: [], ledger: { counted: 0, tornHeads: 1, died: 1 } });
+  });
+
+  test("a foreign line is named with its offset", () => {
+    const result = runOf(`${begin}hello\n${completed(2, 11, 1)}${stop(1)}`);
+    expect(result.problems).toEqual([`no record at offset ${begin.length}`]);
+  });
+
+  test.each([
+    `${T}1.00000000x -- Server init`,
+    `${T}1.000000000 -- Server initial`,
+    `${T}1.000000000 -- completed req "m on 11 total reqs 1`,
+    `${T}1.000000000 -- server 11 recvd message "m" from user `,
+    `${T}1.000000000 -- child pid 11 ended: well`,
+    `${T}1.000000000 -- total requests `,
+    "",
+  ])("%s", (line) => {
+    expect(runOf(`${begin}${line}\n${completed(2, 11, 1)}${stop(1)}`).ledger?.foreignLines).toBe(1);
+  });
+});
+
+describe("runs", () => {
+  const whole = init + births(11) + received(1, 11) + completed(2, 11, 1) + stop(1);
+  const broken = init + births(11) + received(1, 11) + completed(2, 11, 1) + stop(5);
+
+  test("the last one is audited, or all of them", () => {
+    expect(auditText(broken + whole)).toMatchObject({ ok: true, runsInLog: 2 });
+    expect(auditText(broken + whole, { all: true })).toMatchObject({ ok: false, runsInLog: 2 });
+    expect(auditText(broken + whole, { all: true }).runs).toHaveLength(2);
+  });
+
+  test("one that goes on through rotated files is one", () => {
+    const parts = [whole.slice(0, 400), whole.slice(400)];
+    const cut = whole.indexOf("\n", 300) + 1;
+    expect(auditText([whole.slice(0, cut), whole.slice(cut)])).toMatchObject({ ok: true, runsInLog: 1 });
+    expect(parts.join("")).toBe(whole);
+  });
+
+  test("one whose start is in another file is checked as far as it goes", () => {
+    const cut = whole.indexOf("\n", 300) + 1;
+    expect(auditText(whole.slice(cut))).toMatchObject({ ok: true, runs: [{ server: 0, ended: true }] });
+  });
+});
+
+describe("the client's side", () => {
+  const log = init + births(11, 12) + received(1, 11, "la 1") + received(1, 12, "la 2") +
+    completed(2, 11, 1, "la 1") + completed(2, 12, 1, "la 2") + stop(2);
+  const client = (verified: number, sent = verified, peak = 2) =>
+    ({
+      message: "arijort:la",
+      clients: 2,
+      firstConnectMs: 0,
+      requests: { verified, sent, failed: sent - verified },
+      inFlight: { peak, pids: peak, fromMs: 0, heldMs: 0 },
+    }) as unknown as ClientResult;
+
+  test("agrees", () => {
+    expect(auditText(log, { client: client(2), atLeast: 2 }).problems).toEqual([]);
+  });
+
+  test("names the side that differs", () => {
+    expect(auditText(log, { client: client(3) }).problems).toEqual([
+      "client: 3 replies verified, but the server counted 2",
+      "client: 3 replies verified, but the log has 2 of its requests completed",
+    ]);
+    expect(auditText(log, { client: client(1, 1) }).problems).toEqual([
+      "log: 2 requests of the client received, but it sent 1",
+    ]);
+    expect(auditText(log, { client: client(2, 2, 1), atLeast: 2 }).problems).toEqual([
+      "client: peak 1 < 2",
+      "client: in 1 processes < 2",
+    ]);
+  });
+});
+
+test("the command prints one JSON object, or a report, and exits 1 when the books do not balance", async () => {
+  const path = join(temporaryFolder(), "log");
+  writeFileSync(path, init + births(11) + received(1, 11) + completed(2, 11, 1) + stop(2));
+  const json = await run("audit", path, "--json");
+  expect(JSON.parse(json.stdout)).toMatchObject({ kind: "audit", schema: 1, ok: false });
+  expect(json.code).toBe(1);
+  const report = await run("audit", path);
+  expect(report.stdout).toContain("DOES NOT BALANCE");
+  expect(report.stderr).toBe("kilofork: counted 2 requests when only 1 completed records were there\n");
+});

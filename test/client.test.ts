@@ -1,0 +1,175 @@
+/** The load client against a real server: what it sends, measures and says. */
+import { createServer } from "node:net";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
+import { describe, expect, test } from "vitest";
+import { type ClientResult, splitClients } from "../src/client/load";
+import { run, Server, temporaryFolder } from "./support/server";
+
+describe("the documented invocations", () => {
+  test("myserver and cclient print what the original printed", async () => {
+    const server = await Server.start({ children: 50 });
+    const { stdout, code } = await run(
+      ...["client", "127.0.0.1", String(server.port), "50", "arijort:message for you"],
+    );
+    expect(code).toBe(0);
+    const [first, second] = stdout.split("\n");
+    expect(first).toBe(`connecting to host:port 127.0.0.1:${server.port} with 50 threads`);
+    expect(second).toBe("handled 50 requests");
+    await server.stop();
+    expect(server.records(/recvd message "message for you \d+" from user arijort$/)).toHaveLength(50);
+    expect(server.records(/completed req "message for you \d+" on \d+ total reqs \d+$/)).toHaveLength(50);
+  });
+});
+
+test("every client and every request has its number, none is lost in a division", async () => {
+  const server = await Server.start({ children: 10 });
+  const result = await server.client(7, "foobar:n", "--requests", "3", "--os-threads", "4");
+  expect(result.requests).toEqual({ sent: 21, verified: 21, failed: 0 });
+  await server.stop();
+  const numbers = server.records(/recvd/).map((line) => / "n (\S+)" /.exec(line)?.[1]);
+  const expected = [1, 2, 3, 4, 5, 6, 7].flatMap((c) => [1, 2, 3].map((r) => `${c}.${r}`));
+  expect(numbers.sort()).toEqual(expected);
+});
+
+test("shares differ by one client at the most, and are numbered through", () => {
+  for (const [clients, osThreads] of [[7, 4], [1000, 3], [1, 8], [8, 8]] as const) {
+    const shares = splitClients({ clients, osThreads });
+    expect(shares.reduce((sum, share) => sum + share.clients, 0)).toBe(clients);
+    let next = 1;
+    for (const share of shares) {
+      expect(share.firstNumber).toBe(next);
+      expect(share.clients).toBeGreaterThan(0);
+      next += share.clients;
+    }
+  }
+});
+
+test("braces in a message are sent as they are", async () => {
+  const server = await Server.start({ children: 2 });
+  const result = await server.client(2, 'arijort:{n} {pid} {{x}} "q" \\');
+  expect(result.requests).toEqual({ sent: 2, verified: 2, failed: 0 });
+  await server.stop();
+  expect(server.records(/recvd message "\{n\} \{pid\} \{\{x\}\} \\"q\\" \\\\ 1"/)).toHaveLength(1);
+});
+
+test("--duration ends the load, --rate keeps its schedule, --ramp spreads the connects", async () => {
+  const server = await Server.start({ children: 20 });
+  const timed = await server.client(5, "arijort:d", "--duration", "500ms");
+  expect(timed.requests.verified).toBeGreaterThan(5);
+  expect(timed.requests.failed).toBe(0);
+
+  const open = await server.client(20, "arijort:r", "--rate", "200", "--duration", "1s");
+  expect(open.loop).toBe("open");
+  // The schedule has 200 sends in a second: one before, one after is a matter of rounding.
+  expect(Math.abs(open.requests.sent - 200)).toBeLessThanOrEqual(2);
+
+  const ramp = await server.client(20, "arijort:p", "--ramp", "500ms");
+  expect(ramp.requests.verified).toBe(20);
+  expect(ramp.elapsedMs).toBeGreaterThanOrEqual(400);
+  await server.stop();
+});
+
+test("in an open loop a slow server shows in the latency: it counts from the intended send", async () => {
+  const server = await Server.start({ children: 1, work: "sleep:100ms" });
+  const result = await server.client(1, "arijort:o", "--rate", "100", "--duration", "500ms");
+  // 50 are intended within 500 ms, each takes 100 ms: what is sent last waited for all before.
+  expect(result.requests.failed).toBe(0);
+  expect(result.replyMs.max).toBeGreaterThan(200);
+  await server.stop();
+});
+
+test("--barrier: who is not greeted in time has failed, the others go on", async () => {
+  const server = await Server.start({ children: 9, work: "sleep:200ms" });
+  const result = await server.client(10, "arijort:b", "--barrier", "--connect-timeout", "500ms");
+  expect(result).toMatchObject({
+    ok: false,
+    greeted: { clients: 9, pids: 9 },
+    requests: { verified: 9, failed: 1 },
+    inFlight: { peak: 9, pids: 9 },
+    failures: [{ kind: "ungreeted", count: 1 }],
+  });
+  expect(result.problems).toContain("9 of 10 clients were greeted at the barrier");
+  await server.stop();
+});
+
+test("a reply that never comes is a time-out, and says of whom", async () => {
+  const server = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "0"] });
+  const result = await server.client(2, "arijort:t", "--timeout", "300ms");
+  expect(result.failures).toMatchObject([{ kind: "timeout", count: 2, firstClient: 1 }]);
+  await server.stop();
+});
+
+/** A server that says what it is told, whatever it is sent. */
+async function scripted(answer: (request: string) => string): Promise<{ port: number; close: () => void }> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => {});
+    socket.write("this is server thread 77\n");
+    socket.on("data", (data) => socket.end(answer(data.toString())));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  return { port, close: () => server.close() };
+}
+
+async function against(answer: (request: string) => string): Promise<ClientResult> {
+  const server = await scripted(answer);
+  const { stdout } = await run("client", "127.0.0.1", String(server.port), "1", "arijort:x", "--json");
+  server.close();
+  return JSON.parse(stdout) as ClientResult;
+}
+
+describe("a reply is verified byte for byte", () => {
+  const right = 'server 77 recvd message "x 1" from user arijort';
+  test.each([
+    ["right", `${right}\n`, true],
+    ["right, ended by end of file instead of newline", right, true],
+    ["of another pid", `${right.replace("77", "78")}\n`, false],
+    ["of another client", `${right.replace("x 1", "x 2")}\n`, false],
+    ["one byte short", right.slice(0, -1), false],
+    ["one byte long", `${right}\n\n`, false],
+    ["none", "", false],
+  ])("%s", async (_, answer, ok) => {
+    const result = await against(() => answer);
+    expect(result.ok).toBe(ok);
+    expect(result.requests.verified).toBe(ok ? 1 : 0);
+  });
+});
+
+test("--out writes the result, which names the address and says what the client itself cost", async () => {
+  const server = await Server.start({ children: 5 });
+  const out = join(temporaryFolder(), "client.json");
+  await run("client", "localhost", String(server.port), "5", "arijort:x", "--out", out);
+  const result = JSON.parse(readFileSync(out, "utf8")) as ClientResult;
+  expect(result).toMatchObject({ kind: "client", schema: 1, ok: true, address: "127.0.0.1", synRetransmits: 0 });
+  expect(result.lagMs.count).toBeGreaterThan(0);
+  const audited = await run("audit", server.log, "--client", out, "--at-least", "1");
+  expect(audited.code).toBe(0);
+  await server.stop();
+});
+
+test("the mutex on a SharedArrayBuffer loses no addition among threads", async () => {
+  const { build } = await import("esbuild");
+  const file = join(temporaryFolder(), "adder.cjs");
+  await build({
+    stdin: {
+      contents: `
+        import { workerData } from "node:worker_threads";
+        import { Shared } from "./src/client/mutex";
+        const shared = new Shared(workerData);
+        shared.arrive(4);
+        for (let i = 0; i < 20000; i++) shared.add(1, 2);`,
+      resolveDir: process.cwd(),
+      loader: "ts",
+    },
+    bundle: true,
+    platform: "node",
+    outfile: file,
+  });
+  const { Shared } = await import("../src/client/mutex");
+  const shared = Shared.create();
+  const threads = Array.from({ length: 4 }, () => new Worker(file, { workerData: shared.memory }));
+  await Promise.all(threads.map((thread) => new Promise((resolve) => thread.once("exit", resolve))));
+  expect(shared.add(0, 0)).toEqual({ handled: 80_000, settled: 160_000 });
+});

@@ -1,0 +1,138 @@
+/** Wrong usage and what cannot be judged: the exit code, and one line that says what to do. */
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parseDuration, showDuration, writeDuration } from "../src/units";
+import { parseUsers } from "../src/serve/users";
+import { run, Server, temporaryFolder } from "./support/server";
+
+const log = () => join(temporaryFolder(), "log");
+const serve = (...args: string[]) => run("serve", "127.0.0.1", "0", "--children", "1", ...args);
+const client = (...args: string[]) => run("client", ...args);
+
+describe("exit 2, with one line that says what to do", () => {
+  test.each([
+    [/port "70000" is not a whole number from 1 to 65535/, () => client("localhost", "70000", "1", "arijort:x")],
+    [/threads "0" is not/, () => client("localhost", "31337", "0", "arijort:x")],
+    [/does not conform to the protocol: <username>:<message>/, () => client("localhost", "31337", "1", "hello")],
+    [/does not conform/, () => client("localhost", "31337", "1", ":hello")],
+    [/does not conform/, () => client("localhost", "31337", "1", `${"u".repeat(32)}:hello`)],
+    [/does not conform/, () => client("localhost", "31337", "1", "arijort:two\nlines")],
+    [/lines of \d+ bytes with its number, allowed are 1024/, () => client("localhost", "31337", "1", `arijort:${"m".repeat(1024)}`)],
+    [/"3" is not a duration: write 250ms/, () => client("localhost", "31337", "1", "a:b", "--timeout", "3")],
+    [/cannot resolve the host "no.such.invalid"/, () => client("no.such.invalid", "31337", "1", "a:b")],
+    [/port "70000" is not/, () => run("serve", "localhost", "70000")],
+    [/children "0" is not/, () => run("serve", "--children", "0")],
+    [/--work "nap:3s": write none, sleep:3s or spin:5ms/, () => serve("--work", "nap:3s", "--log", log())],
+    [/the folder of the log .* is missing; create /, () => serve("--log", join(temporaryFolder(), "no", "log"))],
+    [/cannot read the users file/, () => serve("--log", log(), "--users", "/no/such/file")],
+    [/unknown option '--childs'/, () => serve("--childs", "3")],
+    [/unknown command 'sevre'/, () => run("sevre")],
+    [/missing required argument 'message'/, () => client("localhost", "31337", "1")],
+  ])("%s", async (message, command) => {
+    const { code, stderr, stdout } = await command();
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(stdout).toBe("");
+    expect(code).toBe(2);
+  });
+});
+
+describe("exit 1", () => {
+  test("a port in use, and a second server on the same port", async () => {
+    const server = await Server.start({ children: 1 });
+    const { code, stderr } = await run(
+      ...["serve", "127.0.0.1", String(server.port), "--children", "1", "--log", log()],
+    );
+    expect(stderr).toMatch(/^kilofork: cannot listen on 127.0.0.1:\d+: another program listens there; stop it or give another port\n$/);
+    expect(code).toBe(1);
+    await server.stop();
+  });
+
+  test("a log that another server writes to, which is left alone", async () => {
+    const server = await Server.start({ children: 1 });
+    const { code, stderr } = await serve("--log", server.log);
+    expect(stderr).toMatch(/another server writes to it/);
+    expect(code).toBe(1);
+    expect(server.records(/Server init/)).toHaveLength(1);
+    await server.stop();
+  });
+
+  test.each([
+    ["a symbolic link", (path: string) => symlinkSync("/tmp/elsewhere", path)],
+    ["a folder", (path: string) => mkdirSync(path)],
+  ])("%s in the log's place", async (what, make) => {
+    const path = log();
+    make(path);
+    const { code, stderr } = await serve("--log", path);
+    expect(stderr).toContain(`it is ${what}`);
+    expect(code).toBe(1);
+  });
+
+  test("more children than the machine has room for, named before anything is started", async () => {
+    const path = log();
+    const { code, stderr } = await run(
+      ...["serve", "127.0.0.1", "0", "--children", "900000", "--log", path],
+    );
+    expect(stderr).toMatch(/900,000 children do not fit: kernel.pid_max \d+ leaves room for [\d,]+; raise it/);
+    expect(code).toBe(1);
+  });
+
+  test("a backlog that the kernel would cut", async () => {
+    const { code, stderr } = await serve("--log", log(), "--backlog", "2000000000");
+    expect(stderr).toMatch(/a backlog of 2000000000 is more than net.core.somaxconn \d+/);
+    expect(code).toBe(1);
+  });
+
+  test("nobody listens: every request has failed, with the cause", async () => {
+    const { code, stderr, stdout } = await client("127.0.0.1", "1", "3", "arijort:x");
+    expect(stdout).toContain("handled 0 requests");
+    expect(stderr).toContain("3 connect: could not connect (Connection refused), first client 1");
+    expect(code).toBe(1);
+  });
+});
+
+describe("exit 3", () => {
+  test("no log, and a log without a record", async () => {
+    const missing = await run("audit", "/no/such/log");
+    expect(missing).toMatchObject({ code: 3, stdout: "" });
+    expect(missing.stderr).toMatch(/cannot read the log/);
+    const empty = log();
+    writeFileSync(empty, "");
+    expect((await run("audit", empty)).code).toBe(3);
+  });
+});
+
+describe("units", () => {
+  test.each([
+    ["250ms", 250],
+    ["3s", 3000],
+    ["1.5s", 1500],
+    ["2m", 120_000],
+    ["1h", 3_600_000],
+    ["0", 0],
+  ])("%s is %d ms", (text, ms) => expect(parseDuration(text)).toBe(ms));
+
+  test.each(["3", "-1s", "s", "1 s", "1d", "", "1e3ms"])("%s is refused", (text) =>
+    expect(() => parseDuration(text)).toThrow("is not a duration"),
+  );
+
+  test("durations are shown to three digits", () => {
+    expect([3.0214, 21.44, 2957, 0.087, 0, 165_000].map(showDuration)).toEqual([
+      "3.02 ms",
+      "21.4 ms",
+      "2.96 s",
+      "87.0 us",
+      "0.00 ms",
+      "165 s",
+    ]);
+    expect([3000, 250, 0.5].map(writeDuration)).toEqual(["3s", "250ms", "500us"]);
+  });
+});
+
+test("a users file has one name a line and comments, and bad names are named with their line", () => {
+  expect(parseUsers("# all\narijort\n  foobar # too\n\narijort\n", "u")).toEqual(["arijort", "foobar"]);
+  for (const bad of ["a b", "a:b", "u".repeat(32), 'a"b', "a\\b", "a\u0007b"])
+    expect(() => parseUsers(`ok\n${bad}\n`, "u")).toThrow("u, line 2: ");
+  expect(() => parseUsers("# nobody\n", "u")).toThrow("u names no user");
+});
