@@ -3,8 +3,10 @@ import { createServer } from "node:net";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
+import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
 import { type ClientResult, splitClients } from "../src/client/load";
+import { Shared } from "../src/client/mutex";
 import { run, Server, temporaryFolder } from "./support/server";
 
 describe("the documented invocations", () => {
@@ -150,7 +152,6 @@ test("--out writes the result, which names the address and says what the client 
 });
 
 test("the mutex on a SharedArrayBuffer loses no addition among threads", async () => {
-  const { build } = await import("esbuild");
   const file = join(temporaryFolder(), "adder.cjs");
   await build({
     stdin: {
@@ -167,7 +168,6 @@ test("the mutex on a SharedArrayBuffer loses no addition among threads", async (
     platform: "node",
     outfile: file,
   });
-  const { Shared } = await import("../src/client/mutex");
   const shared = Shared.create();
   const threads = Array.from({ length: 4 }, () => new Worker(file, { workerData: shared.memory }));
   await Promise.all(threads.map((thread) => new Promise((resolve) => thread.once("exit", resolve))));

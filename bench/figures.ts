@@ -1,0 +1,223 @@
+/** One figure each: what is measured, on which subject, in which unit. Lower or higher as named. */
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { audit } from "../src/audit/audit";
+import { type ClientResult, Load } from "../src/client/load";
+import type { SubjectName, Workshop } from "./subjects";
+
+const MESSAGE = "arijort:lalala";
+const BACKLOG = 4096;
+const SEED_BACKLOG = 100;
+
+export interface Figure {
+  readonly name: string;
+  readonly unit: string;
+  /** The subjects in the order of measuring; the ratio is of the first to each of the others. */
+  readonly subjects: readonly { readonly label: string; readonly measure: () => Promise<number> }[];
+  /** The ratio that is to be reached, first subject to the second. */
+  readonly goal?: { readonly ratio: number; readonly better: "lower" | "higher"; readonly to: string };
+}
+
+export interface Size {
+  readonly children: number;
+  readonly workMs: number;
+  /** Requests of one measurement of the rate, over all connections. */
+  readonly requests: number;
+  readonly connections: readonly number[];
+}
+
+export function figuresOf(shop: Workshop, size: Size): Figure[] {
+  const { children } = size;
+  const lower = (ratio: number, to: string) => ({ ratio, better: "lower" as const, to });
+  const higher = (ratio: number, to: string) => ({ ratio, better: "higher" as const, to });
+  const both = (measure: (name: SubjectName) => Promise<number>) => [
+    { label: "kilofork", measure: () => measure("kilofork") },
+    { label: "reference", measure: () => measure("reference") },
+  ];
+  return [
+    {
+      name: "memory of an idle child",
+      unit: "kB",
+      subjects: both((name) => idleMemory(shop, name, children)),
+      goal: lower(0.35, "reference"),
+    },
+    {
+      name: "memory of a busy child",
+      unit: "kB",
+      subjects: both((name) => busyMemory(shop, name, children)),
+    },
+    {
+      name: `time until ${children} children are up`,
+      unit: "ms",
+      subjects: both((name) => startTime(shop, name, children)),
+      goal: lower(0.25, "reference"),
+    },
+    {
+      name: `first to last recvd of ${children} clients`,
+      unit: "ms",
+      subjects: [
+        { label: "kilofork", measure: () => receivedWindow(shop, "kilofork", size, BACKLOG) },
+        {
+          label: `reference, backlog ${BACKLOG}`,
+          measure: () => receivedWindow(shop, "reference", size, BACKLOG),
+        },
+        {
+          label: `reference, backlog ${SEED_BACKLOG}`,
+          measure: () => receivedWindow(shop, "reference", size, SEED_BACKLOG),
+        },
+      ],
+      goal: lower(0.6, `reference, backlog ${BACKLOG}`),
+    },
+    {
+      name: `first connect to last reply of ${children} clients, no work`,
+      unit: "ms",
+      subjects: [
+        { label: "kilofork", measure: () => roundTrip(shop, "kilofork", "kilofork", children) },
+        { label: "reference", measure: () => roundTrip(shop, "reference", "reference", children) },
+        {
+          label: "reference client, kilofork server",
+          measure: () => roundTrip(shop, "reference", "kilofork", children),
+        },
+      ],
+      goal: lower(1.0, "reference"),
+    },
+    ...size.connections.map((connections) => ({
+      name: `requests a second on ${connections} connections`,
+      unit: "/s",
+      subjects: [
+        { label: "kilofork", measure: () => rate(shop, "kilofork", connections, size.requests) },
+        { label: "cluster", measure: () => rate(shop, "cluster", connections, size.requests) },
+        { label: "reference", measure: () => rate(shop, "reference", connections, size.requests) },
+      ],
+      ...(connections === 1000 ? { goal: higher(2.0, "cluster") } : {}),
+    })),
+  ];
+}
+
+/** Whole system: what less is available with all children than with one, for each of the others. */
+async function idleMemory(shop: Workshop, name: SubjectName, children: number): Promise<number> {
+  const used = async (count: number) => {
+    const before = await settledMemory();
+    const server = await shop.start(name, { children: count, workMs: 0, backlog: BACKLOG });
+    const after = await settledMemory();
+    await server.stop();
+    return before - after;
+  };
+  const one = await used(1);
+  return ((await used(children)) - one) / (children - 1) / 1024;
+}
+
+/** Idle, and what less is available while every child works; the clients' sockets are in it. */
+async function busyMemory(shop: Workshop, name: SubjectName, children: number): Promise<number> {
+  const idle = await idleMemory(shop, name, children);
+  const warm = await shop.start(name, { children, workMs: 0, backlog: BACKLOG });
+  await load(warm.port, children, 1).run(); // the client's own memory is there from now on
+  await warm.stop();
+  const server = await shop.start(name, { children, workMs: 2000, backlog: BACKLOG });
+  const before = await settledMemory();
+  const running = load(server.port, children, 1, true);
+  const result = running.run();
+  while (running.settled() < children) await sleep(10);
+  await sleep(300);
+  const busy = (before - availableMemory()) / children / 1024;
+  await verified(result, children);
+  await server.stop();
+  return idle + busy;
+}
+
+async function startTime(shop: Workshop, name: SubjectName, children: number): Promise<number> {
+  const server = await shop.start(name, { children, workMs: 0, backlog: BACKLOG });
+  await server.stop();
+  return server.upMs;
+}
+
+/** Each server with its own client, all clients at once, no barrier; from the server's log. */
+async function receivedWindow(
+  shop: Workshop,
+  name: SubjectName,
+  { children, workMs }: Size,
+  backlog: number,
+): Promise<number> {
+  const server = await shop.start(name, { children, workMs, backlog });
+  if (name === "reference") {
+    await referenceClient(shop, server.port, children);
+  } else {
+    const result = await verified(load(server.port, children, 1).run(), children);
+    if (result.synRetransmits > 0) throw new Error(`${result.synRetransmits} SYNs were sent again`);
+  }
+  await server.stop();
+  const run = audit({ logs: [server.log], atLeast: 0, all: false }).runs[0];
+  if (run?.received.count !== children) throw new Error(`${run?.received.count} received`);
+  return run.received.lastMs - run.received.firstMs;
+}
+
+async function roundTrip(
+  shop: Workshop,
+  client: "kilofork" | "reference",
+  name: SubjectName,
+  children: number,
+): Promise<number> {
+  const server = await shop.start(name, { children, workMs: 0, backlog: BACKLOG });
+  const elapsed =
+    client === "reference"
+      ? await referenceClient(shop, server.port, children)
+      : (await verified(load(server.port, children, 1).run(), children)).elapsedMs;
+  await server.stop();
+  return elapsed;
+}
+
+async function rate(
+  shop: Workshop,
+  name: SubjectName,
+  connections: number,
+  requests: number,
+): Promise<number> {
+  const processes = name === "cluster" ? cpus().length : connections;
+  const server = await shop.start(name, { children: processes, workMs: 0, backlog: BACKLOG });
+  const each = Math.ceil(requests / connections);
+  const result = await verified(load(server.port, connections, each, true).run(), each * connections);
+  await server.stop();
+  return result.requestsPerSecond;
+}
+
+function load(port: number, clients: number, requests: number, barrier = false): Load {
+  return new Load({
+    ...{ host: "127.0.0.1", addresses: ["127.0.0.1"], port, clients, requests, barrier },
+    ...{ message: MESSAGE, durationMs: 0, rate: 0, rampMs: 0 },
+    ...{ connectTimeoutMs: 30_000, replyTimeoutMs: 30_000, osThreads: Math.min(cpus().length, 4) },
+  });
+}
+
+async function verified(running: Promise<ClientResult>, expected: number): Promise<ClientResult> {
+  const result = await running;
+  if (result.requests.verified !== expected)
+    throw new Error(`${result.requests.verified} of ${expected} verified: ${result.problems}`);
+  return result;
+}
+
+async function referenceClient(shop: Workshop, port: number, clients: number): Promise<number> {
+  const args = ["127.0.0.1", String(port), String(clients), MESSAGE];
+  const { stdout } = await promisify(execFile)(shop.referenceClient, args);
+  const [, handled, ms] = /(\d+) requests in ([\d.]+) milliseconds/.exec(stdout) ?? [];
+  if (Number(handled) !== clients) throw new Error(`the reference client handled ${handled}`);
+  return Number(ms);
+}
+
+function availableMemory(): number {
+  const match = /MemAvailable:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "utf8"));
+  return Number(match?.[1] ?? 0) * 1024;
+}
+
+/** When it no longer moves: processes that ended a moment ago still give back. */
+async function settledMemory(): Promise<number> {
+  const STILL = 512 * 1024;
+  for (let last = availableMemory(), tries = 0; ; tries++) {
+    await sleep(150);
+    const now = availableMemory();
+    if (Math.abs(now - last) < STILL || tries > 40) return now;
+    last = now;
+  }
+}
