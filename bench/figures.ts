@@ -18,7 +18,11 @@ export interface Figure {
   /** The subjects in the order of measuring; the ratio is of the first to each of the others. */
   readonly subjects: readonly { readonly label: string; readonly measure: () => Promise<number> }[];
   /** The ratio that is to be reached, first subject to the second. */
-  readonly goal?: { readonly ratio: number; readonly better: "lower" | "higher"; readonly to: string };
+  readonly goal?: {
+    readonly ratio: number;
+    readonly better: "lower" | "higher";
+    readonly to: string;
+  };
 }
 
 export interface Size {
@@ -178,7 +182,10 @@ async function rate(
   const processes = name === "cluster" ? cpus().length : connections;
   const server = await shop.start(name, { children: processes, workMs: 0, backlog: BACKLOG });
   const each = Math.ceil(requests / connections);
-  const result = await verified(load(server.port, connections, each, true).run(), each * connections);
+  const result = await verified(
+    load(server.port, connections, each, true).run(),
+    each * connections,
+  );
   await server.stop();
   return result.requestsPerSecond;
 }

@@ -10,7 +10,12 @@ import { parseArgs } from "node:util";
 import { type Figure, figuresOf, type Size } from "./figures";
 import { Workshop } from "./subjects";
 
-const FULL: Size = { children: 1000, workMs: 3000, requests: 200_000, connections: [10, 100, 1000] };
+const FULL: Size = {
+  children: 1000,
+  workMs: 3000,
+  requests: 200_000,
+  connections: [10, 100, 1000],
+};
 /** Shows that the bench works, not how fast anything is. */
 const SMALL: Size = { children: 20, workMs: 200, requests: 400, connections: [10] };
 

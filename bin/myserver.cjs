@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 process.on("SIGUSR1", () => {}); // at once: without a handler, Node opens its debugger
-require("../dist/kilofork.cjs").main(["serve", ...process.argv.slice(2)]).then((code) => {
-  process.exitCode = code;
-});
+require("../dist/kilofork.cjs")
+  .main(["serve", ...process.argv.slice(2)])
+  .then((code) => {
+    process.exitCode = code;
+  });

@@ -38,7 +38,9 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 function createProgram(exit: (code: number) => void): Command {
   const program = new Command("kilofork")
-    .description("a pre-forking TCP server, its load client, and the proof of how many it serves at once")
+    .description(
+      "a pre-forking TCP server, its load client, and the proof of how many it serves at once",
+    )
     .version(version)
     .exitOverride()
     .showHelpAfterError("(--help shows every option)");
@@ -76,7 +78,12 @@ function addServe(program: Command, exit: (code: number) => void): void {
     )
     .argument("[host]", "the address to listen on", DEFAULT_HOST)
     .argument("[port]", "0 for any free one", count("port", 0, 65535), DEFAULT_PORT)
-    .option("--children <n>", "processes, forked ahead of time", count("children", 1, MOST_CHILDREN), 1000)
+    .option(
+      "--children <n>",
+      "processes, forked ahead of time",
+      count("children", 1, MOST_CHILDREN),
+      1000,
+    )
     .option("--work <kind>", "none, sleep:D, or spin:D (burns D of CPU time)", "sleep:3s")
     .option("--log <file>", "the append-only log; - for standard output", DEFAULT_LOG)
     .addOption(
@@ -85,12 +92,32 @@ function addServe(program: Command, exit: (code: number) => void): void {
         DEFAULT_USERS.join(" and "),
       ),
     )
-    .option("--max-line <bytes>", "the longest request, newline included", count("max-line", 64, 65536), DEFAULT_MAX_LINE)
-    .addOption(durationOption("--idle-timeout <D>", "for the first byte of a request; 0 for none", "60s"))
+    .option(
+      "--max-line <bytes>",
+      "the longest request, newline included",
+      count("max-line", 64, 65536),
+      DEFAULT_MAX_LINE,
+    )
+    .addOption(
+      durationOption("--idle-timeout <D>", "for the first byte of a request; 0 for none", "60s"),
+    )
     .addOption(durationOption("--read-timeout <D>", "from then to its newline; 0 for none", "10s"))
-    .addOption(durationOption("--write-timeout <D>", "for a client to read a reply; 0 for none", "10s"))
-    .option("--backlog <n>", "the accept queue; more than net.core.somaxconn is refused", count("backlog", 1, 2 ** 31 - 1), DEFAULT_BACKLOG)
-    .addOption(durationOption("--report-every <D>", "total requests in the log; 0 for at the end only", "2s"))
+    .addOption(
+      durationOption("--write-timeout <D>", "for a client to read a reply; 0 for none", "10s"),
+    )
+    .option(
+      "--backlog <n>",
+      "the accept queue; more than net.core.somaxconn is refused",
+      count("backlog", 1, 2 ** 31 - 1),
+      DEFAULT_BACKLOG,
+    )
+    .addOption(
+      durationOption(
+        "--report-every <D>",
+        "total requests in the log; 0 for at the end only",
+        "2s",
+      ),
+    )
     .addOption(durationOption("--grace <D>", "for requests in work, when told to stop", "10s"))
     .option("--pid-file <file>", "gets the pid of the front, for the time it lives")
     .action(async (host: string, port: number, options) => {
@@ -134,16 +161,37 @@ function addClient(program: Command, exit: (code: number) => void): void {
     )
     .argument("<host>", "tries each address that the name has")
     .argument("<port>", "", count("port", 1, 65535))
-    .argument("<threads>", "clients, each with a connection of its own", count("threads", 1, MOST_CLIENTS))
+    .argument(
+      "<threads>",
+      "clients, each with a connection of its own",
+      count("threads", 1, MOST_CLIENTS),
+    )
     .argument("<message>", '<username>:<message>, e.g. "arijort:message for you"')
-    .option("--requests <n>", "of each client, one after the other (default: 1, or no end with --duration)", count("requests", 1, MOST_REQUESTS))
+    .option(
+      "--requests <n>",
+      "of each client, one after the other (default: 1, or no end with --duration)",
+      count("requests", 1, MOST_REQUESTS),
+    )
     .addOption(new Option("--duration <D>", "send for so long").argParser(duration))
-    .option("--rate <n>", "open loop: so many requests a second over all clients; latency counts from the intended send time", count("rate", 1, 10_000_000))
+    .option(
+      "--rate <n>",
+      "open loop: so many requests a second over all clients; latency counts from the intended send time",
+      count("rate", 1, 10_000_000),
+    )
     .addOption(durationOption("--ramp <D>", "spread the connects over so long", "0"))
     .option("--barrier", "send when all have been greeted", false)
     .addOption(durationOption("--timeout <D>", "for a greeting, and for a reply", "30s"))
-    .addOption(new Option("--connect-timeout <D>", "for a greeting (default: --timeout)").argParser(duration))
-    .option("--os-threads <n>", "threads that drive the connections", count("os-threads", 1, 64), Math.min(availableParallelism(), 4))
+    .addOption(
+      new Option("--connect-timeout <D>", "for a greeting (default: --timeout)").argParser(
+        duration,
+      ),
+    )
+    .option(
+      "--os-threads <n>",
+      "threads that drive the connections",
+      count("os-threads", 1, 64),
+      Math.min(availableParallelism(), 4),
+    )
     .option("--json", "print the result as one JSON object, nothing else", false)
     .option("--out <file>", "write the result as JSON, for kilofork audit --client")
     .action(async (host: string, port: number, clients: number, message: string, options) => {
@@ -203,7 +251,11 @@ function addDemo(program: Command, exit: (code: number) => void): void {
     .summary("server, clients and audit in one go")
     .description("Runs 1000 clients against 1000 processes and lets four witnesses speak.")
     .option("--clients <n>", "clients", count("clients", 1, 25_000), 1000)
-    .option("--children <n>", "processes of the server (default: as many as clients)", count("children", 1, 25_000))
+    .option(
+      "--children <n>",
+      "processes of the server (default: as many as clients)",
+      count("children", 1, 25_000),
+    )
     .addOption(durationOption("--work <D>", "what each request takes", "3s"))
     .addOption(
       new Option("--hold [D]", "stay at the peak, to look with other tools")

@@ -60,7 +60,9 @@ export function problemsOfServer(
   const problems: string[] = [];
   const check = (available: number, what: string, remedy: string) => {
     if (processes > available)
-      problems.push(`${wanted}: ${what} leaves room for ${showCount(Math.max(0, available - 1))}; ${remedy}`);
+      problems.push(
+        `${wanted}: ${what} leaves room for ${showCount(Math.max(0, available - 1))}; ${remedy}`,
+      );
   };
   check(
     room(machine.pidMax, machine.tasks),

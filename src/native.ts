@@ -176,12 +176,10 @@ interface Addon {
   readonly Log: new (target: string | number) => NativeLog;
   readonly InFlight: new () => NativeInFlight;
   readonly LoadEngine: new (options: LoadOptions, inFlight: number) => NativeLoadEngine;
-  listen(options: {
-    address: string;
+  listen(options: { address: string; port: number; backlog: number; writeTimeoutMs: number }): {
+    fd: number;
     port: number;
-    backlog: number;
-    writeTimeoutMs: number;
-  }): { fd: number; port: number };
+  };
   startSupervisor(options: {
     executable: string;
     segmentName: string;

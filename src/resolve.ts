@@ -8,6 +8,8 @@ export async function resolveHost(host: string): Promise<string[]> {
     const found = await lookup(host, { all: true, verbatim: true });
     return [...new Set(found.map(({ address }) => address))];
   } catch (error) {
-    throw misused(`cannot resolve the host "${host}": ${(error as { code?: string }).code ?? error}`);
+    throw misused(
+      `cannot resolve the host "${host}": ${(error as { code?: string }).code ?? error}`,
+    );
   }
 }

@@ -68,7 +68,10 @@ describe("concurrency", () => {
 
   test("below what was asked for is a problem", () => {
     const log = init + births(11) + received(1, 11) + completed(2, 11, 1) + stop(1);
-    expect(auditText(log, { atLeast: 2 })).toMatchObject({ ok: false, problems: ["log: peak 1 < 2"] });
+    expect(auditText(log, { atLeast: 2 })).toMatchObject({
+      ok: false,
+      problems: ["log: peak 1 < 2"],
+    });
   });
 });
 
@@ -103,7 +106,8 @@ describe("the ledger", () => {
 
   test("counts what was begun and not completed: by death, by the next request, at the end", () => {
     const log = init + births(11, 12, 13) + received(1, 11) + received(1, 12) + received(1, 13);
-    const rest = at(2, "child pid 11 ended: signal 9, abnormal") + received(3, 12) + completed(4, 12, 1);
+    const rest =
+      at(2, "child pid 11 ended: signal 9, abnormal") + received(3, 12) + completed(4, 12, 1);
     expect(runOf(log + rest + stop(1)).ledger).toMatchObject({ unfinished: 3, died: 1 });
   });
 
@@ -121,7 +125,10 @@ describe("lines that are no records", () => {
   test("a torn head with a record glued on is both", () => {
     const head = received(1, 12).slice(0, 50);
     const result = runOf(begin + head + killed + received(3, 12) + completed(4, 12, 1) + stop(1));
-    expect(result).toMatchObject({ problems: [], ledger: { tornHeads: 1, died: 1, foreignLines: 0 } });
+    expect(result).toMatchObject({
+      problems: [],
+      ledger: { tornHeads: 1, died: 1, foreignLines: 0 },
+    });
   });
 
   test("more torn heads than children died are damage", () => {
@@ -132,7 +139,11 @@ describe("lines that are no records", () => {
 
   test("a torn tail at the end of the file is torn, even when it looks whole", () => {
     const result = runOf(begin + completed(2, 11, 1).slice(0, -1));
-    expect(result).toMatchObject({ ended: false, problems: [], ledger: { tornHeads: 1, completed: 0 } });
+    expect(result).toMatchObject({
+      ended: false,
+      problems: [],
+      ledger: { tornHeads: 1, completed: 0 },
+    });
   });
 
   test("a head that its own writer closed is neither a record nor a foreign line", () => {
@@ -143,7 +154,9 @@ describe("lines that are no records", () => {
 
   test("a message cannot forge a record, not even from within a torn head", () => {
     const forged = `${T}5.000000000 -- total requests 7`;
-    const quoted = runOf(begin + received(2, 12, forged) + completed(3, 12, 1, forged) + completed(3, 11, 1) + stop(2));
+    const quoted = runOf(
+      begin + received(2, 12, forged) + completed(3, 12, 1, forged) + completed(3, 11, 1) + stop(2),
+    );
     expect(quoted).toMatchObject({ problems: [], ledger: { counted: 2 } });
     const torn = received(2, 12, forged).slice(0, -'" from user arijort\n'.length);
     expect(runOf(`${begin + torn}<torn>\n${completed(3, 11, 1)}${stop(1)}`)).toMatchObject({
@@ -185,19 +198,31 @@ describe("runs", () => {
   test("one that goes on through rotated files is one", () => {
     const parts = [whole.slice(0, 400), whole.slice(400)];
     const cut = whole.indexOf("\n", 300) + 1;
-    expect(auditText([whole.slice(0, cut), whole.slice(cut)])).toMatchObject({ ok: true, runsInLog: 1 });
+    expect(auditText([whole.slice(0, cut), whole.slice(cut)])).toMatchObject({
+      ok: true,
+      runsInLog: 1,
+    });
     expect(parts.join("")).toBe(whole);
   });
 
   test("one whose start is in another file is checked as far as it goes", () => {
     const cut = whole.indexOf("\n", 300) + 1;
-    expect(auditText(whole.slice(cut))).toMatchObject({ ok: true, runs: [{ server: 0, ended: true }] });
+    expect(auditText(whole.slice(cut))).toMatchObject({
+      ok: true,
+      runs: [{ server: 0, ended: true }],
+    });
   });
 });
 
 describe("the client's side", () => {
-  const log = init + births(11, 12) + received(1, 11, "la 1") + received(1, 12, "la 2") +
-    completed(2, 11, 1, "la 1") + completed(2, 12, 1, "la 2") + stop(2);
+  const log =
+    init +
+    births(11, 12) +
+    received(1, 11, "la 1") +
+    received(1, 12, "la 2") +
+    completed(2, 11, 1, "la 1") +
+    completed(2, 12, 1, "la 2") +
+    stop(2);
   const client = (verified: number, sent = verified, peak = 2) =>
     ({
       message: "arijort:la",
@@ -234,5 +259,7 @@ test("the command prints one JSON object, or a report, and exits 1 when the book
   expect(json.code).toBe(1);
   const report = await run("audit", path);
   expect(report.stdout).toContain("DOES NOT BALANCE");
-  expect(report.stderr).toBe("kilofork: counted 2 requests when only 1 completed records were there\n");
+  expect(report.stderr).toBe(
+    "kilofork: counted 2 requests when only 1 completed records were there\n",
+  );
 });

@@ -1,6 +1,7 @@
 /** The load client against a real server: what it sends, measures and says. */
-import { createServer } from "node:net";
+
 import { readFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { build } from "esbuild";
@@ -20,8 +21,12 @@ describe("the documented invocations", () => {
     expect(first).toBe(`connecting to host:port 127.0.0.1:${server.port} with 50 threads`);
     expect(second).toBe("handled 50 requests");
     await server.stop();
-    expect(server.records(/recvd message "message for you \d+" from user arijort$/)).toHaveLength(50);
-    expect(server.records(/completed req "message for you \d+" on \d+ total reqs \d+$/)).toHaveLength(50);
+    expect(server.records(/recvd message "message for you \d+" from user arijort$/)).toHaveLength(
+      50,
+    );
+    expect(
+      server.records(/completed req "message for you \d+" on \d+ total reqs \d+$/),
+    ).toHaveLength(50);
   });
 });
 
@@ -36,7 +41,12 @@ test("every client and every request has its number, none is lost in a division"
 });
 
 test("shares differ by one client at the most, and are numbered through", () => {
-  for (const [clients, osThreads] of [[7, 4], [1000, 3], [1, 8], [8, 8]] as const) {
+  for (const [clients, osThreads] of [
+    [7, 4],
+    [1000, 3],
+    [1, 8],
+    [8, 8],
+  ] as const) {
     const shares = splitClients({ clients, osThreads });
     expect(shares.reduce((sum, share) => sum + share.clients, 0)).toBe(clients);
     let next = 1;
@@ -104,7 +114,9 @@ test("a reply that never comes is a time-out, and says of whom", async () => {
 });
 
 /** A server that says what it is told, whatever it is sent. */
-async function scripted(answer: (request: string) => string): Promise<{ port: number; close: () => void }> {
+async function scripted(
+  answer: (request: string) => string,
+): Promise<{ port: number; close: () => void }> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on("error", () => {});
     socket.write("this is server thread 77\n");
@@ -117,7 +129,14 @@ async function scripted(answer: (request: string) => string): Promise<{ port: nu
 
 async function against(answer: (request: string) => string): Promise<ClientResult> {
   const server = await scripted(answer);
-  const { stdout } = await run("client", "127.0.0.1", String(server.port), "1", "arijort:x", "--json");
+  const { stdout } = await run(
+    "client",
+    "127.0.0.1",
+    String(server.port),
+    "1",
+    "arijort:x",
+    "--json",
+  );
   server.close();
   return JSON.parse(stdout) as ClientResult;
 }
@@ -144,7 +163,13 @@ test("--out writes the result, which names the address and says what the client 
   const out = join(temporaryFolder(), "client.json");
   await run("client", "localhost", String(server.port), "5", "arijort:x", "--out", out);
   const result = JSON.parse(readFileSync(out, "utf8")) as ClientResult;
-  expect(result).toMatchObject({ kind: "client", schema: 1, ok: true, address: "127.0.0.1", synRetransmits: 0 });
+  expect(result).toMatchObject({
+    kind: "client",
+    schema: 1,
+    ok: true,
+    address: "127.0.0.1",
+    synRetransmits: 0,
+  });
   expect(result.lagMs.count).toBeGreaterThan(0);
   const audited = await run("audit", server.log, "--client", out, "--at-least", "1");
   expect(audited.code).toBe(0);
@@ -170,6 +195,8 @@ test("the mutex on a SharedArrayBuffer loses no addition among threads", async (
   });
   const shared = Shared.create();
   const threads = Array.from({ length: 4 }, () => new Worker(file, { workerData: shared.memory }));
-  await Promise.all(threads.map((thread) => new Promise((resolve) => thread.once("exit", resolve))));
+  await Promise.all(
+    threads.map((thread) => new Promise((resolve) => thread.once("exit", resolve))),
+  );
   expect(shared.add(0, 0)).toEqual({ handled: 80_000, settled: 160_000 });
 });

@@ -1,7 +1,6 @@
 /** The demo: what a new user sees first. */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { rmSync } from "node:fs";
 import { expect, test } from "vitest";
 import { drawInFlight } from "../src/demo/picture";
 import { run } from "./support/server";

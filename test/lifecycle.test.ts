@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { commandPath } from "../src/paths";
-import { Command, ourProcesses, Server, segmentsOf, temporaryFolder, until } from "./support/server";
+import {
+  Command,
+  ourProcesses,
+  Server,
+  segmentsOf,
+  temporaryFolder,
+  until,
+} from "./support/server";
 import { RawClient } from "./support/socket";
 
 function alive(pid: number): boolean {
@@ -64,21 +71,24 @@ describe("start", () => {
 });
 
 describe("stop", () => {
-  test.each(["SIGTERM", "SIGINT"] as const)("%s lets requests in work finish, and exits 0", async (signal) => {
-    const server = await Server.start({ children: 5, work: "sleep:500ms" });
-    const client = await RawClient.greeted(server.port);
-    client.send("arijort:in work\n");
-    await until("it works", () => server.count("working") === 1);
-    const stopped = server.stop(signal);
-    expect(await client.rest()).toContain('recvd message "in work" from user arijort\n');
-    await client.close();
-    const { code } = await stopped;
-    expect(code).toBe(0);
-    expect(server.records(/total requests 1$/)).not.toHaveLength(0);
-    expect(server.records().at(-1)).toMatch(/ -- Server stop$/);
-    expect(server.records(/ended: exit 0, stopped$/)).toHaveLength(5);
-    expect(server.audit().problems).toEqual([]);
-  });
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "%s lets requests in work finish, and exits 0",
+    async (signal) => {
+      const server = await Server.start({ children: 5, work: "sleep:500ms" });
+      const client = await RawClient.greeted(server.port);
+      client.send("arijort:in work\n");
+      await until("it works", () => server.count("working") === 1);
+      const stopped = server.stop(signal);
+      expect(await client.rest()).toContain('recvd message "in work" from user arijort\n');
+      await client.close();
+      const { code } = await stopped;
+      expect(code).toBe(0);
+      expect(server.records(/total requests 1$/)).not.toHaveLength(0);
+      expect(server.records().at(-1)).toMatch(/ -- Server stop$/);
+      expect(server.records(/ended: exit 0, stopped$/)).toHaveLength(5);
+      expect(server.audit().problems).toEqual([]);
+    },
+  );
 
   test("a kept connection is closed, a request behind the one in work is told why", async () => {
     const server = await Server.start({ children: 2, work: "sleep:300ms" });
@@ -101,7 +111,9 @@ describe("stop", () => {
     busy.send("arijort:x\n");
     await until("it works", () => server.count("working") === 1);
     const waiting = Array.from({ length: 50 }, () => new RawClient(server.port));
-    await Promise.all(waiting.map((client) => until("it is connected", () => !client.socket.connecting)));
+    await Promise.all(
+      waiting.map((client) => until("it is connected", () => !client.socket.connecting)),
+    );
     for (const client of waiting) client.send("arijort:too late\n");
     const stopped = server.stop();
     for (const client of waiting) {
@@ -115,7 +127,10 @@ describe("stop", () => {
   });
 
   test("a second order, and the end of the grace, cut requests: exit 1", async () => {
-    for (const args of [["--grace", "10m"], ["--grace", "100ms"]]) {
+    for (const args of [
+      ["--grace", "10m"],
+      ["--grace", "100ms"],
+    ]) {
       const server = await Server.start({ children: 3, work: "sleep:10m", args });
       const client = await RawClient.greeted(server.port);
       client.send("arijort:never\n");
@@ -126,7 +141,10 @@ describe("stop", () => {
       expect((await server.command.end()).code).toBe(1);
       await client.close();
       expect(server.records(/ended: exit 3, abnormal$/)).toHaveLength(1);
-      expect(server.audit()).toMatchObject({ ok: true, runs: [{ ledger: { unfinished: 1, died: 1 } }] });
+      expect(server.audit()).toMatchObject({
+        ok: true,
+        runs: [{ ledger: { unfinished: 1, died: 1 } }],
+      });
     }
   });
 
@@ -176,10 +194,7 @@ sys.stdout.write(said.decode())
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
     const args = ["serve", "127.0.0.1", "0", "--children", "20", "--work", "none", "--log", log];
-    const terminal = new Command(
-      ["-c", press, process.execPath, commandPath, ...args],
-      "python3",
-    );
+    const terminal = new Command(["-c", press, process.execPath, commandPath, ...args], "python3");
     const { code, stdout, stderr } = await terminal.end();
     expect(stderr).toBe("");
     expect(stdout).toContain("Running with 20 children");
@@ -198,7 +213,9 @@ describe("deaths", () => {
     await until("it is replaced", () => server.records(/have child pid/).length === 4);
     await server.untilIdle();
     expect(server.scoreboard.total()).toBe(before);
-    expect(server.records(new RegExp(`child pid ${victim?.pid} ended: signal 9, abnormal$`))).toHaveLength(1);
+    expect(
+      server.records(new RegExp(`child pid ${victim?.pid} ended: signal 9, abnormal$`)),
+    ).toHaveLength(1);
     await server.client(3, "arijort:after", "--requests", "10");
     await server.stop();
     expect(server.audit().problems).toEqual([]);
@@ -235,7 +252,10 @@ describe("deaths", () => {
     await next.close();
     await server.untilIdle();
     expect((await server.stop()).code).toBe(0);
-    expect(server.audit()).toMatchObject({ ok: true, runs: [{ ledger: { died: 20, unfinished: 1 } }] });
+    expect(server.audit()).toMatchObject({
+      ok: true,
+      runs: [{ ledger: { died: 20, unfinished: 1 } }],
+    });
   });
 
   test("a stopped orphan does not hold up the next supervisor for ever", async () => {
@@ -260,7 +280,12 @@ describe("deaths", () => {
     await client.close();
     await until("everyone has left", () => ourProcesses().length === 0);
     expect(segmentsOf(server.front)).toEqual([]);
-    expect(server.records().slice(-2).map((line) => line.slice(33))).toEqual(["total requests 1", "Server stop"]);
+    expect(
+      server
+        .records()
+        .slice(-2)
+        .map((line) => line.slice(33)),
+    ).toEqual(["total requests 1", "Server stop"]);
     expect(server.audit().problems).toEqual([]);
   });
 
@@ -331,31 +356,36 @@ describe("reload", () => {
     await server.stop();
   });
 
-  test.each(["SIGUSR1", "SIGHUP"] as const)("after a rename, %s brings all records to a new log", async (signal) => {
-    const server = await Server.start({ children: 20 });
-    const client = await RawClient.greeted(server.port);
-    client.send("arijort:before\n");
-    await client.lines(2);
-    const old = `${server.log}.1`;
-    renameSync(server.log, old);
-    server.command.kill(signal);
-    await until("all children write to the new one", () =>
-      server.slots().every(({ logGeneration }) => logGeneration === 1 || logGeneration === 0) &&
-      server.scoreboard.header().logGeneration === 1,
-    );
-    client.send("arijort:after\n");
-    await client.lines(3);
-    await client.close();
-    await until("the idle ones have let go of the old one", () =>
-      server.slots().every(({ logGeneration }) => logGeneration === 1),
-    );
-    await server.stop();
-    expect(readFileSync(old, "utf8")).not.toContain('"after"');
-    expect(server.records(/"before"/)).toEqual([]);
-    expect(server.records(/"after"/)).toHaveLength(2);
-    expect(audit({ logs: [old, server.log], atLeast: 0, all: false })).toMatchObject({
-      ok: true,
-      runs: [{ ended: true, ledger: { completed: 2, counted: 2 } }],
-    });
-  });
+  test.each(["SIGUSR1", "SIGHUP"] as const)(
+    "after a rename, %s brings all records to a new log",
+    async (signal) => {
+      const server = await Server.start({ children: 20 });
+      const client = await RawClient.greeted(server.port);
+      client.send("arijort:before\n");
+      await client.lines(2);
+      const old = `${server.log}.1`;
+      renameSync(server.log, old);
+      server.command.kill(signal);
+      await until(
+        "all children write to the new one",
+        () =>
+          server.slots().every(({ logGeneration }) => logGeneration === 1 || logGeneration === 0) &&
+          server.scoreboard.header().logGeneration === 1,
+      );
+      client.send("arijort:after\n");
+      await client.lines(3);
+      await client.close();
+      await until("the idle ones have let go of the old one", () =>
+        server.slots().every(({ logGeneration }) => logGeneration === 1),
+      );
+      await server.stop();
+      expect(readFileSync(old, "utf8")).not.toContain('"after"');
+      expect(server.records(/"before"/)).toEqual([]);
+      expect(server.records(/"after"/)).toHaveLength(2);
+      expect(audit({ logs: [old, server.log], atLeast: 0, all: false })).toMatchObject({
+        ok: true,
+        runs: [{ ended: true, ledger: { completed: 2, counted: 2 } }],
+      });
+    },
+  );
 });

@@ -2,8 +2,8 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { parseDuration, showDuration, writeDuration } from "../src/units";
 import { parseUsers } from "../src/serve/users";
+import { parseDuration, showDuration, writeDuration } from "../src/units";
 import { run, Server, temporaryFolder } from "./support/server";
 
 const log = () => join(temporaryFolder(), "log");
@@ -12,19 +12,40 @@ const client = (...args: string[]) => run("client", ...args);
 
 describe("exit 2, with one line that says what to do", () => {
   test.each([
-    [/port "70000" is not a whole number from 1 to 65535/, () => client("localhost", "70000", "1", "arijort:x")],
+    [
+      /port "70000" is not a whole number from 1 to 65535/,
+      () => client("localhost", "70000", "1", "arijort:x"),
+    ],
     [/threads "0" is not/, () => client("localhost", "31337", "0", "arijort:x")],
-    [/does not conform to the protocol: <username>:<message>/, () => client("localhost", "31337", "1", "hello")],
+    [
+      /does not conform to the protocol: <username>:<message>/,
+      () => client("localhost", "31337", "1", "hello"),
+    ],
     [/does not conform/, () => client("localhost", "31337", "1", ":hello")],
     [/does not conform/, () => client("localhost", "31337", "1", `${"u".repeat(32)}:hello`)],
     [/does not conform/, () => client("localhost", "31337", "1", "arijort:two\nlines")],
-    [/lines of \d+ bytes with its number, allowed are 1024/, () => client("localhost", "31337", "1", `arijort:${"m".repeat(1024)}`)],
-    [/"3" is not a duration: write 250ms/, () => client("localhost", "31337", "1", "a:b", "--timeout", "3")],
-    [/cannot resolve the host "no.such.invalid"/, () => client("no.such.invalid", "31337", "1", "a:b")],
+    [
+      /lines of \d+ bytes with its number, allowed are 1024/,
+      () => client("localhost", "31337", "1", `arijort:${"m".repeat(1024)}`),
+    ],
+    [
+      /"3" is not a duration: write 250ms/,
+      () => client("localhost", "31337", "1", "a:b", "--timeout", "3"),
+    ],
+    [
+      /cannot resolve the host "no.such.invalid"/,
+      () => client("no.such.invalid", "31337", "1", "a:b"),
+    ],
     [/port "70000" is not/, () => run("serve", "localhost", "70000")],
     [/children "0" is not/, () => run("serve", "--children", "0")],
-    [/--work "nap:3s": write none, sleep:3s or spin:5ms/, () => serve("--work", "nap:3s", "--log", log())],
-    [/the folder of the log .* is missing; create /, () => serve("--log", join(temporaryFolder(), "no", "log"))],
+    [
+      /--work "nap:3s": write none, sleep:3s or spin:5ms/,
+      () => serve("--work", "nap:3s", "--log", log()),
+    ],
+    [
+      /the folder of the log .* is missing; create /,
+      () => serve("--log", join(temporaryFolder(), "no", "log")),
+    ],
     [/cannot read the users file/, () => serve("--log", log(), "--users", "/no/such/file")],
     [/unknown option '--childs'/, () => serve("--childs", "3")],
     [/unknown command 'sevre'/, () => run("sevre")],
@@ -44,7 +65,9 @@ describe("exit 1", () => {
     const { code, stderr } = await run(
       ...["serve", "127.0.0.1", String(server.port), "--children", "1", "--log", log()],
     );
-    expect(stderr).toMatch(/^kilofork: cannot listen on 127.0.0.1:\d+: another program listens there; stop it or give another port\n$/);
+    expect(stderr).toMatch(
+      /^kilofork: cannot listen on 127.0.0.1:\d+: another program listens there; stop it or give another port\n$/,
+    );
     expect(code).toBe(1);
     await server.stop();
   });
@@ -74,7 +97,9 @@ describe("exit 1", () => {
     const { code, stderr } = await run(
       ...["serve", "127.0.0.1", "0", "--children", "900000", "--log", path],
     );
-    expect(stderr).toMatch(/900,000 children do not fit: kernel.pid_max \d+ leaves room for [\d,]+; raise it/);
+    expect(stderr).toMatch(
+      /900,000 children do not fit: kernel.pid_max \d+ leaves room for [\d,]+; raise it/,
+    );
     expect(code).toBe(1);
   });
 
@@ -131,7 +156,10 @@ describe("units", () => {
 });
 
 test("a users file has one name a line and comments, and bad names are named with their line", () => {
-  expect(parseUsers("# all\narijort\n  foobar # too\n\narijort\n", "u")).toEqual(["arijort", "foobar"]);
+  expect(parseUsers("# all\narijort\n  foobar # too\n\narijort\n", "u")).toEqual([
+    "arijort",
+    "foobar",
+  ]);
   for (const bad of ["a b", "a:b", "u".repeat(32), 'a"b', "a\\b", "a\u0007b"])
     expect(() => parseUsers(`ok\n${bad}\n`, "u")).toThrow("u, line 2: ");
   expect(() => parseUsers("# nobody\n", "u")).toThrow("u names no user");

@@ -16,15 +16,18 @@ interface Vector {
   readonly logged?: string;
 }
 
-const { vectors } = JSON.parse(
-  readFileSync(`${__dirname}/protocol-vectors.json`, "utf8"),
-) as { vectors: Vector[] };
+const { vectors } = JSON.parse(readFileSync(`${__dirname}/protocol-vectors.json`, "utf8")) as {
+  vectors: Vector[];
+};
 
-describe.each(vectors)("vector: $name", ({ line, ended, user, message, refusal, logged }) => {
+describe.each(vectors)("vector: $name", ({ line, ended, user, message }) => {
   const bytes = Buffer.from(line, "latin1");
   const expected = user === null ? null : { user, message };
   const asText = (request: { user: Buffer; message: Buffer } | null) =>
-    request && { user: request.user.toString("latin1"), message: request.message.toString("latin1") };
+    request && {
+      user: request.user.toString("latin1"),
+      message: request.message.toString("latin1"),
+    };
 
   test("the TypeScript parser agrees", () => {
     expect(asText(parseRequest(bytes, ended))).toEqual(expected);
@@ -49,7 +52,9 @@ test("a live server answers every vector accordingly, and records it", async () 
     }
     expect(answer, name).toBe(`server ${client.pid} recvd message "${message}" from user ${user}`);
     const log = readFileSync(server.log, "latin1");
-    expect(log, name).toContain(`server ${client.pid} recvd message "${logged}" from user ${user}\n`);
+    expect(log, name).toContain(
+      `server ${client.pid} recvd message "${logged}" from user ${user}\n`,
+    );
     expect(log, name).toContain(`completed req "${logged}" on ${client.pid} total reqs `);
   }
   expect(server.records(/have child pid/)).toHaveLength(1);
@@ -84,7 +89,8 @@ describe("a connection", () => {
     client.finish();
     const replies = (await client.rest()).split("\n").slice(1, -1);
     const expected = ["a", "b", "c"].map(
-      (m) => `server ${client.pid} recvd message "${m}" from user ${m === "b" ? "foobar" : "arijort"}`,
+      (m) =>
+        `server ${client.pid} recvd message "${m}" from user ${m === "b" ? "foobar" : "arijort"}`,
     );
     expect(replies).toEqual(Array.from({ length: 51 }, () => expected).flat());
     await client.close();
@@ -158,11 +164,13 @@ describe("a connection", () => {
     client.socket.pause();
     const request = `arijort:${"z".repeat(1000)}\n`;
     const pump = () => {
-      while (!client.socket.destroyed && client.socket.write(request.repeat(50))) continue;
+      while (!client.socket.destroyed && client.socket.write(request.repeat(50)));
     };
     client.socket.on("drain", pump);
     pump();
-    await until("its child is free again", () => server.slots().every(({ state }) => state === "idle"));
+    await until("its child is free again", () =>
+      server.slots().every(({ state }) => state === "idle"),
+    );
     await client.close();
     await expectNoChildLost(before);
   });
@@ -171,7 +179,8 @@ describe("a connection", () => {
     const before = pids();
     for (const said of ["", "arij", "arijort:x\n", "arijort:x\narijort:y\narijort:z"]) {
       for (let i = 0; i < 25; i++) {
-        const client = i % 2 === 0 ? await RawClient.greeted(server.port) : new RawClient(server.port);
+        const client =
+          i % 2 === 0 ? await RawClient.greeted(server.port) : new RawClient(server.port);
         client.send(said);
         client.reset();
       }
@@ -181,7 +190,8 @@ describe("a connection", () => {
 });
 
 describe("clients that no one here wrote", () => {
-  const conversation = /^this is server thread (\d+)\nserver \1 recvd message "hi" from user arijort\n$/;
+  const conversation =
+    /^this is server thread (\d+)\nserver \1 recvd message "hi" from user arijort\n$/;
 
   test.each([
     ["nc", (port: number) => `printf 'arijort:hi\\n' | nc -q 2 -w 5 127.0.0.1 ${port}`],
@@ -201,7 +211,8 @@ describe("clients that no one here wrote", () => {
     const [tool = ""] = name.split(" ");
     const { code: there } = await new Command(["-c", `command -v ${tool}`], "bash").end();
     // On CI they are installed; elsewhere a missing one is no failure of ours.
-    if (tool !== "a" && there !== 0) return expect(process.env.CI, `${tool} is missing`).toBeUndefined();
+    if (tool !== "a" && there !== 0)
+      return expect(process.env.CI, `${tool} is missing`).toBeUndefined();
     const server = await Server.start({ children: 2, work: "sleep:50ms" });
     const { stdout } = await new Command(["-c", script(server.port)], "bash").end();
     expect(stdout).toMatch(conversation);

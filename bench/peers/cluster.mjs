@@ -8,23 +8,23 @@
 //
 // node cluster.mjs [PORT [WORKERS [WORK_MS [BACKLOG [LOGFILE]]]]]
 // WORKERS 0: one for each cpu.
-import cluster from 'node:cluster';
-import { openSync, writeSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { availableParallelism } from 'node:os';
-import { performance } from 'node:perf_hooks';
+import cluster from "node:cluster";
+import { openSync, writeSync } from "node:fs";
+import { createServer } from "node:net";
+import { availableParallelism } from "node:os";
+import { performance } from "node:perf_hooks";
 
 const MAX_LINE = 1024;
 const REPORT_MS = 2000;
-const USERS = new Set(['arijort', 'foobar']);
+const USERS = new Set(["arijort", "foobar"]);
 
 const [port, workersAsked, workMs, backlog] = [
-  number('PORT', process.argv[2] ?? '31337', 1, 65535),
-  number('WORKERS', process.argv[3] ?? '0', 0, 1024),
-  number('WORK_MS', process.argv[4] ?? '3000', 0, 2 ** 31 - 1),
-  number('BACKLOG', process.argv[5] ?? '100', 0, 2 ** 31 - 1),
+  number("PORT", process.argv[2] ?? "31337", 1, 65535),
+  number("WORKERS", process.argv[3] ?? "0", 0, 1024),
+  number("WORK_MS", process.argv[4] ?? "3000", 0, 2 ** 31 - 1),
+  number("BACKLOG", process.argv[5] ?? "100", 0, 2 ** 31 - 1),
 ];
-const logFile = openLog(process.argv[6] ?? '/tmp/myserver.log');
+const logFile = openLog(process.argv[6] ?? "/tmp/myserver.log");
 
 if (cluster.isPrimary) runPrimary();
 else runWorker();
@@ -46,16 +46,16 @@ function runPrimary() {
 
   function stop() {
     stopping = true;
-    for (const worker of Object.values(cluster.workers)) worker.process.kill('SIGTERM');
+    for (const worker of Object.values(cluster.workers)) worker.process.kill("SIGTERM");
   }
 
-  cluster.on('message', (worker, count) => counts.set(worker.id, count));
-  cluster.on('listening', () => {
+  cluster.on("message", (worker, count) => counts.set(worker.id, count));
+  cluster.on("listening", () => {
     if (++listening === workers) {
       console.log(`Running with ${workers} workers on host:port localhost:${port}`);
     }
   });
-  cluster.on('exit', (worker, code, signal) => {
+  cluster.on("exit", (worker, code, signal) => {
     running -= 1;
     if (!stopping) {
       fail(`worker ${worker.process.pid} ended: ${signal ?? `exit ${code}`}`);
@@ -67,8 +67,8 @@ function runPrimary() {
       process.exit();
     }
   });
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
 
   for (let i = 0; i < workers; i += 1) cluster.fork();
   setInterval(reportTotal, REPORT_MS);
@@ -82,27 +82,27 @@ function runWorker() {
 
   // Latin-1 maps bytes to characters one to one, so a message comes back as it was sent.
   function serve(socket) {
-    let pending = '';
+    let pending = "";
     let working = false;
     let ended = false;
 
-    socket.setEncoding('latin1');
+    socket.setEncoding("latin1");
     socket.write(`this is server thread ${pid}\n`);
-    socket.on('data', (text) => {
+    socket.on("data", (text) => {
       pending += text;
       if (!working) answerLines();
     });
-    socket.on('end', () => {
+    socket.on("end", () => {
       ended = true;
       if (!working) socket.end();
     });
     // A client that goes away is no error of the server's.
-    socket.on('error', () => {});
+    socket.on("error", () => {});
 
     // One request at a time, so that pipelined ones are answered in order.
     function answerLines() {
       let start = 0;
-      for (let end = pending.indexOf('\n'); end >= 0; end = pending.indexOf('\n', start)) {
+      for (let end = pending.indexOf("\n"); end >= 0; end = pending.indexOf("\n", start)) {
         const request = accept(pending.slice(start, end));
         start = end + 1;
         if (request === undefined) return;
@@ -115,7 +115,7 @@ function runWorker() {
         complete(request);
       }
       pending = pending.slice(start);
-      if (pending.length >= MAX_LINE) refuse('too-long', `a line has at most ${MAX_LINE} bytes`);
+      if (pending.length >= MAX_LINE) refuse("too-long", `a line has at most ${MAX_LINE} bytes`);
     }
 
     function finishWork(request) {
@@ -127,16 +127,16 @@ function runWorker() {
 
     // The checked and recorded request, or undefined when it was refused.
     function accept(line) {
-      const colon = line.indexOf(':');
+      const colon = line.indexOf(":");
       if (colon < 0) {
         logRecord(`protocol error: protocol on ${pid}`);
-        return refuse('protocol', 'expected <username>:<message>');
+        return refuse("protocol", "expected <username>:<message>");
       }
       const user = line.slice(0, colon);
-      const message = line.slice(colon + 1, line.endsWith('\r') ? -1 : undefined);
+      const message = line.slice(colon + 1, line.endsWith("\r") ? -1 : undefined);
       if (!USERS.has(user)) {
         logRecord(`authorization error: user "${user}" on ${pid}`);
-        return refuse('unauthorized', 'unknown user');
+        return refuse("unauthorized", "unknown user");
       }
       logRecord(`server ${pid} recvd message "${message}" from user ${user}`);
       return { user, message };
@@ -146,12 +146,12 @@ function runWorker() {
       logRecord(`completed req "${message}" on ${pid} total reqs ${handled + 1}`);
       handled += 1;
       if (!socket.destroyed) {
-        socket.write(`server ${pid} recvd message "${message}" from user ${user}\n`, 'latin1');
+        socket.write(`server ${pid} recvd message "${message}" from user ${user}\n`, "latin1");
       }
     }
 
     function refuse(code, text) {
-      socket.removeAllListeners('data');
+      socket.removeAllListeners("data");
       socket.resume();
       socket.end(`error ${code}: ${text}\n`);
     }
@@ -167,19 +167,19 @@ function runWorker() {
     tellCount(() => process.exit(0));
   }
 
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
   setInterval(tellCount, REPORT_MS);
   createServer({ noDelay: true, allowHalfOpen: true }, serve)
-    .on('error', (error) => {
+    .on("error", (error) => {
       fail(error.message);
       process.exit(1);
     })
-    .listen({ host: '127.0.0.1', port, backlog });
+    .listen({ host: "127.0.0.1", port, backlog });
 }
 
 function logRecord(text) {
-  writeSync(logFile, `${timestamp()} -- ${text}\n`, null, 'latin1');
+  writeSync(logFile, `${timestamp()} -- ${text}\n`, null, "latin1");
 }
 
 // Local time with nanosecond digits; the part that changes once a second is kept.
@@ -188,19 +188,19 @@ function timestamp() {
   const second = Math.floor(now / 1000);
   if (second !== timestamp.second) {
     const date = new Date(second * 1000);
-    const two = (value) => String(value).padStart(2, '0');
+    const two = (value) => String(value).padStart(2, "0");
     timestamp.second = second;
     timestamp.text =
       `${date.getFullYear()}.${two(date.getMonth() + 1)}.${two(date.getDate())} ` +
       `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   }
   const nanoseconds = Math.floor((now - second * 1000) * 1e6);
-  return `${timestamp.text}.${String(nanoseconds).padStart(9, '0')}`;
+  return `${timestamp.text}.${String(nanoseconds).padStart(9, "0")}`;
 }
 
 function openLog(path) {
   try {
-    return openSync(path, 'a');
+    return openSync(path, "a");
   } catch (error) {
     fail(error.message);
     process.exit(1);

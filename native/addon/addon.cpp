@@ -38,11 +38,12 @@ Napi::Value listen(const Napi::CallbackInfo& info) {
 Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
   StartedSupervisor started = guarded(info.Env(), [&] {
-    return kilofork::start_supervisor({.executable = get_string(options, "executable"),
-                                       .segment_name = get_string(options, "segmentName"),
-                                       .listener = static_cast<int>(get_number(options, "listener")),
-                                       .log = static_cast<int>(get_number(options, "log")),
-                                       .segment = static_cast<int>(get_number(options, "segment"))});
+    return kilofork::start_supervisor(
+        {.executable = get_string(options, "executable"),
+         .segment_name = get_string(options, "segmentName"),
+         .listener = static_cast<int>(get_number(options, "listener")),
+         .log = static_cast<int>(get_number(options, "log")),
+         .segment = static_cast<int>(get_number(options, "segment"))});
   });
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("pid", started.pid);
@@ -74,8 +75,9 @@ Napi::Value reap(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// reapStranger(own) → true when a child that the front did not start had ended and is now reaped: as
-// process 1 of a container it inherits orphans. Looks before it takes, so that `own` is left alone.
+// reapStranger(own) → true when a child that the front did not start had ended and is now reaped:
+// as process 1 of a container it inherits orphans. Looks before it takes, so that `own` is left
+// alone.
 Napi::Value reap_stranger(const Napi::CallbackInfo& info) {
   siginfo_t ended{};
   const bool found = ::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
@@ -89,7 +91,8 @@ Napi::Value limits(const Napi::CallbackInfo& info) {
   const auto hard = [](auto resource) {
     rlimit limit{};
     ::getrlimit(resource, &limit);
-    return limit.rlim_max == RLIM_INFINITY ? std::numeric_limits<double>::infinity() : static_cast<double>(limit.rlim_max);
+    return limit.rlim_max == RLIM_INFINITY ? std::numeric_limits<double>::infinity()
+                                           : static_cast<double>(limit.rlim_max);
   };
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("files", hard(RLIMIT_NOFILE));
@@ -101,12 +104,15 @@ Napi::Value limits(const Napi::CallbackInfo& info) {
 // the TypeScript rules.
 Napi::Value parse_request(const Napi::CallbackInfo& info) {
   const auto bytes = info[0].As<Napi::Uint8Array>();
-  const auto request = kilofork::parse_request(
-      {reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()}, info[1].As<Napi::Boolean>());
+  const auto request =
+      kilofork::parse_request({reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()},
+                              info[1].As<Napi::Boolean>());
   if (!request) return info.Env().Null();
   Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("user", Napi::Buffer<char>::Copy(info.Env(), request->user.data(), request->user.size()));
-  result.Set("message", Napi::Buffer<char>::Copy(info.Env(), request->message.data(), request->message.size()));
+  result.Set("user",
+             Napi::Buffer<char>::Copy(info.Env(), request->user.data(), request->user.size()));
+  result.Set("message", Napi::Buffer<char>::Copy(info.Env(), request->message.data(),
+                                                 request->message.size()));
   return result;
 }
 

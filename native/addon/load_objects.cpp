@@ -1,6 +1,6 @@
-// classes InFlight and LoadEngine for JavaScript. Every thread of the client has a LoadEngine of its
-// own; they share the InFlight that the main thread made, and find it by its id, since an object of
-// one thread's JavaScript cannot be handed to another's.
+// classes InFlight and LoadEngine for JavaScript. Every thread of the client has a LoadEngine of
+// its own; they share the InFlight that the main thread made, and find it by its id, since an
+// object of one thread's JavaScript cannot be handed to another's.
 #include "load_objects.hpp"
 
 #include <map>
@@ -122,8 +122,8 @@ LoadEngineObject::LoadEngineObject(const Napi::CallbackInfo& info)
 
 Napi::Value LoadEngineObject::step(const Napi::CallbackInfo& info) {
   const double milliseconds = info[0].As<Napi::Number>();
-  return Napi::Boolean::New(
-      info.Env(), engine_->step(static_cast<Nanoseconds>(milliseconds * kMillisecond)));
+  return Napi::Boolean::New(info.Env(),
+                            engine_->step(static_cast<Nanoseconds>(milliseconds * kMillisecond)));
 }
 
 void LoadEngineObject::release(const Napi::CallbackInfo& /*info*/) {

@@ -16,19 +16,19 @@ constexpr std::size_t kColumns = 6 + kRefusals;
 }  // namespace
 
 Napi::Function ScoreboardObject::define(Napi::Env env) {
-  Napi::Function constructor = DefineClass(
-      env, "Scoreboard",
-      {
-          StaticMethod<&ScoreboardObject::sweep>("sweep"),
-          StaticMethod<&ScoreboardObject::remove>("remove"),
-          InstanceMethod<&ScoreboardObject::header>("header"),
-          InstanceMethod<&ScoreboardObject::snapshot>("snapshot"),
-          InstanceMethod<&ScoreboardObject::total>("total"),
-          InstanceMethod<&ScoreboardObject::set_users>("setUsers"),
-          InstanceMethod<&ScoreboardObject::bury>("bury"),
-          InstanceMethod<&ScoreboardObject::close>("close"),
-          InstanceAccessor<&ScoreboardObject::fd>("fd"),
-      });
+  Napi::Function constructor =
+      DefineClass(env, "Scoreboard",
+                  {
+                      StaticMethod<&ScoreboardObject::sweep>("sweep"),
+                      StaticMethod<&ScoreboardObject::remove>("remove"),
+                      InstanceMethod<&ScoreboardObject::header>("header"),
+                      InstanceMethod<&ScoreboardObject::snapshot>("snapshot"),
+                      InstanceMethod<&ScoreboardObject::total>("total"),
+                      InstanceMethod<&ScoreboardObject::set_users>("setUsers"),
+                      InstanceMethod<&ScoreboardObject::bury>("bury"),
+                      InstanceMethod<&ScoreboardObject::close>("close"),
+                      InstanceAccessor<&ScoreboardObject::fd>("fd"),
+                  });
   constructor.Set("columns", Napi::Number::New(env, kColumns));
   return constructor;
 }
@@ -43,12 +43,12 @@ ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(
       return;
     }
     const auto options = info[1].As<Napi::Object>();
-    board_.emplace(Scoreboard::create(
-        name, static_cast<std::uint32_t>(get_number(options, "slots")),
-        static_cast<std::uint32_t>(get_number(options, "users")),
-        {.host = get_string(options, "host"),
-         .address = get_string(options, "address"),
-         .port = static_cast<std::uint16_t>(get_number(options, "port"))}));
+    board_.emplace(
+        Scoreboard::create(name, static_cast<std::uint32_t>(get_number(options, "slots")),
+                           static_cast<std::uint32_t>(get_number(options, "users")),
+                           {.host = get_string(options, "host"),
+                            .address = get_string(options, "address"),
+                            .port = static_cast<std::uint16_t>(get_number(options, "port"))}));
   });
 }
 

@@ -89,7 +89,8 @@ StartedSupervisor start_supervisor(const SupervisorStart& start) {
                                      lifeline.theirs.get()};
   const pid_t pid = ::fork();
   if (pid < 0) fail("fork the supervisor");
-  if (pid == 0) become_supervisor(inherited, report_write.get(), start.executable.c_str(), argv.data());
+  if (pid == 0)
+    become_supervisor(inherited, report_write.get(), start.executable.c_str(), argv.data());
 
   report_write.reset();
   FailedStep failed{};

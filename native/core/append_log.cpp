@@ -22,7 +22,8 @@ constexpr std::size_t kFrame = 256;
 Fd open_log(const std::string& path) {
   // O_NONBLOCK: a fifo without a reader must fail, not wait.
   Fd fd(::open(path.c_str(),
-               O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640));
+               O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+               0640));
   if (!fd) fail("open " + path);
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) fail("fstat " + path);

@@ -1,9 +1,9 @@
 #include "child.hpp"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
-#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -113,7 +113,9 @@ class Child {
   bool send_all(std::string_view bytes);
   bool send_template(const Template& text, const Template::Values& values);
   void wait_for_bytes(Nanoseconds timeout);
-  void enter(State state) { slot_.enter(pid_, state, std::max<std::int64_t>(scoreboard_.age(), 0)); }
+  void enter(State state) {
+    slot_.enter(pid_, state, std::max<std::int64_t>(scoreboard_.age(), 0));
+  }
 
   const ChildContext& context_;
   const Service& service_;
@@ -253,8 +255,7 @@ Child::Got Child::next_line() {
     } else {
       wait_for_bytes(0);
     }
-    const ssize_t got =
-        ::recv(g_child.connection, input_ + end_, input_bytes(service_) - end_, 0);
+    const ssize_t got = ::recv(g_child.connection, input_ + end_, input_bytes(service_) - end_, 0);
     if (got > 0) {
       end_ += static_cast<std::size_t>(got);
     } else if (got == 0) {
@@ -295,10 +296,9 @@ bool Child::answer(std::string_view line, bool ended) {
     } else {
       // The order that the ledger rests on: completed, counted, replied.
       slot_.total.store(total, std::memory_order_release);
-      kept = send_template(service_.reply, {.pid = pid_view_,
-                                            .user = request->user,
-                                            .message = request->message,
-                                            .n = {}});
+      kept = send_template(
+          service_.reply,
+          {.pid = pid_view_, .user = request->user, .message = request->message, .n = {}});
     }
   }
   g_child.in_request = 0;

@@ -43,8 +43,8 @@ class RecordTime {
   void format(timespec now, char* out);
 
  private:
-  std::time_t minute_ = -1;                    // the minute that text_ stands for
-  std::array<char, kLength + 1> text_{};       // "YYYY.MM.DD HH:MM:" of that minute
+  std::time_t minute_ = -1;               // the minute that text_ stands for
+  std::array<char, kLength + 1> text_{};  // "YYYY.MM.DD HH:MM:" of that minute
 };
 
 }  // namespace kilofork

@@ -16,9 +16,9 @@ namespace kilofork {
 // What the front sets before `start`, one line each: "max-line 1024".
 struct PoolSettings {
   Service service{};
-  Nanoseconds grace = 0;            // from an order to stop until requests are cut
-  Nanoseconds first_back_off = 0;   // before the next fork, after a child that died at birth;
-  Nanoseconds longest_back_off = 0; // doubled each time, up to this
+  Nanoseconds grace = 0;             // from an order to stop until requests are cut
+  Nanoseconds first_back_off = 0;    // before the next fork, after a child that died at birth;
+  Nanoseconds longest_back_off = 0;  // doubled each time, up to this
 };
 
 // Applies a line to the settings. False: there is no such setting, or its value is malformed.

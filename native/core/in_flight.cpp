@@ -29,7 +29,8 @@ void InFlight::sent(std::uint32_t pid, Nanoseconds now) {
   requests_++;
   if (process(pid).requests++ == 0) pids_++;
   if (requests_ < peak_.requests) return;
-  if (requests_ > peak_.requests) peak_ = {.requests = requests_, .pids = pids_, .from = now, .until = now};
+  if (requests_ > peak_.requests)
+    peak_ = {.requests = requests_, .pids = pids_, .from = now, .until = now};
   at_peak_since_ = now;
 }
 

@@ -18,15 +18,15 @@ namespace {
 
 constexpr std::uint32_t kConnectsAtATime = 16;  // between two looks at what has arrived
 constexpr std::size_t kSamplesAtATime = 8192;
-constexpr std::uint8_t kGiveUpAfter = 3;        // failed connects in a row
+constexpr std::uint8_t kGiveUpAfter = 3;          // failed connects in a row
 constexpr Nanoseconds kRest = 10 * kMillisecond;  // after one
 constexpr std::size_t kReceiveBytes = 65536;
 constexpr std::size_t kDetailBytes = 200;
 
 std::string quoted(std::string_view text) {
   std::string escaped(std::min(text.size(), kDetailBytes) * kLongestEscape, '\0');
-  escaped.resize(static_cast<std::size_t>(
-      escape(text.substr(0, kDetailBytes), escaped.data()) - escaped.data()));
+  escaped.resize(static_cast<std::size_t>(escape(text.substr(0, kDetailBytes), escaped.data()) -
+                                          escaped.data()));
   return '"' + escaped + '"';
 }
 
@@ -165,15 +165,14 @@ Nanoseconds LoadEngine::next_due(Nanoseconds until) const {
   if (next_client_ < clients_.size())
     until = std::min(until, started_ + next_client_ * options_.ramp_step);
   if (ready_.first != kNone && options_.interval > 0 && released_)
-    until = std::min(until,
-                     load_started_ + static_cast<Nanoseconds>(intended_) * options_.interval);
+    until =
+        std::min(until, load_started_ + static_cast<Nanoseconds>(intended_) * options_.interval);
   return until;
 }
 
 void LoadEngine::wait(Nanoseconds until) {
   std::array<epoll_event, 256> events{};
-  const timespec timeout =
-      to_timespec(std::max<Nanoseconds>(next_due(until) - monotonic_now(), 0));
+  const timespec timeout = to_timespec(std::max<Nanoseconds>(next_due(until) - monotonic_now(), 0));
   int count = ::epoll_pwait2(epoll_.get(), events.data(), events.size(), &timeout, nullptr);
   if (count < 0 && errno == ENOSYS) {  // before Linux 5.11: to the millisecond
     const auto ms = static_cast<int>(to_nanoseconds(timeout) / kMillisecond);
@@ -347,7 +346,8 @@ void LoadEngine::send(std::uint32_t index, Nanoseconds intended) {
 void LoadEngine::continue_sending(std::uint32_t index) {
   Client& client = clients_[index];
   const std::string_view rest = render(options_.request, client).substr(client.done_bytes);
-  const ssize_t sent = ::send(client.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  const ssize_t sent =
+      ::send(client.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0 && errno != EAGAIN && errno != EINTR)
     return fail_request(index, Failure::lost, std::strerror(errno));
   const bool was_waiting = client.done_bytes > 0 || sent != static_cast<ssize_t>(rest.size());
@@ -461,11 +461,10 @@ std::string_view LoadEngine::render(const Template& text, const Client& client) 
     *end++ = '.';
     end = std::to_chars(end, n.data() + n.size(), client.request).ptr;
   }
-  const Template::Values values{
-      .pid = {client.pid.data(), client.pid_length},
-      .user = {},
-      .message = {},
-      .n = {n.data(), static_cast<std::size_t>(end - n.data())}};
+  const Template::Values values{.pid = {client.pid.data(), client.pid_length},
+                                .user = {},
+                                .message = {},
+                                .n = {n.data(), static_cast<std::size_t>(end - n.data())}};
   scratch_.resize(std::max(scratch_.size(), text.size(values)));
   const char* const rendered_end = text.render(values, scratch_.data());
   return {scratch_.data(), static_cast<std::size_t>(rendered_end - scratch_.data())};

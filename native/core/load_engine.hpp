@@ -33,20 +33,20 @@ struct LoadOptions {
   Nanoseconds interval;         // open loop: between two intended sends; 0: closed loop
   Nanoseconds connect_timeout;  // until the greeting is complete
   Nanoseconds reply_timeout;
-  bool barrier;                 // greeted clients wait for release()
-  Template greeting;            // of {pid}
-  Template request;             // of {n}
-  Template reply;               // of {pid} and {n}
+  bool barrier;       // greeted clients wait for release()
+  Template greeting;  // of {pid}
+  Template request;   // of {n}
+  Template reply;     // of {pid} and {n}
 };
 
 enum class Failure : std::uint8_t {
-  connect,   // no connection
-  ungreeted, // no complete greeting in time
-  greeting,  // something else instead of the greeting
-  timeout,   // no complete reply in time
-  mismatch,  // something else instead of the reply
-  lost,      // the connection ended before the reply
-  unsent,    // given up after several failed connects
+  connect,    // no connection
+  ungreeted,  // no complete greeting in time
+  greeting,   // something else instead of the greeting
+  timeout,    // no complete reply in time
+  mismatch,   // something else instead of the reply
+  lost,       // the connection ended before the reply
+  unsent,     // given up after several failed connects
 };
 constexpr std::size_t kFailures = 7;
 
@@ -57,7 +57,7 @@ class LoadEngine {
     std::uint32_t first_client;  // its number
     std::string first_detail;
   };
-  struct Samples {  // nanoseconds
+  struct Samples {                     // nanoseconds
     std::vector<Nanoseconds> connect;  // from connect() until greeted
     std::vector<Nanoseconds> reply;    // from the send, in an open loop the intended one
     std::vector<Nanoseconds> lag;      // from a reply's arrival in the kernel until it was read
@@ -108,13 +108,13 @@ class LoadEngine {
     std::uint8_t pid_length = 0;
     std::array<char, 10> pid{};
     std::uint32_t pid_number = 0;
-    std::uint32_t address = 0;  // index of the one it connects to
+    std::uint32_t address = 0;     // index of the one it connects to
     std::uint32_t done_bytes = 0;  // of the greeting, request or reply, so far
     bool in_flight = false;
     bool was_greeted = false;
     bool settled = false;
-    std::uint64_t request = 1;     // the number of the present one
-    Nanoseconds since = 0;         // of the connect, or of the send
+    std::uint64_t request = 1;  // the number of the present one
+    Nanoseconds since = 0;      // of the connect, or of the send
     Nanoseconds deadline = 0;
     std::uint32_t previous = kNone;  // in the queue it is in
     std::uint32_t next = kNone;
@@ -165,10 +165,10 @@ class LoadEngine {
   std::vector<SocketAddress> addresses_;
   std::vector<Client> clients_;
   Fd epoll_;
-  Queue greeting_;  // by deadline
-  Queue waiting_;   // by deadline; those that send are in it too
-  Queue resting_;   // by deadline
-  Queue ready_;     // open loop: by the time of their last reply
+  Queue greeting_;                 // by deadline
+  Queue waiting_;                  // by deadline; those that send are in it too
+  Queue resting_;                  // by deadline
+  Queue ready_;                    // open loop: by the time of their last reply
   std::uint32_t next_client_ = 0;  // the next that connects for the first time
   std::uint32_t finished_ = 0;
   std::uint32_t preferred_ = 0;  // index of the address that answered last
@@ -179,7 +179,7 @@ class LoadEngine {
   Samples samples_;
   Counts counts_;
   std::array<Failures, kFailures> failures_{};
-  std::vector<char> scratch_;   // what was rendered
+  std::vector<char> scratch_;  // what was rendered
   std::vector<char> received_;
 };
 

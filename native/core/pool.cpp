@@ -61,7 +61,8 @@ class OfferToOomKiller {
   OfferToOomKiller(const OfferToOomKiller&) = delete;
   OfferToOomKiller& operator=(const OfferToOomKiller&) = delete;
   ~OfferToOomKiller() {
-    if (length_ > 0) (void)!::pwrite(fd_.get(), before_.data(), static_cast<std::size_t>(length_), 0);
+    if (length_ > 0)
+      (void)!::pwrite(fd_.get(), before_.data(), static_cast<std::size_t>(length_), 0);
   }
 
  private:
@@ -71,8 +72,7 @@ class OfferToOomKiller {
 };
 
 std::span<std::byte> map_private(std::size_t bytes) {
-  void* memory =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) fail("mmap of the supervisor's memory");
   return {static_cast<std::byte*>(memory), bytes};
 }
@@ -135,8 +135,9 @@ std::uint64_t Pool::run() {
 
 // The one place where the supervisor waits.
 void Pool::wait() {
-  std::vector<pollfd> polled{{.fd = control_.at_end() ? -1 : control_.fd(), .events = POLLIN, .revents = 0},
-                             {.fd = births_.get(), .events = POLLIN, .revents = 0}};
+  std::vector<pollfd> polled{
+      {.fd = control_.at_end() ? -1 : control_.fd(), .events = POLLIN, .revents = 0},
+      {.fd = births_.get(), .events = POLLIN, .revents = 0}};
   turn_away_.add_to(polled);
   const Nanoseconds deadline = next_deadline();
   const timespec timeout = to_timespec(std::max<Nanoseconds>(deadline - monotonic_now(), 0));
@@ -297,9 +298,8 @@ void Pool::announce_when_up() {
   back_off_ = 0;
   if (announced_) return;
   const auto slots = scoreboard_.slots();
-  if (!std::all_of(slots.begin(), slots.end(), [](const Slot& slot) {
-        return slot.occupancy().state > State::starting;
-      }))
+  if (!std::all_of(slots.begin(), slots.end(),
+                   [](const Slot& slot) { return slot.occupancy().state > State::starting; }))
     return;
   announced_ = true;
   control_.send("up " + std::to_string(alive_) + " " + std::to_string(monotonic_now() - started_));

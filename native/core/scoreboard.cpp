@@ -81,7 +81,7 @@ void Slot::enter(pid_t pid, State state, std::int64_t since) {
 }
 
 std::size_t UserTable::bytes(std::uint32_t capacity) {
-  return sizeof(Name) + 2 * capacity * sizeof(Name);  // the head takes the place of one name
+  return (1 + std::size_t{2} * capacity) * sizeof(Name);  // the head takes the place of one name
 }
 
 UserTable::Name* UserTable::table(std::uint64_t generation) const {
@@ -180,7 +180,8 @@ Scoreboard Scoreboard::map(Fd fd, bool writable) {
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) fail("fstat of the shared memory");
   const auto bytes = static_cast<std::size_t>(status.st_size);
-  if (bytes < kPage) throw SystemError("shared memory of " + std::to_string(bytes) + " bytes", EPROTO);
+  if (bytes < kPage)
+    throw SystemError("shared memory of " + std::to_string(bytes) + " bytes", EPROTO);
   void* memory =
       ::mmap(nullptr, bytes, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd.get(), 0);
   if (memory == MAP_FAILED) fail("mmap of the shared memory");

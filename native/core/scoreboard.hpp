@@ -35,9 +35,9 @@ enum class State : std::uint8_t {
 };
 
 struct Occupancy {
-  pid_t pid;            // 0 while vacant, and until a starting child has run its first step
+  pid_t pid;  // 0 while vacant, and until a starting child has run its first step
   State state;
-  std::int64_t since;   // milliseconds after Header::created
+  std::int64_t since;  // milliseconds after Header::created
 };
 
 // One child's place. Two cache lines: the pair that the hardware prefetches together.
@@ -46,7 +46,7 @@ struct alignas(128) Slot {
   std::atomic<std::uint64_t> total;        // requests of every child that ever had this slot
   std::atomic<std::uint64_t> connections;  // likewise
   std::array<std::atomic<std::uint64_t>, kRefusals> refused;  // likewise, by Refusal
-  std::atomic<std::uint32_t> log_generation;  // the log that the child writes to
+  std::atomic<std::uint32_t> log_generation;                  // the log that the child writes to
 
   [[nodiscard]] Occupancy occupancy() const;
   // The one function that makes a transition.
@@ -90,17 +90,17 @@ struct Header {
   std::uint32_t slot_bytes;
   std::uint32_t slot_count;
   std::uint32_t user_capacity;
-  std::int32_t front;             // pid
+  std::int32_t front;  // pid
   std::uint32_t port;
-  std::int64_t created;           // CLOCK_MONOTONIC, nanoseconds
-  std::int64_t created_realtime;  // CLOCK_REALTIME, nanoseconds
-  std::array<char, 256> host;     // as it was asked for
-  std::array<char, 64> address;   // as it was bound
-  std::atomic<std::int32_t> supervisor;     // pid
+  std::int64_t created;                       // CLOCK_MONOTONIC, nanoseconds
+  std::int64_t created_realtime;              // CLOCK_REALTIME, nanoseconds
+  std::array<char, 256> host;                 // as it was asked for
+  std::array<char, 64> address;               // as it was bound
+  std::atomic<std::int32_t> supervisor;       // pid
   std::atomic<std::uint32_t> log_generation;  // grows when the log is reopened
-  std::atomic<std::uint64_t> forked;        // children, ever
-  std::atomic<std::uint64_t> left;          // ended by an order to retire or stop
-  std::atomic<std::uint64_t> died;          // ended in any other way
+  std::atomic<std::uint64_t> forked;          // children, ever
+  std::atomic<std::uint64_t> left;            // ended by an order to retire or stop
+  std::atomic<std::uint64_t> died;            // ended in any other way
 };
 
 class Scoreboard {

@@ -49,7 +49,10 @@ export function audit(options: AuditOptions): AuditResult {
   const last = runs.audited.at(-1);
   if (!last) throw unjudgeable(`${options.logs.join(", ")}: no record of a server in it`);
   const { client } = options;
-  const problems = runs.audited.flatMap((run) => [...run.problems, ...problemsOfPeak(run, options)]);
+  const problems = runs.audited.flatMap((run) => [
+    ...run.problems,
+    ...problemsOfPeak(run, options),
+  ]);
   if (client) problems.push(...problemsOfClient(last, client, options));
   return {
     kind: "audit",
@@ -119,7 +122,8 @@ type Selector = (bytes: Buffer, start: number, end: number) => boolean;
 /** By the escaped text of a message, as it stands in the log. */
 function selector({ match, client }: AuditOptions): Selector {
   const ofClient = client ? parseRequest(Buffer.from(client.message), false) : null;
-  const prefix = match !== undefined ? Buffer.from(match) : ofClient && clientPrefix(ofClient.message);
+  const prefix =
+    match !== undefined ? Buffer.from(match) : ofClient && clientPrefix(ofClient.message);
   if (!prefix || prefix.length === 0) return () => true;
   return (bytes, start, end) =>
     end - start >= prefix.length &&

@@ -67,18 +67,41 @@ function summarizeRun(
     of.count === 0
       ? "0"
       : `${showCount(of.count)}   ${clock(of.firstMs)} to ${clock(of.lastMs)}   window ${showDuration(of.lastMs - of.firstMs)}`;
-  const which = number === runsInLog ? `last of ${plural(runsInLog, "run")}` : `run ${number} of ${runsInLog}`;
-  const server = run.server > 0 ? `server ${run.server} at ${run.where}` : "its start is not in the log";
+  const which =
+    number === runsInLog ? `last of ${plural(runsInLog, "run")}` : `run ${number} of ${runsInLog}`;
+  const server =
+    run.server > 0 ? `server ${run.server} at ${run.where}` : "its start is not in the log";
   const lasted = run.completed.lastMs - run.received.firstMs;
   return [
-    line("log", `${logs.join(", ")}, ${which}: ${server}, ${showDate(run.startedMs, run.utcOffsetMinutes)}`),
-    ...(client ? [line("client", `${clientFile}: ${plural(client.clients, "client")}, ${plural(client.verified, "reply", "replies")} verified`)] : []),
-    ...(run.ended ? [] : [line("", "the run has no end in the log: it goes on, or everything was killed")]),
+    line(
+      "log",
+      `${logs.join(", ")}, ${which}: ${server}, ${showDate(run.startedMs, run.utcOffsetMinutes)}`,
+    ),
+    ...(client
+      ? [
+          line(
+            "client",
+            `${clientFile}: ${plural(client.clients, "client")}, ${plural(client.verified, "reply", "replies")} verified`,
+          ),
+        ]
+      : []),
+    ...(run.ended
+      ? []
+      : [line("", "the run has no end in the log: it goes on, or everything was killed")]),
     "",
     "CONCURRENCY    received by a process, not yet completed",
-    row("peak", `${showCount(run.peak)} in ${plural(run.pids, "distinct process", "distinct processes")}`),
-    row("held", `${showDuration(run.peakHeldMs)}   ${clock(run.peakFromMs)} to ${clock(run.peakFromMs + run.peakHeldMs)}`),
-    row("average", `${run.average.toFixed(run.average < 10 ? 1 : 0)} over ${showDuration(Math.max(0, lasted))}`),
+    row(
+      "peak",
+      `${showCount(run.peak)} in ${plural(run.pids, "distinct process", "distinct processes")}`,
+    ),
+    row(
+      "held",
+      `${showDuration(run.peakHeldMs)}   ${clock(run.peakFromMs)} to ${clock(run.peakFromMs + run.peakHeldMs)}`,
+    ),
+    row(
+      "average",
+      `${run.average.toFixed(run.average < 10 ? 1 : 0)} over ${showDuration(Math.max(0, lasted))}`,
+    ),
     row("received", span(run.received)),
     row("completed", span(run.completed)),
     ...(client
@@ -94,7 +117,10 @@ function summarizeRun(
     ...ledgerTable(run.ledger, run.ended, client?.verified),
     row("received, not completed", `  ${showCount(run.ledger.unfinished)}`),
     row("refused", showRefused(run.ledger.refused)),
-    row("ended", `${showCount(run.ledger.left)} children by order, ${showCount(run.ledger.died)} abnormally`),
+    row(
+      "ended",
+      `${showCount(run.ledger.left)} children by order, ${showCount(run.ledger.died)} abnormally`,
+    ),
     row("torn or foreign lines", `  ${showTorn(run.ledger)}`),
   ].join("\n");
 }
@@ -102,7 +128,9 @@ function summarizeRun(
 function ledgerTable(ledger: Ledger, ended: boolean, replies: number | undefined): string[] {
   const { counted, completed, died } = ledger;
   const holds =
-    (replies === undefined || replies <= counted) && counted <= completed && completed <= counted + died;
+    (replies === undefined || replies <= counted) &&
+    counted <= completed &&
+    completed <= counted + died;
   const verdict = holds ? "ok" : ended ? "DOES NOT BALANCE" : "the last total is missing";
   const cells: [string, string][] = [
     ...(replies === undefined ? [] : ([["replies", showCount(replies)]] as [string, string][])),

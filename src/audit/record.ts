@@ -107,7 +107,9 @@ export class RecordParser {
       case 0x74: // t
         return this.skip(TOTAL) && this.count() && this.isAtEnd() ? Kind.total : Kind.none;
       case 0x61: // a
-        return this.skip(UNAUTHORIZED) && this.quoted() && this.onPid() ? Kind.unauthorized : Kind.none;
+        return this.skip(UNAUTHORIZED) && this.quoted() && this.onPid()
+          ? Kind.unauthorized
+          : Kind.none;
       case 0x70: // p
         return this.refused();
       case 0x66: // f
@@ -121,7 +123,8 @@ export class RecordParser {
   }
 
   private received(): Kind {
-    if (!this.skip(SERVER) || !this.pid() || !this.skip(RECEIVED) || !this.quoted()) return Kind.none;
+    if (!this.skip(SERVER) || !this.pid() || !this.skip(RECEIVED) || !this.quoted())
+      return Kind.none;
     return this.skip(FROM_USER) && this.at < this.end ? Kind.received : Kind.none;
   }
 

@@ -2,7 +2,7 @@
  * One run of a server, folded from its records in the order of the file: what was in flight, and
  * the ledger. The order of the file is the order of events; times serve for durations only.
  */
-import { type Record, Kind } from "./record";
+import { Kind, type Record } from "./record";
 
 export interface Span {
   readonly count: number;

@@ -4,8 +4,8 @@ import { SingleBar } from "cli-progress";
 import { EXIT, failed, misused, unjudgeable } from "../errors";
 import { problemsOfClient, readMachine } from "../limits";
 import { plural, showCount, showDuration } from "../units";
-import { type ClientResult, describeFailures, Load, type LoadPlan } from "./load";
 import type { Percentiles } from "./latency";
+import { type ClientResult, describeFailures, Load, type LoadPlan } from "./load";
 
 export interface ClientOutput {
   readonly json: boolean;
@@ -78,7 +78,10 @@ export function summarize(result: ClientResult, out: string | undefined): string
   const { requests, greeted, inFlight } = result;
   const line = (name: string, text: string) => `${name.padEnd(11)}${text}`;
   const threads = plural(result.osThreads, "OS thread");
-  const loop = result.loop === "open" ? "open loop, latency from the intended send" : "closed loop; --rate for open loop";
+  const loop =
+    result.loop === "open"
+      ? "open loop, latency from the intended send"
+      : "closed loop; --rate for open loop";
   return [
     `handled ${requests.verified} requests`,
     "",
@@ -90,7 +93,9 @@ export function summarize(result: ClientResult, out: string | undefined): string
       "requests",
       `${showCount(requests.sent)} sent   ${showCount(requests.verified)} verified   ${showCount(requests.failed)} failed`,
     ),
-    ...result.failures.map((failure, i) => line(i === 0 ? "failed" : "", describeFailures(failure))),
+    ...result.failures.map((failure, i) =>
+      line(i === 0 ? "failed" : "", describeFailures(failure)),
+    ),
     line(
       "in flight",
       `${showCount(inFlight.peak)} at once for ${showDuration(inFlight.heldMs)}, in ${plural(inFlight.pids, "process", "processes")}`,
@@ -104,7 +109,12 @@ export function summarize(result: ClientResult, out: string | undefined): string
     latencyRow("reply", result.replyMs),
     line("client", describeLag(result)),
     ...(result.synRetransmits > 0
-      ? [line("network", `${plural(result.synRetransmits, "SYN")} sent again: an accept queue was full (--backlog)`)]
+      ? [
+          line(
+            "network",
+            `${plural(result.synRetransmits, "SYN")} sent again: an accept queue was full (--backlog)`,
+          ),
+        ]
       : []),
     line("next", `kilofork audit --client ${out ?? "FILE, with --out FILE here"}`),
   ].join("\n");

@@ -100,7 +100,11 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   print("");
   for (const problem of new Set([...client.problems, ...result.problems])) print(`  ${problem}`);
   const verdict = `${seen} of ${need} concurrent`;
-  print(proved ? `PROVED  ${verdict}.   Evidence: ${folder}` : `NOT PROVED  ${verdict}.   Evidence: ${folder}`);
+  print(
+    proved
+      ? `PROVED  ${verdict}.   Evidence: ${folder}`
+      : `NOT PROVED  ${verdict}.   Evidence: ${folder}`,
+  );
   print("        Look yourself: kilofork demo --hold    See it fail: kilofork demo --children 999");
   if (options.json)
     process.stdout.write(
@@ -176,7 +180,11 @@ async function measureSpeed(children: number, folder: string): Promise<number> {
   });
   try {
     const load = new Load({
-      ...planOf({ clients: Math.min(children, SPEED_CLIENTS), children, workMs: 0, holdMs: 0, json: false }, server, 0),
+      ...planOf(
+        { clients: Math.min(children, SPEED_CLIENTS), children, workMs: 0, holdMs: 0, json: false },
+        server,
+        0,
+      ),
       requests: SPEED_REQUESTS,
     });
     return (await load.run()).requestsPerSecond;

@@ -195,7 +195,10 @@ export class Front {
     const again = this.phase === "running";
     if (this.phase === "starting") this.phase = "running";
     this.births = 0;
-    if (again) return complain(`${children} children are up again`);
+    if (again) {
+      complain(`${children} children are up again`);
+      return;
+    }
     const { host, log, work } = this.options;
     // With the log on standard output, the banner must not stand among the records.
     const banner = log === "-" ? process.stderr : process.stdout;
@@ -209,7 +212,10 @@ export class Front {
   private forkFailed(errno: number, alive: number): void {
     const wanted = this.options.children;
     const why = `fork failed with ${getSystemErrorName(-errno)} after ${alive} of ${wanted} children`;
-    if (this.phase !== "starting") return complain(`${why}; trying again`);
+    if (this.phase !== "starting") {
+      complain(`${why}; trying again`);
+      return;
+    }
     this.trouble = `${why}; use fewer --children or raise the limit (docs/operations.md)`;
     this.stop();
   }
@@ -228,13 +234,15 @@ export class Front {
     const orphans = this.buryOrphans();
     if (this.phase === "stopping") {
       this.cut += orphans;
-      return this.finish();
+      this.finish();
+      return;
     }
     complain(`the supervisor is gone (${how}), and ${orphans} children with it; starting another`);
     this.births = lifeMs < BIRTH_MS ? this.births + 1 : 0;
     if (this.births >= BIRTHS_TRIED) {
       this.trouble = `the supervisor died ${this.births} times in a row at its start (${how})`;
-      return this.finish();
+      this.finish();
+      return;
     }
     this.startSupervisor();
   }
@@ -259,9 +267,12 @@ export class Front {
     process.on("SIGINT", () => this.stop());
     process.on("SIGQUIT", () => this.stop("quit"));
     process.on("SIGHUP", () => {
-      if (terminal.hasHungUp()) return this.stop();
-      this.reloadUsers();
-      this.reopenLog();
+      if (terminal.hasHungUp()) {
+        this.stop();
+      } else {
+        this.reloadUsers();
+        this.reopenLog();
+      }
     });
     process.on("SIGUSR1", () => this.reopenLog());
     process.on("SIGUSR2", () => complain("SIGUSR2: this version cannot replace its children yet"));
@@ -269,7 +280,7 @@ export class Front {
     process.stderr.on("error", () => {});
     if (process.pid === 1)
       process.on("SIGCHLD", () => {
-        while (reapStranger(this.supervisor?.pid ?? 0)) continue;
+        while (reapStranger(this.supervisor?.pid ?? 0));
       });
   }
 

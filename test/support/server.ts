@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect } from "vitest";
-import { audit, type AuditResult } from "../../src/audit/audit";
+import { type AuditResult, audit } from "../../src/audit/audit";
 import type { ClientResult } from "../../src/client/load";
 import { openScoreboardOf } from "../../src/demo/witnesses";
 import { Scoreboard, type Slot } from "../../src/native";
@@ -30,7 +30,11 @@ export function temporaryFolder(): string {
 }
 
 /** Waits for a state, not for a time: the limit is only there for what never comes. */
-export async function until<T>(what: string, ask: () => T | Promise<T>, limitMs = 30_000): Promise<NonNullable<T>> {
+export async function until<T>(
+  what: string,
+  ask: () => T | Promise<T>,
+  limitMs = 30_000,
+): Promise<NonNullable<T>> {
   for (const deadline = Date.now() + limitMs; ; await sleep(10)) {
     const answer = await ask();
     if (answer) return answer as NonNullable<T>;
@@ -106,7 +110,13 @@ export class Server {
 
   /** Resolves when it says that it runs. */
   static async start(options: ServerOptions = {}): Promise<Server> {
-    const { children = 10, work = "none", folder = temporaryFolder(), args = [], env = {} } = options;
+    const {
+      children = 10,
+      work = "none",
+      folder = temporaryFolder(),
+      args = [],
+      env = {},
+    } = options;
     const command = new Command(
       [
         "serve",

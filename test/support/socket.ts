@@ -50,7 +50,10 @@ export class RawClient {
   }
 
   async lines(count: number): Promise<string[]> {
-    await until(`${count} lines have come`, () => this.ended || this.text.split("\n").length > count);
+    await until(
+      `${count} lines have come`,
+      () => this.ended || this.text.split("\n").length > count,
+    );
     return this.text.split("\n").slice(0, -1);
   }
 

@@ -1,0 +1,40 @@
+// The formatter and the linter of the C++ and C sources: clang-format and clang-tidy, from the
+// system (Debian: clang-format clang-tidy). With --write, formats in place and lints nothing.
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { cpus } from "node:os";
+import { resolve } from "node:path";
+
+const list = (...patterns) =>
+  execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", ...patterns])
+    .toString()
+    .split("\n")
+    .filter((file) => file !== "" && existsSync(file));
+
+function run(program, args) {
+  const { status, error } = spawnSync(program, args, { stdio: "inherit" });
+  if (error) throw new Error(`${program}: ${error.message}; Debian: apt-get install ${program}`);
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+const cpp = list("native/**/*.cpp", "native/**/*.hpp");
+if (process.argv.includes("--write")) {
+  run("clang-format", ["-i", ...cpp]);
+} else {
+  run("clang-format", ["--dry-run", "--Werror", ...cpp]);
+  const { include_dir: napi } = await import("node-addon-api").then((module) => module.default);
+  const { include_dir: node } = await import("node-api-headers").then((module) => module.default);
+  const flags = ["-std=c++20", "-isystem", resolve(napi), "-isystem", node];
+  const defines = ["-DNAPI_VERSION=8", "-DNAPI_CPP_EXCEPTIONS", "-DBUILDING_NODE_EXTENSION"];
+  const sources = list("native/core/*.cpp", "native/addon/*.cpp", "native/supervisor/*.cpp");
+  const tidy = `clang-tidy --quiet "$0" -- ${[...flags, ...defines].join(" ")} 2>/dev/null`;
+  const jobs = String(cpus().length);
+  const { status } = spawnSync("xargs", ["-n", "1", "-P", jobs, "sh", "-c", tidy], {
+    input: sources.join("\n"),
+    stdio: ["pipe", "inherit", "inherit"],
+  });
+  if (status !== 0) process.exit(1);
+  process.stdout.write(
+    `clang-format: ${cpp.length} files, clang-tidy: ${sources.length} files, no findings\n`,
+  );
+}
