@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    reporters: process.env.CI ? ["default", "json"] : ["default"],
+    outputFile: { json: "build-test/vitest.json" },
     // Servers with a thousand children: one file at a time, and time for a machine that is busy.
     fileParallelism: false,
     testTimeout: 120_000,

@@ -11,6 +11,7 @@ import type { SubjectName, Workshop } from "./subjects";
 const MESSAGE = "arijort:lalala";
 const BACKLOG = 4096;
 const SEED_BACKLOG = 100;
+const REFERENCE_CLIENT_ENDS_WITHIN_MS = 15_000;
 
 export interface Figure {
   readonly name: string;
@@ -147,15 +148,18 @@ async function receivedWindow(
 ): Promise<number> {
   const server = await shop.start(name, { children, workMs, backlog });
   if (name === "reference") {
-    await referenceClient(shop, server.port, children);
+    // With a backlog of 100, some of its clients are never accepted: their handshake was forgotten.
+    await referenceClient(shop, server.port, children).catch(() => {});
   } else {
     const result = await verified(load(server.port, children, 1).run(), children);
     if (result.synRetransmits > 0) throw new Error(`${result.synRetransmits} SYNs were sent again`);
   }
   await server.stop();
   const run = audit({ logs: [server.log], atLeast: 0, all: false }).runs[0];
-  if (run?.received.count !== children) throw new Error(`${run?.received.count} received`);
-  return run.received.lastMs - run.received.firstMs;
+  const count = run?.received.count ?? 0;
+  if (count < children)
+    shop.notes.add(`${name}, backlog ${backlog}: only ${count} of ${children} were received`);
+  return (run?.received.lastMs ?? 0) - (run?.received.firstMs ?? 0);
 }
 
 async function roundTrip(
@@ -207,7 +211,8 @@ async function verified(running: Promise<ClientResult>, expected: number): Promi
 
 async function referenceClient(shop: Workshop, port: number, clients: number): Promise<number> {
   const args = ["127.0.0.1", String(port), String(clients), MESSAGE];
-  const { stdout } = await promisify(execFile)(shop.referenceClient, args);
+  const timeout = REFERENCE_CLIENT_ENDS_WITHIN_MS;
+  const { stdout } = await promisify(execFile)(shop.referenceClient, args, { timeout });
   const [, handled, ms] = /(\d+) requests in ([\d.]+) milliseconds/.exec(stdout) ?? [];
   if (Number(handled) !== clients) throw new Error(`the reference client handled ${handled}`);
   return Number(ms);

@@ -32,6 +32,7 @@ interface Measured {
     readonly ratio: number;
   }[];
   readonly goal: { readonly text: string; readonly reached: boolean } | null;
+  readonly notes?: readonly string[];
 }
 
 async function measure(figure: Figure, runs: number): Promise<Measured> {
@@ -95,6 +96,8 @@ async function main(): Promise<void> {
   });
   const runs = Number(values.runs ?? (values.small ? 1 : 5));
   const shop = new Workshop();
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => void shop.close().then(() => process.exit(1)));
   try {
     const machine = `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.version}`;
     process.stdout.write(`${machine}; medians of ${runs}, least to most, in turn\n\n`);
@@ -102,13 +105,16 @@ async function main(): Promise<void> {
     for (const figure of figuresOf(shop, values.small ? SMALL : FULL)) {
       if (!figure.name.includes(values.only)) continue;
       const result = await measure(figure, runs);
-      process.stdout.write(`${show(result)}\n`);
-      results.push(result);
+      process.stdout.write(
+        `${show(result)}${[...shop.notes].map((note) => `  ${note}\n`).join("")}\n`,
+      );
+      results.push({ ...result, notes: [...shop.notes] });
+      shop.notes.clear();
     }
     const report = { kind: "bench", schema: 1, machine, runs, figures: results };
     if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
   } finally {
-    shop.close();
+    await shop.close();
   }
 }
 

@@ -31,7 +31,10 @@ export class Workshop {
   readonly folder = mkdtempSync(join(tmpdir(), "kilofork-bench-"));
   readonly referenceServer = join(this.folder, "myserver");
   readonly referenceClient = join(this.folder, "cclient");
+  /** What a reader of the figures must know besides. */
+  readonly notes = new Set<string>();
   private logs = 0;
+  private readonly running = new Set<Running>();
 
   constructor() {
     for (const program of ["myserver", "cclient"]) {
@@ -45,11 +48,26 @@ export class Workshop {
     return join(this.folder, `${++this.logs}.log`);
   }
 
-  close(): void {
+  /** Ends what a failed measurement left running, too. */
+  async close(): Promise<void> {
+    for (const server of this.running) await server.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
   async start(name: SubjectName, setting: Setting): Promise<Running> {
+    const server = await this.launch(name, setting);
+    const tracked = {
+      ...server,
+      stop: async () => {
+        this.running.delete(tracked);
+        await server.stop();
+      },
+    };
+    this.running.add(tracked);
+    return tracked;
+  }
+
+  private async launch(name: SubjectName, setting: Setting): Promise<Running> {
     const port = await freePort();
     const log = this.newLog();
     const numbers = [port, setting.children, setting.workMs, setting.backlog].map(String);

@@ -5,7 +5,8 @@ import { runAudit } from "./audit/command";
 import { type ClientOutput, runClient } from "./client/command";
 import type { LoadPlan } from "./client/load";
 import { runDemo } from "./demo/command";
-import { CommandError, EXIT, misused } from "./errors";
+import { CommandError, EXIT, failed, misused } from "./errors";
+import { isSystemError } from "./native";
 import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./protocol";
 import { resolveHost } from "./resolve";
 import { Front } from "./serve/front";
@@ -30,6 +31,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.yes : EXIT.usage;
+    if (isSystemError(error)) error = failed(error.message);
     if (!(error instanceof CommandError)) throw error;
     for (const line of error.message.split("\n")) process.stderr.write(`kilofork: ${line}\n`);
     return error.exitCode;
@@ -120,6 +122,7 @@ function addServe(program: Command, exit: (code: number) => void): void {
     )
     .addOption(durationOption("--grace <D>", "for requests in work, when told to stop", "10s"))
     .option("--pid-file <file>", "gets the pid of the front, for the time it lives")
+    .option("--stop-at-eof", "stop when standard input ends: with whoever started it", false)
     .action(async (host: string, port: number, options) => {
       exit(
         await new Front({
@@ -137,6 +140,7 @@ function addServe(program: Command, exit: (code: number) => void): void {
           reportEveryMs: options.reportEvery,
           graceMs: options.grace,
           pidFile: options.pidFile,
+          stopAtEof: options.stopAtEof,
         }).run(),
       );
     });

@@ -203,6 +203,46 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
   });
 });
 
+test("it ends with whoever started it, when it was told to", async () => {
+  const server = await Server.start({ children: 3 });
+  server.command.closeInput();
+  expect((await server.command.end()).code).toBe(0);
+  expect(server.records().at(-1)).toMatch(/Server stop$/);
+});
+
+test("it works as process 1 of a container, and reaps the orphans of others", async () => {
+  const log = join(temporaryFolder(), "server.log");
+  const container = new Command(
+    [
+      ...["--pid", "--fork", "--mount-proc", "--kill-child", process.execPath, commandPath],
+      ...["serve", "127.0.0.1", "0", "--children", "5", "--work", "none", "--log", log],
+    ],
+    "unshare",
+  );
+  await until("the server runs", () => {
+    if (container.hasEnded) throw new Error(container.stderr);
+    return container.stderr.includes("listening on");
+  });
+  const childrenOf = (pid: number) =>
+    readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+  const [front = 0] = childrenOf(container.pid);
+  const [supervisor = 0] = childrenOf(front);
+  // The shell ends at once; its sleep is adopted by process 1 and ends a little later.
+  const orphan = await new Command(
+    ["-t", String(front), "-p", "sh", "-c", "sleep 0.3 & echo started"],
+    "nsenter",
+  ).end();
+  expect(orphan.stdout).toBe("started\n");
+  await until("only the supervisor is left", () => childrenOf(front).join() === String(supervisor));
+
+  killChild(supervisor);
+  await until("another one is there", () => container.stderr.includes("up again"));
+  await until("it has reaped all orphans", () => childrenOf(front).length === 1);
+  killChild(front, "SIGTERM");
+  expect((await container.end()).code).toBe(0);
+  expect(audit({ logs: [log], atLeast: 0, all: false }).problems).toEqual([]);
+});
+
 describe("deaths", () => {
   test("a killed child is replaced, its slot keeps the count", async () => {
     const server = await Server.start({ children: 3 });

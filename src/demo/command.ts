@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
 import { type ClientResult, Load, type LoadPlan } from "../client/load";
-import { EXIT } from "../errors";
+import { EXIT, failed } from "../errors";
+import { problemsOfClient, readMachine } from "../limits";
 import { plural, showCount, showDuration, writeDuration } from "../units";
 import { drawInFlight, type Point } from "./picture";
 import { type DemoServer, startServer } from "./server";
@@ -43,6 +44,8 @@ const SPEED_CLIENTS = 100;
 const USER = "arijort";
 
 export async function runDemo(options: DemoOptions): Promise<number> {
+  const problems = problemsOfClient(readMachine(), options);
+  if (problems.length > 0) throw failed(problems.join("\n"));
   const folder = mkdtempSync(join(tmpdir(), "kilofork-demo-"));
   const workMs = options.holdMs > 0 ? options.holdMs : options.workMs;
   const print = (text: string) => {

@@ -31,16 +31,12 @@ export async function startServer(options: {
       ...["--work", options.work],
       ...["--log", options.log],
       ...["--grace", "2s"],
+      "--stop-at-eof", // it ends with us, however we end
     ],
-    { stdio: ["ignore", "ignore", "pipe"] },
+    { stdio: ["pipe", "ignore", "pipe"] },
   );
   const said: string[] = [];
-  const endWithUs = () => child.kill("SIGTERM");
-  process.once("exit", endWithUs);
-  const ended = once(child, "exit").then(() => {
-    process.removeListener("exit", endWithUs);
-    return null;
-  });
+  const ended = once(child, "exit").then(() => null);
   const listening = await Promise.race([firstListening(child, said), ended]);
   if (!listening) throw failed(`the server did not start: ${said.join(" ")}`);
   return {

@@ -154,6 +154,7 @@ export class Front {
 
   /** Undoes as much as was opened. */
   private close(): void {
+    if (this.options.stopAtEof) process.stdin.destroy();
     if (this.scoreboard) {
       this.reportTotal(true);
       this.record("Server stop");
@@ -244,7 +245,12 @@ export class Front {
       this.finish();
       return;
     }
-    this.startSupervisor();
+    try {
+      this.startSupervisor();
+    } catch (error) {
+      this.trouble = `no other supervisor could be started: ${(error as Error).message}`;
+      this.finish();
+    }
   }
 
   /** Who still had a slot has ended abnormally; the records say so, in the supervisor's place. */
@@ -276,6 +282,7 @@ export class Front {
     });
     process.on("SIGUSR1", () => this.reopenLog());
     process.on("SIGUSR2", () => complain("SIGUSR2: this version cannot replace its children yet"));
+    if (this.options.stopAtEof) process.stdin.resume().once("end", () => this.stop());
     process.stdout.on("error", () => {}); // a reader of ours that has gone away
     process.stderr.on("error", () => {});
     if (process.pid === 1)

@@ -20,4 +20,6 @@ export interface ServeOptions {
   readonly reportEveryMs: number;
   readonly graceMs: number;
   readonly pidFile: string | undefined;
+  /** Stop when standard input ends: with whoever started the server. */
+  readonly stopAtEof: boolean;
 }

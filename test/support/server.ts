@@ -59,7 +59,7 @@ export class Command {
   constructor(args: readonly string[], program = process.execPath, env: NodeJS.ProcessEnv = {}) {
     const argv = program === process.execPath ? [commandPath, ...args] : [...args];
     this.child = spawn(program, argv, {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"], // its standard input ends with us, however we end
       env: { ...process.env, TZ: "UTC", [tagName]: tagValue, ...env },
     });
     this.child.stdout?.on("data", (data) => (this.stdout += data));
@@ -73,6 +73,10 @@ export class Command {
 
   get hasEnded(): boolean {
     return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  closeInput(): void {
+    this.child.stdin?.end();
   }
 
   kill(signal: NodeJS.Signals): void {
@@ -125,6 +129,7 @@ export class Server {
         ...["--children", String(children)],
         ...["--work", work],
         ...["--log", join(folder, "server.log")],
+        "--stop-at-eof",
         ...args,
       ],
       process.execPath,
