@@ -5,7 +5,7 @@ import { runAudit } from "./audit/command";
 import { type ClientOutput, runClient } from "./client/command";
 import type { LoadPlan } from "./client/load";
 import { runDemo } from "./demo/command";
-import { CommandError, EXIT, failed, misused } from "./errors";
+import { CommandError, EXIT, misused } from "./errors";
 import { isSystemError } from "./native";
 import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./protocol";
 import { resolveHost } from "./resolve";
@@ -31,10 +31,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.yes : EXIT.usage;
-    if (isSystemError(error)) error = failed(error.message);
-    if (!(error instanceof CommandError)) throw error;
+    if (!(error instanceof CommandError || isSystemError(error))) throw error; // a mistake of ours
     for (const line of error.message.split("\n")) process.stderr.write(`kilofork: ${line}\n`);
-    return error.exitCode;
+    return error instanceof CommandError ? error.exitCode : EXIT.no;
   }
 }
 

@@ -33,8 +33,8 @@ test("with a child too few it is NOT PROVED: exit 1", async () => {
     witnesses: { client: { peak: 49 }, log: { peak: 49 }, memory: 49, kernel: 49 },
   });
   expect(code).toBe(1);
-  expect(existsSync(result.evidence.client)).toBe(true);
-  rmSync(result.evidence.folder, { recursive: true });
+  expect(existsSync(join(result.evidence, "client.json"))).toBe(true);
+  rmSync(result.evidence, { recursive: true });
 });
 
 test("the picture is full only where all are in flight", () => {

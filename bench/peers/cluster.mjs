@@ -103,6 +103,7 @@ function runWorker() {
     function answerLines() {
       let start = 0;
       for (let end = pending.indexOf("\n"); end >= 0; end = pending.indexOf("\n", start)) {
+        if (end - start >= MAX_LINE) return refuseLongLine();
         const request = accept(pending.slice(start, end));
         start = end + 1;
         if (request === undefined) return;
@@ -115,7 +116,12 @@ function runWorker() {
         complete(request);
       }
       pending = pending.slice(start);
-      if (pending.length >= MAX_LINE) refuse("too-long", `a line has at most ${MAX_LINE} bytes`);
+      if (pending.length >= MAX_LINE) refuseLongLine();
+    }
+
+    function refuseLongLine() {
+      logRecord(`protocol error: too-long on ${pid}`);
+      refuse("too-long", `a line has at most ${MAX_LINE} bytes`);
     }
 
     function finishWork(request) {

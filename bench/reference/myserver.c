@@ -99,7 +99,8 @@ __attribute__((format(printf, 2, 3))) static bool send_line(int client, const ch
 
 /*
  * The next line, its newline replaced by a NUL; valid until the next call.
- * NULL at end of file, when the connection fails, or when the line is too long.
+ * NULL at end of file, when the connection fails, or when the line is too long,
+ * which the client is told.
  */
 static char *read_line(int client, struct input *in)
 {
@@ -117,8 +118,11 @@ static char *read_line(int client, struct input *in)
         memmove(in->bytes, line, searched);
         in->start = 0;
         in->end = searched;
-        if (in->end == sizeof in->bytes)
+        if (in->end == sizeof in->bytes) {
+            log_record("protocol error: too-long on %d", getpid());
+            send_line(client, "error too-long: a line has at most %d bytes\n", MAX_LINE);
             return NULL;
+        }
 
         ssize_t count = read(client, in->bytes + in->end, sizeof in->bytes - in->end);
         if (count <= 0)

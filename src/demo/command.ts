@@ -32,12 +32,12 @@ interface Instant {
 interface Evidence {
   readonly folder: string;
   readonly server: DemoServer;
-  readonly memoryBytes: number;
+  readonly log: string;
   readonly client: ClientResult;
   readonly instant: Instant;
 }
 
-/** How long a client waits to be greeted: those that no child is left for must not hold us up. */
+/** For a client to be greeted: those that no child is left for must not hold us up. */
 const GREETED_WITHIN_MS = 2000;
 const SPEED_REQUESTS = 100;
 const SPEED_CLIENTS = 100;
@@ -57,63 +57,123 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   print("Concurrent = received by a process of its own and not yet answered.\n");
 
   const evidence = await gather(options, workMs, folder, print);
-  const points: Point[] = [];
-  const clientFile = join(folder, "client.json");
-  const log = join(folder, "server.log");
-  const result = audit({
-    logs: [log],
-    client: evidence.client,
-    atLeast: options.clients,
-    all: false,
-    onChange: (timeMs, inFlight) => points.push({ timeMs, inFlight }),
-  });
-  const speed = await measureSpeed(options.children, folder);
+  const outcome = judge(options, evidence, await measureSpeed(options.children, folder));
+  print(showOutcome(outcome, evidence, workMs));
+  if (options.json) process.stdout.write(`${JSON.stringify(outcome, null, 2)}\n`);
+  return outcome.ok ? EXIT.yes : EXIT.no;
+}
 
+/** The result, as `--json` gives it. */
+interface Outcome {
+  readonly kind: "demo";
+  readonly schema: 1;
+  readonly ok: boolean;
+  readonly problems: readonly string[];
+  /** What every witness saw at one instant: the least of their numbers. */
+  readonly concurrent: number;
+  readonly clients: number;
+  readonly children: number;
+  readonly witnesses: {
+    readonly client: ClientResult["inFlight"];
+    readonly log: { readonly peak: number; readonly pids: number; readonly heldMs: number };
+    readonly memory: number;
+    readonly kernel: number;
+  };
+  readonly books: {
+    readonly replies: number;
+    readonly counted: number;
+    readonly completed: number;
+    readonly balanced: boolean;
+  };
+  readonly upMs: number;
+  readonly requestsPerSecond: number;
+  readonly requestsPerSecondNoWork: number;
+  readonly evidence: string;
+}
+
+function judge(options: DemoOptions, evidence: Evidence, speed: number): Outcome {
+  const { client, instant, folder, server, log } = evidence;
+  const result = audit({ logs: [log], client, atLeast: options.clients, all: false });
   const [run] = result.runs;
-  const { client, instant } = evidence;
-  const need = options.clients;
-  const seen = Math.min(client.inFlight.pids, run?.pids ?? 0, instant.working, instant.accepted);
-  const proved = result.ok && client.ok && seen >= need;
-  const witness = (name: string, text: string) => print(`  ${name.padEnd(10)}${text}`);
+  const witnesses = {
+    client: client.inFlight,
+    log: { peak: run?.peak ?? 0, pids: run?.pids ?? 0, heldMs: run?.peakHeldMs ?? 0 },
+    memory: instant.working,
+    kernel: instant.accepted,
+  };
+  const concurrent = Math.min(
+    witnesses.client.pids,
+    witnesses.log.pids,
+    witnesses.memory,
+    witnesses.kernel,
+  );
+  return {
+    kind: "demo",
+    schema: 1,
+    ok: result.ok && client.ok && concurrent >= options.clients,
+    problems: [...new Set([...client.problems, ...result.problems])],
+    concurrent,
+    clients: options.clients,
+    children: options.children,
+    witnesses,
+    books: {
+      replies: client.requests.verified,
+      counted: run?.ledger.counted ?? 0,
+      completed: run?.ledger.completed ?? 0,
+      balanced: audit({ logs: [log], client, atLeast: 0, all: false }).ok,
+    },
+    upMs: server.upMs,
+    requestsPerSecond: client.requestsPerSecond,
+    requestsPerSecondNoWork: speed,
+    evidence: folder,
+  };
+}
 
-  print("  in flight");
-  for (const line of drawInFlight(points, need, workMs / 3)) print(`  ${line}`);
-  print("");
-  witness("witness", "at one instant");
-  witness(
-    "client",
-    `${client.inFlight.peak} greeted by ${client.inFlight.pids} pids, unanswered   for ${showDuration(client.inFlight.heldMs)}`,
-  );
-  witness(
-    "log",
-    `${run?.peak ?? 0} received, not completed            for ${showDuration(run?.peakHeldMs ?? 0)}, ${run?.pids ?? 0} pids`,
-  );
-  witness("memory", `${instant.working} slots working                      one snapshot`);
-  witness("kernel", `${instant.accepted} accepted connections               /proc/net/tcp`);
-  print("");
-  const ledger = run?.ledger;
-  witness(
-    "books",
-    `${client.requests.verified} replies <= ${ledger?.counted} counted <= ${ledger?.completed} completed    ${result.ok ? "balanced" : "see below"}`,
-  );
-  witness(
-    "speed",
-    `${showCount(client.requestsPerSecond)} requests/s (${writeDuration(workMs)} of work allows ${showCount((need * 1000) / workMs)}); ${showCount(speed)}/s with --work none on ${SPEED_CLIENTS} connections`,
-  );
-  print("");
-  for (const problem of new Set([...client.problems, ...result.problems])) print(`  ${problem}`);
-  const verdict = `${seen} of ${need} concurrent`;
-  print(
-    proved
-      ? `PROVED  ${verdict}.   Evidence: ${folder}`
-      : `NOT PROVED  ${verdict}.   Evidence: ${folder}`,
-  );
-  print("        Look yourself: kilofork demo --hold    See it fail: kilofork demo --children 999");
-  if (options.json)
-    process.stdout.write(
-      `${JSON.stringify({ kind: "demo", schema: 1, ok: proved, problems: [...client.problems, ...result.problems], concurrent: seen, clients: need, children: options.children, witnesses: { client: client.inFlight, log: { peak: run?.peak ?? 0, pids: run?.pids ?? 0, heldMs: run?.peakHeldMs ?? 0 }, memory: instant.working, kernel: instant.accepted }, upMs: evidence.server.upMs, requestsPerSecondNoWork: speed, evidence: { folder, log, client: clientFile } }, null, 2)}\n`,
-    );
-  return proved ? EXIT.yes : EXIT.no;
+function showOutcome(outcome: Outcome, evidence: Evidence, workMs: number): string {
+  const { witnesses, books, clients } = outcome;
+  const { client, log, memory, kernel } = witnesses;
+  const row = (name: string, text: string) => `  ${name.padEnd(10)}${text}`;
+  const seen = (text: string, proof: string) => `${text.padEnd(40)}${proof}`;
+  const rate = `${showCount(outcome.requestsPerSecond)} requests/s (${writeDuration(workMs)} of work allows ${showCount((clients * 1000) / workMs)})`;
+  return [
+    "  in flight",
+    ...drawInFlight(timeline(evidence.log), clients, workMs / 3).map((line) => `  ${line}`),
+    "",
+    row("witness", "at one instant"),
+    row(
+      "client",
+      seen(
+        `${client.peak} greeted by ${client.pids} pids, unanswered`,
+        `for ${showDuration(client.heldMs)}`,
+      ),
+    ),
+    row(
+      "log",
+      seen(
+        `${log.peak} received, not completed`,
+        `for ${showDuration(log.heldMs)}, ${log.pids} pids`,
+      ),
+    ),
+    row("memory", seen(`${memory} slots working`, "one snapshot")),
+    row("kernel", seen(`${kernel} accepted connections`, "/proc/net/tcp")),
+    "",
+    row(
+      "books",
+      `${books.replies} replies <= ${books.counted} counted <= ${books.completed} completed    ${books.balanced ? "balanced" : "NOT BALANCED"}`,
+    ),
+    row("speed", `${rate}; ${showCount(outcome.requestsPerSecondNoWork)}/s with --work none`),
+    "",
+    ...outcome.problems.map((problem) => `  ${problem}`),
+    `${outcome.ok ? "PROVED" : "NOT PROVED"}  ${outcome.concurrent} of ${clients} concurrent.   Evidence: ${outcome.evidence}`,
+    "        Look yourself: kilofork demo --hold    See it fail: kilofork demo --children 999",
+  ].join("\n");
+}
+
+function timeline(log: string): Point[] {
+  const points: Point[] = [];
+  const onChange = (timeMs: number, inFlight: number) => points.push({ timeMs, inFlight });
+  audit({ logs: [log], atLeast: 0, all: false, onChange });
+  return points;
 }
 
 async function gather(
@@ -144,7 +204,7 @@ async function gather(
     print(
       `  clients   ${showCount(client.greeted.clients)} connected and greeted in ${showDuration(client.connectMs.max)}, then all send at once\n`,
     );
-    return { folder, server, memoryBytes, client, instant };
+    return { folder, server, log, client, instant };
   } finally {
     await server.stop();
   }
