@@ -67,7 +67,7 @@ void on_quit(int /*signal*/) {
   ::_exit(g_child.in_request != 0 ? kExitCut : kExitOrdered);
 }
 
-void on_wake(int /*signal*/) {}
+void on_wake(int signal);
 
 void handle(int signal, void (*handler)(int)) {
   struct sigaction action {};
@@ -94,12 +94,16 @@ class Child {
  public:
   Child(const ChildContext& context, Slot& slot);
   [[noreturn]] void run();
+  // Turns to the newest log, as far as it can be had. Safe in a signal handler: system calls only,
+  // and a record that is being built is not touched.
+  void follow_log();
 
  private:
   enum class Got : std::uint8_t { line, last_line, end, too_long, timeout, stopped, lost };
 
   void serve();
   Got next_line();
+  [[nodiscard]] bool has_unread() const;
   bool answer(std::string_view line, bool ended);
   bool refuse(Refusal refusal);
   void close_after_last_word();
@@ -109,13 +113,14 @@ class Child {
   void record_refusal(Refusal refusal);
   void work() const;
 
-  AppendLog& log();
+  AppendLog& log() {
+    follow_log();
+    return log_;
+  }
   bool send_all(std::string_view bytes);
   bool send_template(const Template& text, const Template::Values& values);
   void wait_for_bytes(Nanoseconds timeout);
-  void enter(State state) {
-    slot_.enter(pid_, state, std::max<std::int64_t>(scoreboard_.age(), 0));
-  }
+  void enter(State state) { slot_.enter(pid_, state, scoreboard_.age()); }
 
   const ChildContext& context_;
   const Service& service_;
@@ -147,7 +152,7 @@ Child::Child(const ChildContext& context, Slot& slot)
       input_(context.memory),
       output_(context.memory + input_bytes(service_), output_bytes(service_)),
       log_(context.log, output_),
-      log_generation_(scoreboard_.header().log_generation.load(std::memory_order_acquire)) {
+      log_generation_(context.log_generation) {
   char* const end = std::to_chars(pid_text_.data(), pid_text_.data() + pid_text_.size(), pid_).ptr;
   pid_view_ = {pid_text_.data(), static_cast<std::size_t>(end - pid_text_.data())};
   slot_.log_generation.store(log_generation_, std::memory_order_relaxed);
@@ -171,14 +176,12 @@ void Child::run() {
       serve();
       g_child.connection = -1;
       ::close(connection);
-    } else if (errno == EINTR) {
-      log();
     } else if (errno == EAGAIN) {
       // The listener does not block: the supervisor is stopping and empties the queue itself.
       pollfd listener{.fd = context_.listener, .events = POLLIN, .revents = 0};
       ::poll(&listener, 1, 100);
-    } else if (g_child.retiring == 0 && g_child.stopping == 0 && errno != ECONNABORTED &&
-               errno != EPROTO && errno != EPERM) {
+    } else if (g_child.retiring == 0 && g_child.stopping == 0 && errno != EINTR &&
+               errno != ECONNABORTED && errno != EPROTO && errno != EPERM) {
       ::_exit(kExitSick);
     }
   }
@@ -213,7 +216,7 @@ void Child::serve() {
         refuse(Refusal::timeout);
         return;
       case Got::stopped:
-        if (end_ > start_)
+        if (end_ > start_ || has_unread())
           refuse(Refusal::shutting_down);
         else
           close_after_last_word();
@@ -270,6 +273,12 @@ Child::Got Child::next_line() {
       return Got::lost;
     }
   }
+}
+
+// Whether the kernel holds bytes that have not been read.
+bool Child::has_unread() const {
+  char byte = 0;
+  return ::recv(g_child.connection, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 // True: answered, and the connection may be kept.
@@ -382,16 +391,14 @@ void Child::close_after_last_word() {
   }
 }
 
-// The log to write to: the one that is newest, as far as it can be had.
-AppendLog& Child::log() {
+void Child::follow_log() {
   const auto newest = scoreboard_.header().log_generation.load(std::memory_order_acquire);
-  if (newest == log_generation_) return log_;
+  if (newest == log_generation_) return;
   if (const auto offered = peek_log(context_.handoff)) {
     ::dup3(offered->fd.get(), context_.log, O_CLOEXEC);
     log_generation_ = offered->generation;
     slot_.log_generation.store(log_generation_, std::memory_order_release);
   }
-  return log_;
 }
 
 bool Child::send_template(const Template& text, const Template::Values& values) {
@@ -425,6 +432,15 @@ void Child::wait_for_bytes(Nanoseconds timeout) {
   receive_timeout_ = timeout;
 }
 
+// Not left to the loop: a child between its look at the log and accept() would keep the old one.
+Child* g_self = nullptr;
+
+void on_wake(int /*signal*/) {
+  const int saved = errno;
+  g_self->follow_log();
+  errno = saved;
+}
+
 // The kernel ends the child with the supervisor. A death before that was asked for is seen by the
 // changed parent.
 void follow_supervisor(pid_t supervisor) {
@@ -449,10 +465,12 @@ void run_child(const ChildContext& context, Slot& slot) {
   handle(SIGCHLD, SIG_DFL);
   follow_supervisor(context.supervisor);
   ::prctl(PR_SET_NAME, "kilofork-child");
+  Child child(context, slot);
+  g_self = &child;
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  Child(context, slot).run();
+  child.run();
 }
 
 }  // namespace kilofork

@@ -34,9 +34,10 @@ struct ChildContext {
   pid_t supervisor;
   int listener;
   int log;
-  int lifeline;  // end of file: the front is gone
-  int handoff;   // holds the newest log, see log_handoff.hpp
-  int births;    // eventfd(2): a child is ready
+  std::uint32_t log_generation;  // of that log; the scoreboard may name a newer one
+  int lifeline;                  // end of file: the front is gone
+  int handoff;                   // holds the newest log, see log_handoff.hpp
+  int births;                    // eventfd(2): a child is ready
   char* memory;  // child_memory_bytes(), untouched: its pages become the child's own when used
 };
 

@@ -31,6 +31,7 @@ void InFlight::sent(std::uint32_t pid, Nanoseconds now) {
   if (requests_ < peak_.requests) return;
   if (requests_ > peak_.requests)
     peak_ = {.requests = requests_, .pids = pids_, .from = now, .until = now};
+  at_peak_pids_ = pids_;
   at_peak_since_ = now;
 }
 
@@ -38,6 +39,7 @@ void InFlight::ended(std::uint32_t pid, Nanoseconds now) {
   const std::lock_guard lock(mutex_);
   if (requests_ == peak_.requests && at_peak_since_ > 0) {
     if (now - at_peak_since_ > peak_.until - peak_.from) {
+      peak_.pids = at_peak_pids_;
       peak_.from = at_peak_since_;
       peak_.until = now;
     }

@@ -15,7 +15,7 @@ class InFlight {
  public:
   struct Peak {
     std::uint32_t requests;  // in flight at one instant
-    std::uint32_t pids;      // in so many distinct processes, at that instant
+    std::uint32_t pids;      // in so many distinct processes, in that stretch
     Nanoseconds from;        // the longest stretch at that number, monotonic clock
     Nanoseconds until;
   };
@@ -33,7 +33,7 @@ class InFlight {
  private:
   // By pid. Linux gives none above 2^22; a stranger's larger numbers share a place.
   struct Process {
-    std::uint16_t requests;
+    std::uint32_t requests;
     bool has_greeted;
   };
   struct Free {
@@ -48,6 +48,7 @@ class InFlight {
   std::uint32_t greeters_ = 0;
   Peak peak_{};
   Nanoseconds at_peak_since_ = 0;  // 0: not at the peak now
+  std::uint32_t at_peak_pids_ = 0;
 };
 
 }  // namespace kilofork

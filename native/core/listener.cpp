@@ -14,8 +14,8 @@ namespace kilofork {
 namespace {
 
 void set_timeout(int fd, int option, Nanoseconds timeout) {
-  const timeval value{.tv_sec = timeout / kSecond,
-                      .tv_usec = (timeout % kSecond + kMicrosecond - 1) / kMicrosecond};
+  const std::int64_t microseconds = (timeout + kMicrosecond - 1) / kMicrosecond;
+  const timeval value{.tv_sec = microseconds / 1'000'000, .tv_usec = microseconds % 1'000'000};
   ::setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
 }
 

@@ -16,7 +16,7 @@ namespace kilofork {
 
 namespace {
 
-constexpr std::uint32_t kConnectsAtATime = 16;  // between two looks at what has arrived
+constexpr std::uint32_t kConnectsAtATime = 1024;  // between two looks at what has arrived
 constexpr std::size_t kSamplesAtATime = 8192;
 constexpr std::uint8_t kGiveUpAfter = 3;          // failed connects in a row
 constexpr Nanoseconds kRest = 10 * kMillisecond;  // after one
@@ -114,8 +114,8 @@ void LoadEngine::release() {
 
 // ---- what is due -------------------------------------------------------------------------------
 
-// A few at a time: a client that has been greeted sends before the next hundred connect, as it
-// would if each were a program of its own.
+// All that are due connect at once, as the programs that they stand for would; but not so many that
+// greetings wait for long, or the accept queue of a common server overflows.
 void LoadEngine::connect_due(Nanoseconds now) {
   for (std::uint32_t k = 0; k < kConnectsAtATime && next_client_ < clients_.size(); k++) {
     if (started_ + next_client_ * options_.ramp_step > now) break;
@@ -153,8 +153,11 @@ void LoadEngine::send_due(Nanoseconds now) {
 }
 
 void LoadEngine::expire(Nanoseconds now) {
-  while (greeting_.first != kNone && clients_[greeting_.first].deadline <= now)
-    fail_request(greeting_.first, Failure::ungreeted, "");
+  while (greeting_.first != kNone && clients_[greeting_.first].deadline <= now) {
+    const std::uint32_t index = greeting_.first;
+    const bool silent = clients_[index].done_bytes == 0;
+    if (!silent || !try_next_address(index)) fail_request(index, Failure::ungreeted, "");
+  }
   while (waiting_.first != kNone && clients_[waiting_.first].deadline <= now)
     fail_request(waiting_.first, Failure::timeout, "");
 }
@@ -209,15 +212,21 @@ void LoadEngine::connect(std::uint32_t index) {
 }
 
 void LoadEngine::connect_failed(std::uint32_t index, int error) {
+  if (try_next_address(index)) return;
   Client& client = clients_[index];
-  if (client.address + 1 < addresses_.size()) {  // the name has further addresses
-    disconnect(index);
-    client.address++;
-    return connect(index);
-  }
   client.address = 0;
   client.failed_connects++;
   fail_request(index, Failure::connect, std::strerror(error));
+}
+
+// Of the several that a name may have. False: this was the last one.
+bool LoadEngine::try_next_address(std::uint32_t index) {
+  Client& client = clients_[index];
+  if (client.address + 1 >= addresses_.size()) return false;
+  disconnect(index);
+  client.address++;
+  connect(index);
+  return true;
 }
 
 void LoadEngine::handle(std::uint32_t index, std::uint32_t events) {
@@ -251,13 +260,14 @@ void LoadEngine::ended_by_server(std::uint32_t index, int error) {
     case State::waiting: {
       // A reply may end with the end of file instead of its newline.
       const std::string_view expected = render(options_.reply, client);
-      if (error == 0 && client.done_bytes + 1 == expected.size() && expected.ends_with('\n'))
-        return answered(index);
+      if (error == 0 && client.done_bytes + 1 == expected.size() && expected.ends_with('\n')) {
+        answered(index);
+        return go_on_anew(index);
+      }
       return fail_request(index, Failure::lost, detail);
     }
-    case State::ready:  // nothing is lost: connect anew, if there is anything left to do
-      disconnect(index);
-      return has_more(client, monotonic_now()) ? connect(index) : finish(index);
+    case State::ready:  // nothing is lost
+      return go_on_anew(index);
     default:
       return fail_request(index, Failure::lost, detail);
   }
@@ -291,12 +301,17 @@ void LoadEngine::take_greeting(std::uint32_t index, std::string_view bytes) {
       complete = false;
       break;
     }
+    if (client.pid_length == 0)
+      return fail_request(index, Failure::greeting, "got " + quoted(bytes));
   }
   client.done_bytes = position;
   if (!complete) return;
   if (used < bytes.size())
     return fail_request(index, Failure::greeting, "got " + quoted(bytes) + " after the greeting");
-  std::from_chars(client.pid.data(), client.pid.data() + client.pid_length, client.pid_number);
+  const char* const pid_end = client.pid.data() + client.pid_length;
+  if (client.pid_length > 0 &&
+      std::from_chars(client.pid.data(), pid_end, client.pid_number).ec != std::errc{})
+    return fail_request(index, Failure::greeting, "got a pid beyond any number");
   greeted(index);
 }
 
@@ -372,7 +387,9 @@ void LoadEngine::take_reply(std::uint32_t index, std::string_view bytes) {
                         "expected " + quoted(expected) + ", got " + quoted(got));
   }
   client.done_bytes += static_cast<std::uint32_t>(bytes.size());
-  if (bytes.size() == rest.size()) answered(index);
+  if (bytes.size() != rest.size()) return;
+  answered(index);
+  next_request(index);
 }
 
 void LoadEngine::answered(std::uint32_t index) {
@@ -385,7 +402,16 @@ void LoadEngine::answered(std::uint32_t index) {
   in_flight_.ended(client.pid_number, now);
   client.in_flight = false;
   client.request++;
-  next_request(index);
+  client.state = State::idle;
+}
+
+// On another connection, if there is anything left to do.
+void LoadEngine::go_on_anew(std::uint32_t index) {
+  disconnect(index);
+  if (has_more(clients_[index], monotonic_now()))
+    connect(index);
+  else
+    finish(index);
 }
 
 // The present request has failed, and with it the connection.

@@ -133,12 +133,14 @@ class LoadEngine {
 
   void connect(std::uint32_t index);
   void connect_failed(std::uint32_t index, int error);
+  bool try_next_address(std::uint32_t index);
   void read(std::uint32_t index);
   void ended_by_server(std::uint32_t index, int error);
   void take_greeting(std::uint32_t index, std::string_view bytes);
   void take_reply(std::uint32_t index, std::string_view bytes);
   void greeted(std::uint32_t index);
   void answered(std::uint32_t index);
+  void go_on_anew(std::uint32_t index);
   void next_request(std::uint32_t index);
   void send(std::uint32_t index, Nanoseconds intended);
   void continue_sending(std::uint32_t index);

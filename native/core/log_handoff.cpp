@@ -19,12 +19,11 @@ LogHandoff make_log_handoff() {
 }
 
 void offer_log(const LogHandoff& handoff, int log, std::uint32_t generation) {
-  // The last offer is withdrawn first. A child that looks in between finds nothing, goes on with
-  // the log that it has, and looks again before its next record.
-  while (peek_log(handoff.take.get())) {
-    char discarded = 0;
-    if (::recv(handoff.take.get(), &discarded, sizeof discarded, MSG_DONTWAIT) < 0) break;
-  }
+  // The last offer is withdrawn first; its descriptor is dropped by not being asked for. A child
+  // that looks in between finds nothing, goes on with the log that it has, and looks again before
+  // its next record.
+  char discarded = 0;
+  while (::recv(handoff.take.get(), &discarded, sizeof discarded, MSG_DONTWAIT) >= 0) continue;
   std::array<char, sizeof generation> bytes{};
   std::memcpy(bytes.data(), &generation, sizeof generation);
   if (send_with_fd(handoff.give.get(), {bytes.data(), bytes.size()}, log, MSG_DONTWAIT) < 0)

@@ -99,6 +99,7 @@ Pool::Pool(PoolSettings settings, Control control, const PoolDescriptors& descri
                .supervisor = ::getpid(),
                .listener = descriptors.listener,
                .log = descriptors.log,
+               .log_generation = scoreboard_.header().log_generation.load(),
                .lifeline = descriptors.lifeline,
                .handoff = handoff_.take.get(),
                .births = births_.get(),
@@ -178,10 +179,10 @@ void Pool::obey_line(Control::Line line) {
 }
 
 void Pool::reopen_log(Fd log) {
-  auto& generation = scoreboard_.header().log_generation;
   ::dup3(log.get(), log_fd_, O_CLOEXEC);
-  offer_log(handoff_, log_fd_, generation.load() + 1);
-  generation.fetch_add(1, std::memory_order_release);
+  context_.log_generation++;
+  offer_log(handoff_, log_fd_, context_.log_generation);
+  scoreboard_.header().log_generation.store(context_.log_generation, std::memory_order_release);
   signal_members(SIGUSR1);  // the idle ones let go of the old file, too
 }
 

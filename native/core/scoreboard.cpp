@@ -205,6 +205,8 @@ Scoreboard Scoreboard::open(const std::string& name, bool writable) {
 bool Scoreboard::sweep(const std::string& name) {
   const Fd fd(::shm_open(name.c_str(), O_RDWR | O_CLOEXEC, 0));
   if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return false;
+  struct stat status {};  // removed before we had the lock: the name may be another's by now
+  if (::fstat(fd.get(), &status) != 0 || status.st_nlink == 0) return false;
   return ::shm_unlink(name.c_str()) == 0;
 }
 
@@ -235,7 +237,8 @@ std::uint64_t Scoreboard::total() const {
 }
 
 std::int64_t Scoreboard::age() const {
-  return (read_clock(CLOCK_MONOTONIC_COARSE) - header().created) / kMillisecond;
+  const Nanoseconds age = read_clock(CLOCK_MONOTONIC_COARSE) - header().created;
+  return std::max<Nanoseconds>(age, 0) / kMillisecond;  // the coarse clock is behind
 }
 
 }  // namespace kilofork

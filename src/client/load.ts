@@ -103,14 +103,15 @@ export class Load {
 
   async run(): Promise<ClientResult> {
     const shares = splitClients(this.plan);
-    const results = await Promise.all(shares.map((share) => this.thread(share, shares.length)));
-    return this.merge(results);
+    const threads = shares.map((share) => this.startThread(share, shares.length));
+    try {
+      return this.merge(await Promise.all(threads.map(resultOf)));
+    } finally {
+      for (const thread of threads) void thread.terminate(); // one that failed leaves others waiting
+    }
   }
 
-  private thread(
-    share: { clients: number; firstNumber: number },
-    threads: number,
-  ): Promise<WorkerResult> {
+  private startThread(share: { clients: number; firstNumber: number }, threads: number): Worker {
     const { plan } = this;
     const task: WorkerTask = {
       options: {
@@ -131,11 +132,7 @@ export class Load {
       inFlight: this.inFlight.id,
       shared: this.shared.memory,
     };
-    return new Promise((resolve, reject) => {
-      const worker = new Worker(clientWorkerPath, { workerData: task });
-      worker.once("message", resolve);
-      worker.once("error", reject);
-    });
+    return new Worker(clientWorkerPath, { workerData: task });
   }
 
   private merge(results: readonly WorkerResult[]): ClientResult {
@@ -201,6 +198,13 @@ export class Load {
       interrupted: this.interrupted,
     };
   }
+}
+
+function resultOf(worker: Worker): Promise<WorkerResult> {
+  return new Promise((resolve, reject) => {
+    worker.once("message", resolve);
+    worker.once("error", reject);
+  });
 }
 
 const finite = (value: number) => (Number.isFinite(value) ? value : 0);

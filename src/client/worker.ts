@@ -32,11 +32,12 @@ const STEP_AT_BARRIER_MS = 1;
 
 function run(task: WorkerTask): WorkerResult {
   const shared = new Shared(task.shared);
-  shared.arrive(task.threads);
   const engine = new LoadEngine(task.options, task.inFlight);
-  const [connect, reply, lag] = [new Latency(), new Latency(), new Latency()];
+  const [connect, reply, lag] = [Latency.warm(), Latency.warm(), Latency.warm()];
   let waiting = task.options.barrier;
   let before = engine.counts();
+  engine.samples();
+  shared.arrive(task.threads);
   for (let done = false; !done && !shared.stopped; ) {
     done = engine.step(waiting ? STEP_AT_BARRIER_MS : STEP_MS);
     const samples = engine.samples();

@@ -1,0 +1,141 @@
+// The race that ends a child: it is told to leave at any moment while a client connects. The client
+// is served, or told why not, or left in the queue for another child; never accepted and dropped.
+#include <signal.h>
+
+#include <random>
+
+#include "check.hpp"
+#include "child_stage.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::ChildStage;
+using check::exited;
+using check::Process;
+using check::TestClient;
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr int kRounds = 300;  // a fork takes its time there
+#else
+constexpr int kRounds = 2000;
+#endif
+
+struct Outcomes {
+  int served = 0;
+  int refused = 0;
+  int left_over = 0;
+};
+
+// Lets a moment pass that is shorter than a sleep can be.
+void spin(Nanoseconds duration) {
+  const Nanoseconds until = monotonic_now() + duration;
+  while (monotonic_now() < until) continue;
+}
+
+// One child, one client, one signal.
+void run_round(ChildStage& stage, int signal, Nanoseconds delay, Outcomes& outcomes) {
+  Process child = stage.fork_child();
+  const bool connects_first = delay >= 0;
+  if (!connects_first) {
+    child.signal(signal);
+    spin(-delay);
+  }
+  TestClient client(stage.port());
+  // It may have been refused by now, and the connection be closed.
+  (void)::send(client.fd(), "arijort:lalala\n", 15, MSG_NOSIGNAL);
+  (void)::shutdown(client.fd(), SHUT_WR);
+  if (connects_first) {
+    spin(delay);
+    child.signal(signal);
+  }
+  CHECK(exited(child.wait(), kExitOrdered));
+
+  const Fd left_over = stage.accept_left_over();
+  if (left_over) {
+    CHECK(client.is_silent());
+    outcomes.left_over++;
+    return;
+  }
+  const std::string got = client.rest();
+  const std::string served =
+      check::greeting_of(child) + "\n" + check::reply_of(child, "lalala") + "\n";
+  if (got == served)
+    outcomes.served++;
+  else if (got.ends_with(stage.service.refusals.back()))
+    outcomes.refused++;
+  else
+    check::fail_at(__FILE__, __LINE__, "accepted and dropped: " + check::quote(got));
+}
+
+Outcomes race(int signal) {
+  std::mt19937 random(static_cast<unsigned>(signal));
+  std::uniform_int_distribution<Nanoseconds> delays(-30 * kMicrosecond, 150 * kMicrosecond);
+  ChildStage stage;
+  Outcomes outcomes;
+  for (int i = 0; i < kRounds; i++) run_round(stage, signal, delays(random), outcomes);
+  CHECK_EQ(stage.slot().total.load(), outcomes.served);
+  return outcomes;
+}
+
+TEST("a child that is told to retire while a client connects serves it or leaves it in the queue") {
+  const Outcomes outcomes = race(SIGTERM);
+  CHECK_EQ(outcomes.refused, 0);
+  std::printf("    served %d, left in the queue %d\n", outcomes.served, outcomes.left_over);
+}
+
+TEST("a child that is stopped while a client connects answers it, or leaves it in the queue") {
+  const Outcomes outcomes = race(SIGUSR2);
+  std::printf("    served %d, refused %d, left in the queue %d\n", outcomes.served,
+              outcomes.refused, outcomes.left_over);
+}
+
+TEST("an order that comes just before accept() is not lost, though nobody connects any more") {
+  std::mt19937 random(17);
+  std::uniform_int_distribution<Nanoseconds> delays(0, 5 * kMicrosecond);
+  ChildStage stage;
+  for (int i = 0; i < kRounds; i++) {
+    Process child = stage.fork_child();
+    spin(delays(random));
+    child.signal(i % 2 == 0 ? SIGTERM : SIGUSR2);
+    CHECK(exited(child.wait(), kExitOrdered));
+  }
+}
+
+TEST("a stop that comes just before a child reads is not lost, and completes no half a line") {
+  std::mt19937 random(17);
+  std::uniform_int_distribution<Nanoseconds> delays(0, 60 * kMicrosecond);
+  Service service = check::make_service();
+  service.idle_timeout = 3600 * kSecond;  // the moment that it takes to set time-outs is when
+  service.read_timeout = 1800 * kSecond;  // the race is lost most often
+  ChildStage stage(service);
+  for (int i = 0; i < kRounds; i++) {
+    Process child = stage.fork_child();
+    TestClient client(stage.port());
+    if (i % 4 != 0) client.send("arijort:half a line");
+    spin(delays(random));
+    child.signal(SIGUSR2);
+    // The client ends its side at once, or the kernel would take its time to acknowledge.
+    CHECK(check::holds_in_time([&] { return client.has_ended() || child.has_ended(); }));
+    if (client.has_ended()) client.end_sending();
+    CHECK(exited(child.wait(), kExitOrdered));
+    if (stage.accept_left_over()) continue;
+    CHECK(client.rest().find("recvd") == std::string::npos);
+  }
+  CHECK_EQ(stage.slot().total.load(), 0);
+}
+
+TEST("a child that is woken at any moment, also just before accept(), turns to the reopened log") {
+  ChildStage stage;
+  const Process child = stage.fork_child();
+  auto& newest = stage.board.header().log_generation;
+  for (std::uint32_t generation = 1; generation <= kRounds * 5; generation++) {
+    offer_log(stage.handoff, stage.log.get(), generation);
+    newest = generation;
+    child.signal(SIGUSR1);
+    CHECK(check::holds_in_time([&] { return stage.slot().log_generation == generation; }));
+  }
+}
+
+}  // namespace
+}  // namespace kilofork

@@ -1,0 +1,280 @@
+// What signals do to a child: idle, with a client, in the middle of a request.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "check.hpp"
+#include "child_stage.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::ChildStage;
+using check::exited;
+using check::file;
+using check::greeting_of;
+using check::make_service;
+using check::Process;
+using check::reply_of;
+using check::TestClient;
+
+const std::string kShuttingDown = "error shutting-down: the server stops\n";
+
+constexpr Work kLongWork{.kind = Work::Kind::sleep, .duration = 100 * kMillisecond};
+constexpr Work kEndlessWork{.kind = Work::Kind::sleep, .duration = 3600 * kSecond};
+
+// A client whose request is in work.
+TestClient in_work(const ChildStage& stage, const Process& child) {
+  TestClient client(stage.port());
+  CHECK_EQ(client.line(), greeting_of(child));
+  client.send("arijort:lalala\n");
+  CHECK(stage.reaches(State::working));
+  return client;
+}
+
+TEST("an idle child that is told to retire, stop or quit leaves in order, and says so") {
+  for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
+    ChildStage stage;
+    Process child = stage.fork_child();
+    child.signal(signal);
+    CHECK(exited(child.wait(), kExitOrdered));
+    if (signal != SIGQUIT) CHECK_EQ(stage.slot().occupancy().state, State::stopping);
+  }
+}
+
+TEST("a child that leaves does not touch who waits in the queue") {
+  for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
+    ChildStage stage(make_service(kLongWork));
+    Process child = stage.fork_child();
+    TestClient served = in_work(stage, child);
+    TestClient queued(stage.port());
+    queued.send("arijort:waiting\n");
+    child.signal(signal);
+    served.end_sending();
+    CHECK(exited(child.wait(), signal == SIGQUIT ? kExitCut : kExitOrdered));
+    CHECK(queued.is_silent());
+    const Fd left_over = stage.accept_left_over();
+    CHECK(static_cast<bool>(left_over));
+    CHECK(!stage.accept_left_over());
+  }
+}
+
+TEST("a child that retires serves its present client to the end") {
+  ChildStage stage(make_service(kLongWork));
+  Process child = stage.fork_child();
+  TestClient client = in_work(stage, child);
+  child.signal(SIGTERM);
+  CHECK_EQ(client.line(), reply_of(child, "lalala"));
+  client.send("foobar:and another\n");
+  CHECK_EQ(client.line(), reply_of(child, "and another", "foobar"));
+  client.end_sending();
+  CHECK_EQ(client.rest(), "");
+  CHECK(exited(child.wait(), kExitOrdered));
+  CHECK_EQ(stage.slot().total.load(), 2);
+}
+
+TEST("a child that retires between two requests still waits for the next one") {
+  ChildStage stage;
+  Process child = stage.fork_child();
+  TestClient client(stage.port());
+  CHECK_EQ(client.line(), greeting_of(child));
+  client.send("ari");
+  CHECK(stage.reaches(State::reading));
+  for (int i = 0; i < 3; i++) child.signal(SIGTERM);
+  client.send("jort:lalala\n");
+  CHECK_EQ(client.line(), reply_of(child, "lalala"));
+  client.close();
+  CHECK(exited(child.wait(), kExitOrdered));
+}
+
+TEST("a child that is stopped answers the request in work, then closes") {
+  ChildStage stage(make_service(kLongWork));
+  Process child = stage.fork_child();
+  TestClient client = in_work(stage, child);
+  child.signal(SIGUSR2);
+  CHECK_EQ(client.line(), reply_of(child, "lalala"));
+  CHECK_EQ(client.rest(), "");
+  CHECK(exited(child.wait(), kExitOrdered));
+  CHECK_EQ(stage.slot().total.load(), 1);
+  CHECK_EQ(ChildStage::records().size(), 2);
+}
+
+TEST("a child that is stopped refuses what was pipelined behind the request in work") {
+  ChildStage stage(make_service(kLongWork));
+  Process child = stage.fork_child();
+  TestClient client(stage.port());
+  client.send("arijort:one\narijort:two\n");
+  CHECK(stage.reaches(State::working));
+  child.signal(SIGUSR2);
+  CHECK_EQ(client.line(), greeting_of(child));
+  CHECK_EQ(client.line(), reply_of(child, "one"));
+  CHECK_EQ(client.rest(), kShuttingDown);
+  CHECK(exited(child.wait(), kExitOrdered));
+  CHECK_EQ(stage.slot().total.load(), 1);
+}
+
+TEST("a child that is stopped closes a kept connection without a word") {
+  ChildStage stage;
+  Process child = stage.fork_child();
+  TestClient client(stage.port());
+  client.send("arijort:lalala\n");
+  CHECK_EQ(client.line(), greeting_of(child));
+  CHECK_EQ(client.line(), reply_of(child, "lalala"));
+  child.signal(SIGUSR2);
+  CHECK_EQ(client.rest(), "");
+  CHECK(exited(child.wait(), kExitOrdered));
+}
+
+TEST("a stop never makes a request of half a line") {
+  ChildStage stage;
+  Process child = stage.fork_child();
+  TestClient client(stage.port());
+  CHECK_EQ(client.line(), greeting_of(child));
+  client.send("arijort:half a li");
+  ::usleep(5000);  // so that it has been read; it would make no difference to the outcome
+  child.signal(SIGUSR2);
+  const std::string rest = client.rest();
+  CHECK(rest == kShuttingDown || rest.empty());
+  CHECK(exited(child.wait(), kExitOrdered));
+  CHECK_EQ(stage.slot().total.load(), 0);
+}
+
+TEST("a child that must quit during a request leaves at once, and says that it was cut") {
+  ChildStage stage(make_service(kEndlessWork));
+  Process child = stage.fork_child();
+  TestClient client = in_work(stage, child);
+  child.signal(SIGQUIT);
+  CHECK(exited(child.wait(), kExitCut));
+  CHECK_EQ(client.rest(), "");
+  CHECK_EQ(stage.slot().total.load(), 0);
+  CHECK_EQ(ChildStage::records().size(), 1);
+}
+
+TEST("a child that must quit while its client is idle has cut nothing") {
+  ChildStage stage;
+  Process child = stage.fork_child();
+  TestClient client(stage.port());
+  client.send("arijort:lalala\n");
+  CHECK_EQ(client.line(), greeting_of(child));
+  CHECK_EQ(client.line(), reply_of(child, "lalala"));
+  CHECK(stage.reaches(State::reading));
+  child.signal(SIGQUIT);
+  CHECK(exited(child.wait(), kExitOrdered));
+}
+
+TEST("a child does not mind the signals of a terminal, nor those of a vanished reader") {
+  ChildStage stage(make_service(kLongWork));
+  const Process child = stage.fork_child();
+  TestClient client = in_work(stage, child);
+  for (const int signal : {SIGINT, SIGHUP, SIGPIPE, SIGUSR1, SIGCHLD}) child.signal(signal);
+  CHECK_EQ(client.line(), reply_of(child, "lalala"));
+}
+
+TEST("no signal that lets a request finish shortens its work") {
+  ChildStage stage(make_service(kLongWork));
+  const Process child = stage.fork_child();
+  const Nanoseconds before = monotonic_now();
+  TestClient client = in_work(stage, child);
+  for (const int signal : {SIGUSR1, SIGTERM, SIGUSR2}) child.signal(signal);
+  CHECK_EQ(client.line(), reply_of(child, "lalala"));
+  CHECK(monotonic_now() - before >= kLongWork.duration);
+}
+
+void reopen(const ChildStage& stage, const std::string& path) {
+  auto& generation = stage.board.header().log_generation;
+  offer_log(stage.handoff, open_log(path).get(), generation + 1);
+  generation.fetch_add(1);
+}
+
+TEST("a child writes to the reopened log from its next record on, told or not") {
+  ChildStage stage;
+  const Process child = stage.fork_child();
+  TestClient client(stage.port());
+  client.send("arijort:old\n");
+  client.line();
+  CHECK_EQ(client.line(), reply_of(child, "old"));
+  reopen(stage, file("new"));
+  client.send("arijort:new\n");
+  CHECK_EQ(client.line(), reply_of(child, "new"));
+  CHECK_EQ(ChildStage::records().size(), 2);
+  CHECK_EQ(ChildStage::records(file("new")).size(), 2);
+  CHECK_EQ(stage.slot().log_generation.load(), 1);
+}
+
+TEST("an idle child that is woken lets go of the old log at once, whose lock is then free") {
+  ChildStage stage;
+  const Process child = stage.fork_child();
+  stage.log.reset();
+  for (std::uint32_t i = 1; i <= 20; i++) {
+    reopen(stage, file("log." + std::to_string(i)));
+    child.signal(SIGUSR1);
+    CHECK(check::holds_in_time([&] { return stage.slot().log_generation == i; }));
+    const std::string last = i == 1 ? file("log") : file("log." + std::to_string(i - 1));
+    (void)open_log(last);
+  }
+}
+
+TEST("a child with a silent client that is woken lets go of the old log, too") {
+  ChildStage stage;
+  const Process child = stage.fork_child();
+  TestClient client(stage.port());
+  CHECK_EQ(client.line(), greeting_of(child));
+  ::usleep(5000);  // so that it waits for the request
+  reopen(stage, file("new"));
+  child.signal(SIGUSR1);
+  CHECK(check::holds_in_time([&] { return stage.slot().log_generation == 1; }));
+}
+
+// Forks a child of a supervisor that is then killed; returns when that child is gone.
+void orphan_a_child(ChildStage& stage) {
+  std::array<int, 2> witness{};
+  CHECK_EQ(::pipe2(witness.data(), O_CLOEXEC), 0);
+  Fd seen(witness[0]);
+  Fd held(witness[1]);
+  Process supervisor([&] {
+    seen.reset();
+    stage.front_end.reset();
+    ChildContext context = stage.make_context();
+    if (::fork() == 0) run_child(context, stage.slot());
+    ::pause();
+  });
+  held.reset();
+  CHECK(stage.reaches(State::idle));
+  supervisor.signal(SIGKILL);
+  char none = 0;
+  CHECK_EQ(::read(seen.get(), &none, 1), 0);
+}
+
+TEST("a child ends with its supervisor, and leaves the segment to the front") {
+  ChildStage stage;
+  std::ofstream(file("segment")) << "";
+  orphan_a_child(stage);
+  CHECK_EQ(::access(file("segment").c_str(), F_OK), 0);
+}
+
+TEST("a child whose supervisor and front are both gone removes the segment") {
+  ChildStage stage;
+  std::ofstream(file("segment")) << "";
+  stage.front_end.reset();
+  orphan_a_child(stage);
+  CHECK(::access(file("segment").c_str(), F_OK) != 0);
+}
+
+TEST("a child whose supervisor is gone before it looks leaves at once") {
+  ChildStage stage;
+  ChildContext context = stage.make_context();
+  context.supervisor = 1;  // not the parent
+  Process child([&] { run_child(context, stage.slot()); });
+  CHECK(exited(child.wait(), kExitOrdered));
+}
+
+TEST("a child that cannot accept says that it is sick") {
+  ChildStage stage;
+  ChildContext context = stage.make_context();
+  context.listener = stage.births.get();
+  Process child([&] { run_child(context, stage.slot()); });
+  CHECK(exited(child.wait(), kExitSick));
+}
+
+}  // namespace
+}  // namespace kilofork

@@ -1,0 +1,141 @@
+// What a child of a server needs around it, without a supervisor and a front: the test's process
+// stands for both. Everything in it is temporary.
+#pragma once
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "append_log.hpp"
+#include "check.hpp"
+#include "child.hpp"
+#include "client.hpp"
+#include "listener.hpp"
+#include "log_handoff.hpp"
+#include "sandbox.hpp"
+#include "scoreboard.hpp"
+#include "service.hpp"
+
+namespace kilofork::check {
+
+inline Service make_service(Work work = {.kind = Work::Kind::none, .duration = 0}) {
+  return {.work = work,
+          .max_line = 1024,
+          .idle_timeout = 0,
+          .read_timeout = 0,
+          .write_timeout = kPatience,
+          .linger_timeout = kPatience,
+          .greeting = Template("this is server thread {pid}\n"),
+          .reply = Template("server {pid} recvd message \"{message}\" from user {user}\n"),
+          .refusals = {"error protocol: not a request\n", "error unauthorized: not a user\n",
+                       "error too-long: too long a line\n", "error timeout: too slow\n",
+                       "error unavailable: no log\n", "error shutting-down: the server stops\n"}};
+}
+
+class ChildStage {
+ public:
+  explicit ChildStage(Service service_of_children = make_service(),
+                      const std::string& path = file("log"))
+      : service(std::move(service_of_children)), log(open_log(path)) {
+    Scoreboard::remove(segment_name());  // all share it by their descriptors
+    board.users().replace({"arijort", "foobar"});
+  }
+
+  // Forks a child and waits until it is in accept(). `prepare` runs in it first.
+  template <typename Prepare>
+  Process fork_child(Prepare prepare) {
+    const ChildContext context = make_context();
+    Process child([&] {
+      front_end.reset();  // its end must be seen by the child
+      prepare();
+      run_child(context, slot());
+    });
+    CHECK(holds_in_time([this] {
+      std::uint64_t born = 0;
+      return ::read(births.get(), &born, sizeof born) > 0;
+    }));
+    return child;
+  }
+  Process fork_child() {
+    return fork_child([] {});
+  }
+
+  // The parent of the child is the process that calls this.
+  ChildContext make_context() {
+    memory.resize(child_memory_bytes(service));
+    return {.service = service,
+            .scoreboard = board,
+            .segment_path = file("segment"),
+            .supervisor = ::getpid(),
+            .listener = listener.fd.get(),
+            .log = log.get(),
+            .log_generation = board.header().log_generation.load(),
+            .lifeline = lifeline_end.get(),
+            .handoff = handoff.take.get(),
+            .births = births.get(),
+            .memory = memory.data()};
+  }
+
+  [[nodiscard]] Slot& slot() const { return board.slots()[0]; }
+  [[nodiscard]] std::uint16_t port() const { return listener.port; }
+  [[nodiscard]] bool reaches(State state) const {
+    return holds_in_time([&] { return slot().occupancy().state == state; });
+  }
+  [[nodiscard]] std::uint64_t refused(Refusal refusal) const {
+    return slot().refused.at(static_cast<std::size_t>(refusal));
+  }
+  // The next connection in the queue, if there is one that no child has accepted.
+  [[nodiscard]] Fd accept_left_over() const {
+    pollfd queue{.fd = listener.fd.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&queue, 1, 0) <= 0) return Fd();
+    return Fd(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  }
+  // The texts of the records, without their times.
+  [[nodiscard]] static std::vector<std::string> records(const std::string& path = file("log")) {
+    std::vector<std::string> texts;
+    for (const auto& line : read_lines(path)) {
+      CHECK_EQ(line.substr(RecordTime::kLength, 4), " -- ");
+      texts.push_back(line.substr(RecordTime::kLength + 4));
+    }
+    return texts;
+  }
+
+  Service service;
+  Scoreboard board = Scoreboard::create(segment_name(), 1, 4, {});
+  Fd log;
+  Listener listener = listen_on(
+      {.address = "127.0.0.1", .port = 0, .backlog = 64, .write_timeout = service.write_timeout});
+  LogHandoff handoff = make_log_handoff();
+  Fd births{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  Fd front_end;
+  Fd lifeline_end = make_lifeline(front_end);
+  std::vector<char> memory;
+
+ private:
+  static Fd make_lifeline(Fd& front) {
+    std::array<int, 2> ends{};
+    CHECK_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    front.reset(ends[0]);
+    return Fd(ends[1]);
+  }
+};
+
+inline std::string greeting_of(const Process& child) {
+  return "this is server thread " + std::to_string(child.pid());
+}
+inline std::string reply_of(const Process& child, const std::string& message,
+                            const std::string& user = "arijort") {
+  return "server " + std::to_string(child.pid()) + " recvd message \"" + message + "\" from user " +
+         user;
+}
+inline bool exited(int status, int code) {
+  return WIFEXITED(status) && WEXITSTATUS(status) == code;
+}
+
+}  // namespace kilofork::check

@@ -1,0 +1,115 @@
+// The time of a record against strftime(3), for the zones and the minutes where it is hard.
+#include "clock.hpp"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "check.hpp"
+
+namespace kilofork {
+namespace {
+
+constexpr std::time_t kSpringForward = 1'583'650'800;  // 2020-03-08 02:00 EST becomes 03:00 EDT
+constexpr std::time_t kFallBack = 1'604'210'400;       // 2020-11-01 02:00 EDT becomes 01:00 EST
+// The rules of America/New_York, also where no zone files are installed.
+constexpr const char* kNewYork = "EST5EDT,M3.2.0,M11.1.0";
+
+void use_zone(const char* zone) {
+  ::setenv("TZ", zone, 1);
+  ::tzset();
+}
+
+std::string formatted(RecordTime& time, std::time_t second, long nanoseconds = 0) {
+  std::string out(RecordTime::kLength, '?');
+  time.format({.tv_sec = second, .tv_nsec = nanoseconds}, out.data());
+  return out;
+}
+
+std::string reference(std::time_t second) {
+  std::tm local{};
+  ::localtime_r(&second, &local);
+  std::string out(64, '\0');
+  out.resize(std::strftime(out.data(), out.size(), "%Y.%m.%d %H:%M:%S", &local));
+  return out;
+}
+
+// Each second around `middle`, forwards with one object, and again in leaps.
+void compare_around(std::time_t middle) {
+  RecordTime time;
+  for (std::time_t second = middle - 4000; second < middle + 4000; second++)
+    CHECK_EQ(formatted(time, second), reference(second) + ".000000000");
+  for (std::time_t leap = 1; leap < 200'000; leap += 977)
+    for (const std::time_t second : {middle + leap, middle - leap, middle})
+      CHECK_EQ(formatted(time, second), reference(second) + ".000000000");
+}
+
+TEST("a record's time has nanoseconds, all nine digits of them") {
+  use_zone("UTC");
+  RecordTime time;
+  CHECK_EQ(formatted(time, 1'594'053'897, 270'823'600), "2020.07.06 16:44:57.270823600");
+  CHECK_EQ(formatted(time, 1'594'053'897, 0), "2020.07.06 16:44:57.000000000");
+  CHECK_EQ(formatted(time, 1'594'053'897, 1), "2020.07.06 16:44:57.000000001");
+  CHECK_EQ(formatted(time, 1'594'053'897, 999'999'999), "2020.07.06 16:44:57.999999999");
+}
+
+TEST("nothing is written behind a record's time") {
+  use_zone("UTC");
+  RecordTime time;
+  std::string out(RecordTime::kLength + 3, '?');
+  time.format({.tv_sec = 0, .tv_nsec = 5}, out.data());
+  CHECK_EQ(out, "1970.01.01 00:00:00.000000005???");
+}
+
+TEST("minutes, hours, days and years turn where strftime turns them") {
+  use_zone("UTC");
+  compare_around(1'609'459'200);  // 2021-01-01 00:00
+  compare_around(1'582'934'400);  // 2020-02-29 00:00
+}
+
+TEST("New York's clocks go forward and back as strftime has it") {
+  use_zone(kNewYork);
+  compare_around(kSpringForward);
+  compare_around(kFallBack);
+  RecordTime time;
+  CHECK_EQ(formatted(time, kSpringForward - 1), "2020.03.08 01:59:59.000000000");
+  CHECK_EQ(formatted(time, kSpringForward), "2020.03.08 03:00:00.000000000");
+  CHECK_EQ(formatted(time, kFallBack - 1), "2020.11.01 01:59:59.000000000");
+  CHECK_EQ(formatted(time, kFallBack), "2020.11.01 01:00:00.000000000");
+}
+
+TEST("the zone files say the same as the rules") {
+  if (::access("/usr/share/zoneinfo/America/New_York", R_OK) != 0) return;
+  use_zone("America/New_York");
+  RecordTime time;
+  CHECK_EQ(formatted(time, kSpringForward), "2020.03.08 03:00:00.000000000");
+  compare_around(kFallBack);
+}
+
+TEST("zones that are off by a part of an hour are met to the minute") {
+  for (const char* zone : {"NPT-5:45", "CHAST-12:45", "MART9:30", "X-0:01"}) {
+    use_zone(zone);
+    compare_around(1'594'053'897);
+  }
+}
+
+TEST("times turn into nanoseconds and back") {
+  for (const timespec time : {timespec{0, 0}, {0, 1}, {1, 999'999'999}, {4'102'444'800, 5}}) {
+    const timespec back = to_timespec(to_nanoseconds(time));
+    CHECK_EQ(back.tv_sec, time.tv_sec);
+    CHECK_EQ(back.tv_nsec, time.tv_nsec);
+  }
+}
+
+TEST("the clock for durations never goes back") {
+  Nanoseconds last = monotonic_now();
+  for (int i = 0; i < 100'000; i++) {
+    const Nanoseconds now = monotonic_now();
+    CHECK(now >= last);
+    last = now;
+  }
+}
+
+}  // namespace
+}  // namespace kilofork

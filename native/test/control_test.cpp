@@ -1,0 +1,240 @@
+#include "control.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "check.hpp"
+#include "passing.hpp"
+#include "sandbox.hpp"
+
+namespace kilofork {
+namespace {
+
+using namespace std::string_literals;
+using check::file;
+using check::Process;
+
+std::array<int, 2> make_channel() {
+  std::array<int, 2> ends{};
+  CHECK_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  return ends;
+}
+
+// The two ends of a control channel, and the supervisor's view of its own.
+struct Channel {
+  void write(std::string_view bytes, int passed = -1) const {
+    CHECK_EQ(send_with_fd(front.get(), bytes, passed, 0), bytes.size());
+  }
+  std::array<int, 2> ends = make_channel();
+  Fd front{ends[0]};
+  Fd supervisor{ends[1]};
+  Control control{ends[1]};
+};
+
+std::vector<std::string> lines_in(Control& control) {
+  std::vector<std::string> lines;
+  while (auto line = control.read(false)) lines.push_back(line->text);
+  return lines;
+}
+
+// The lines as one text, to be compared.
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const auto& line : lines) text += line + "|";
+  return text;
+}
+
+std::string path_of(const Fd& fd) {
+  return std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd.get()));
+}
+
+Fd open_file(const std::string& name) {
+  Fd fd(::open(file(name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  CHECK(static_cast<bool>(fd));
+  return fd;
+}
+
+TEST("each setting goes to its place") {
+  PoolSettings settings;
+  for (const char* line :
+       {"work sleep 3000000000", "max-line 1024", "idle-timeout 1", "read-timeout 2",
+        "write-timeout 3", "linger-timeout 4", "grace 10000000000", "first-back-off 5",
+        "longest-back-off 9223372036854775807", "greeting this is server thread {pid}",
+        "reply server {pid} recvd message \"{message}\" from user {user}"})
+    CHECK(apply_setting(settings, line));
+  const Service& service = settings.service;
+  CHECK(service.work.kind == Work::Kind::sleep);
+  CHECK_EQ(service.work.duration, 3 * kSecond);
+  CHECK_EQ(service.max_line, 1024);
+  CHECK_EQ(service.idle_timeout, 1);
+  CHECK_EQ(service.read_timeout, 2);
+  CHECK_EQ(service.write_timeout, 3);
+  CHECK_EQ(service.linger_timeout, 4);
+  CHECK_EQ(settings.grace, 10 * kSecond);
+  CHECK_EQ(settings.first_back_off, 5);
+  CHECK_EQ(settings.longest_back_off, INT64_MAX);
+  const Template::Values values{.pid = "1", .user = "u", .message = "m", .n = {}};
+  std::string text(service.greeting.size(values), '?');
+  service.greeting.render(values, text.data());
+  CHECK_EQ(text, "this is server thread 1\n");
+  text.resize(service.reply.size(values));
+  service.reply.render(values, text.data());
+  CHECK_EQ(text, "server 1 recvd message \"m\" from user u\n");
+}
+
+TEST("each kind of work is understood") {
+  PoolSettings settings;
+  CHECK(apply_setting(settings, "work none"));
+  CHECK(settings.service.work.kind == Work::Kind::none);
+  CHECK(apply_setting(settings, "work spin 250000"));
+  CHECK(settings.service.work.kind == Work::Kind::spin);
+  CHECK_EQ(settings.service.work.duration, 250'000);
+}
+
+TEST("each refusal has a text of its own, spaces and all") {
+  PoolSettings settings;
+  for (std::size_t i = 0; i < kRefusals; i++) {
+    const std::string name(name_of(static_cast<Refusal>(i)));
+    CHECK(apply_setting(settings, "refusal " + name + " error " + name + ": why  not "));
+  }
+  for (std::size_t i = 0; i < kRefusals; i++) {
+    const std::string name(name_of(static_cast<Refusal>(i)));
+    CHECK_EQ(settings.service.refusals.at(i), "error " + name + ": why  not \n");
+  }
+}
+
+TEST("an unknown setting is refused") {
+  PoolSettings settings;
+  for (const char* line : {"", " ", "nonsense", "nonsense 1", "max-lines 1", "Max-line 1",
+                           " max-line 1", "work nap 1", "refusal nonsense text"})
+    CHECK(!apply_setting(settings, line));
+}
+
+TEST("a malformed value is refused") {
+  PoolSettings settings;
+  for (const char* value : {"", " ", "x", "1x", "1 2", " 1", "1 ", "0x10", "1s", "1.5", "+1"})
+    for (const char* name : {"max-line ", "grace ", "work sleep ", "work spin "})
+      CHECK(!apply_setting(settings, std::string(name).append(value)));
+  for (const char* line : {"max-line", "max-line -1", "max-line 99999999999999999999", "grace",
+                           "grace 9223372036854775808", "work", "work sleep", "work none 1",
+                           "refusal", "refusal too_long text"})
+    CHECK(!apply_setting(settings, line));
+}
+
+TEST("lines come one at a time, also when several are in one packet") {
+  Channel channel;
+  CHECK(!channel.control.read(false));
+  channel.write("max-line 1024\n\nwork none\nstart\nsto");
+  CHECK_EQ(joined(lines_in(channel.control)), "max-line 1024||work none|start|");
+  channel.write("p\n");
+  CHECK_EQ(joined(lines_in(channel.control)), "stop|");
+  CHECK(!channel.control.at_end());
+}
+
+TEST("lines may be split at any byte") {
+  const std::string text = "max-line 1024\nwork sleep 3\nstart\n";
+  for (std::size_t cut = 0; cut <= text.size(); cut++) {
+    Channel channel;
+    std::string got;
+    for (const auto& piece : {text.substr(0, cut), text.substr(cut)}) {
+      if (!piece.empty()) channel.write(piece);
+      got += joined(lines_in(channel.control));
+    }
+    CHECK_EQ(got, "max-line 1024|work sleep 3|start|");
+  }
+}
+
+TEST("a line may be longer than what is read at a time") {
+  Channel channel;
+  const std::string greeting = "greeting " + std::string(20'000, 'x');
+  channel.write(greeting + "\nstart\n");
+  CHECK_EQ(joined(lines_in(channel.control)), greeting + "|start|");
+}
+
+TEST("who waits for a line gets it when it comes") {
+  Channel channel;
+  Process front([&] {
+    ::usleep(10'000);
+    channel.write("sta");
+    ::usleep(10'000);
+    channel.write("rt\n");
+  });
+  const auto line = channel.control.read(true);
+  CHECK(line.has_value());
+  CHECK_EQ(line->text, "start");
+  CHECK_EQ(front.wait(), 0);
+}
+
+TEST("a descriptor comes with the line that it was sent with") {
+  Channel channel;
+  const Fd first = open_file("first");
+  const Fd second = open_file("second");
+  channel.write("start\nsto");
+  channel.write("p\n");
+  channel.write("log\n", first.get());
+  channel.write("log\n", second.get());
+  channel.write("quit\n");
+  for (const char* text : {"start", "stop"}) {
+    const auto line = channel.control.read(false);
+    CHECK_EQ(line->text, text);
+    CHECK(!line->passed);
+  }
+  for (const char* name : {"first", "second"}) {
+    const auto line = channel.control.read(false);
+    CHECK_EQ(line->text, "log");
+    CHECK_EQ(path_of(line->passed), file(name));
+    CHECK((::fcntl(line->passed.get(), F_GETFD) & FD_CLOEXEC) != 0);
+  }
+  const auto last = channel.control.read(false);
+  CHECK_EQ(last->text, "quit");
+  CHECK(!last->passed);
+  CHECK(!channel.control.read(false));
+}
+
+TEST("a descriptor beside the first half of its line is not lost") {
+  Channel channel;
+  const Fd log = open_file("log");
+  channel.write("lo", log.get());
+  CHECK(!channel.control.read(false));
+  channel.write("g\n");
+  const auto line = channel.control.read(false);
+  CHECK_EQ(line->text, "log");
+  CHECK_EQ(path_of(line->passed), file("log"));
+}
+
+TEST("a descriptor that nobody asked for is closed with the channel, not leaked") {
+  Channel channel;  // check.cpp counts descriptors
+  channel.write("stop\n", open_file("stray").get());
+  CHECK_EQ(joined(lines_in(channel.control)), "stop|");
+}
+
+TEST("at the end of file, all lines come first, and half a line never does") {
+  Channel channel;
+  channel.write("stop\nqui");
+  channel.front.reset();
+  CHECK(!channel.control.at_end());
+  CHECK_EQ(joined(lines_in(channel.control)), "stop|");
+  CHECK(channel.control.at_end());
+  CHECK(!channel.control.read(true));  // does not wait
+}
+
+TEST("what is sent arrives as a line") {
+  const Channel channel;
+  channel.control.send("up 1000 63000000");
+  std::array<char, 100> bytes{};
+  const ssize_t got = ::recv(channel.front.get(), bytes.data(), bytes.size(), 0);
+  CHECK_EQ(std::string_view(bytes.data(), static_cast<std::size_t>(got)), "up 1000 63000000\n");
+}
+
+TEST("a front that does not read, or is gone, neither holds up nor kills the supervisor") {
+  Channel channel;
+  for (int i = 0; i < 20'000; i++) channel.control.send("fork-failed 11 999");
+  channel.front.reset();
+  channel.control.send("stopped 0");
+}
+
+}  // namespace
+}  // namespace kilofork

@@ -1,0 +1,136 @@
+#include "in_flight.hpp"
+
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+
+namespace kilofork {
+namespace {
+
+void check_peak(InFlight& in_flight, std::uint32_t requests, std::uint32_t pids, Nanoseconds from,
+                Nanoseconds until) {
+  const InFlight::Peak peak = in_flight.peak();
+  CHECK_EQ(peak.requests, requests);
+  CHECK_EQ(peak.pids, pids);
+  CHECK_EQ(peak.from, from);
+  CHECK_EQ(peak.until, until);
+}
+
+TEST("where nothing was sent, nothing was in flight") {
+  InFlight in_flight;
+  check_peak(in_flight, 0, 0, 0, 0);
+  CHECK_EQ(in_flight.greeters(), 0);
+}
+
+TEST("one request is in flight from its sending to its end") {
+  InFlight in_flight;
+  in_flight.sent(100, 10);
+  in_flight.ended(100, 25);
+  check_peak(in_flight, 1, 1, 10, 25);
+}
+
+TEST("the peak is where most overlap, and lasts until the first of them ends") {
+  InFlight in_flight;
+  in_flight.sent(1, 10);
+  in_flight.sent(2, 20);
+  in_flight.sent(3, 30);
+  in_flight.ended(2, 45);
+  in_flight.ended(1, 50);
+  in_flight.ended(3, 60);
+  check_peak(in_flight, 3, 3, 30, 45);
+}
+
+TEST("where the peak is reached again, the longest stretch counts") {
+  InFlight in_flight;
+  in_flight.sent(1, 10);
+  in_flight.sent(2, 20);  // 2 from 20 to 25
+  in_flight.ended(2, 25);
+  in_flight.sent(2, 30);  // 2 from 30 to 50
+  in_flight.ended(1, 50);
+  in_flight.sent(1, 60);  // 2 from 60 to 70
+  in_flight.ended(1, 70);
+  in_flight.ended(2, 80);
+  check_peak(in_flight, 2, 2, 30, 50);
+}
+
+TEST("a later, higher peak replaces a longer, lower one") {
+  InFlight in_flight;
+  in_flight.sent(1, 10);
+  in_flight.ended(1, 1000);
+  in_flight.sent(1, 1001);
+  in_flight.sent(2, 1002);
+  in_flight.ended(2, 1003);
+  in_flight.ended(1, 1004);
+  check_peak(in_flight, 2, 2, 1002, 1003);
+}
+
+TEST("several requests in one process are several requests, in one process") {
+  InFlight in_flight;
+  in_flight.sent(7, 1);
+  in_flight.sent(7, 2);
+  in_flight.sent(8, 3);
+  in_flight.ended(7, 4);
+  in_flight.ended(7, 5);
+  in_flight.ended(8, 6);
+  check_peak(in_flight, 3, 2, 3, 4);
+}
+
+TEST("the processes of the peak are those of the stretch that is told") {
+  InFlight in_flight;
+  in_flight.sent(1, 10);
+  in_flight.sent(2, 20);  // two processes, from 20 to 21
+  in_flight.ended(2, 21);
+  in_flight.sent(1, 30);  // one process, from 30 to 50
+  in_flight.ended(1, 50);
+  in_flight.ended(1, 60);
+  check_peak(in_flight, 2, 1, 30, 50);
+}
+
+TEST("a process greets once, however many clients it greets") {
+  InFlight in_flight;
+  for (const std::uint32_t pid : {1U, 2U, 1U, 4'194'303U, 2U, 0U}) in_flight.greeted(pid);
+  CHECK_EQ(in_flight.greeters(), 4);
+}
+
+TEST("a stranger's impossible pid does no harm") {
+  InFlight in_flight;
+  in_flight.greeted(UINT32_MAX);
+  in_flight.sent(UINT32_MAX, 1);
+  in_flight.ended(UINT32_MAX, 2);
+  check_peak(in_flight, 1, 1, 1, 2);
+  CHECK_EQ(in_flight.greeters(), 1);
+}
+
+TEST("one process may have more than 65536 requests in flight") {
+  constexpr std::uint32_t kRequests = 70'000;
+  InFlight in_flight;
+  for (std::uint32_t i = 0; i < kRequests; i++) in_flight.sent(1, i + 1);
+  for (std::uint32_t i = 0; i < kRequests; i++) in_flight.ended(1, kRequests + i + 1);
+  check_peak(in_flight, kRequests, 1, kRequests, kRequests + 1);
+}
+
+TEST("threads that count at once lose nothing") {
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 50'000;
+  InFlight in_flight;
+  std::vector<std::thread> threads;
+  for (std::uint32_t t = 1; t <= kThreads; t++)
+    threads.emplace_back([&in_flight, t] {
+      in_flight.greeted(t);
+      for (int i = 0; i < kRounds; i++) {
+        in_flight.sent(t, monotonic_now());
+        in_flight.ended(t, monotonic_now());
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  CHECK_EQ(in_flight.greeters(), kThreads);
+  CHECK(in_flight.peak().requests <= kThreads);
+  // Nothing is left in flight: as many more are a new peak of just that many.
+  for (std::uint32_t i = 1; i <= kThreads + 1; i++) in_flight.sent(i, monotonic_now());
+  CHECK_EQ(in_flight.peak().requests, kThreads + 1);
+  CHECK_EQ(in_flight.peak().pids, kThreads + 1);
+}
+
+}  // namespace
+}  // namespace kilofork

@@ -1,0 +1,90 @@
+#include "listener.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "check.hpp"
+#include "client.hpp"
+#include "error.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::TestClient;
+
+Nanoseconds timeout_of(int fd, int option) {
+  timeval value{};
+  socklen_t length = sizeof value;
+  CHECK_EQ(::getsockopt(fd, SOL_SOCKET, option, &value, &length), 0);
+  return value.tv_sec * kSecond + value.tv_usec * kMicrosecond;
+}
+
+int listen_error(const std::string& address, std::uint16_t port) {
+  try {
+    (void)listen_on({.address = address, .port = port, .backlog = 1, .write_timeout = 0});
+  } catch (const SystemError& error) {
+    return error.code;
+  }
+  return 0;
+}
+
+TEST("port 0 is any free port, and the one that was bound is told") {
+  const Listener listener =
+      listen_on({.address = "127.0.0.1", .port = 0, .backlog = 8, .write_timeout = 0});
+  CHECK(listener.port > 0);
+  const TestClient client(listener.port);
+}
+
+TEST("accepted sockets inherit the time-out for sending, and wait for no full segment") {
+  const Listener listener =
+      listen_on({.address = "127.0.0.1", .port = 0, .backlog = 8, .write_timeout = 5 * kSecond});
+  const TestClient client(listener.port);
+  const Fd accepted(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  CHECK_EQ(timeout_of(accepted.get(), SO_SNDTIMEO), 5 * kSecond);
+  int no_delay = 0;
+  socklen_t length = sizeof no_delay;
+  CHECK_EQ(::getsockopt(accepted.get(), IPPROTO_TCP, TCP_NODELAY, &no_delay, &length), 0);
+  CHECK_EQ(no_delay, 1);
+}
+
+TEST("IPv6 is listened on where the machine has it") {
+  const int error = listen_error("::1", 0);
+  CHECK(error == 0 || error == EADDRNOTAVAIL || error == EAFNOSUPPORT);
+}
+
+TEST("a port that is taken, and what is no numeric address, are refused by their names") {
+  const Listener listener =
+      listen_on({.address = "127.0.0.1", .port = 0, .backlog = 8, .write_timeout = 0});
+  CHECK_EQ(listen_error("127.0.0.1", listener.port), EADDRINUSE);
+  for (const char* address : {"", "localhost", "127.0.0.1 ", "127.0.0", "::1%", "[::1]"})
+    CHECK_EQ(listen_error(address, 0), EINVAL);
+}
+
+TEST("a time-out is never shorter than asked for, and never refused by the kernel") {
+  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  constexpr Nanoseconds kTick = 10 * kMillisecond;  // the coarsest that kernels count in
+  for (const Nanoseconds timeout :
+       {Nanoseconds{1}, kMicrosecond, kMillisecond, kSecond - 1'001, kSecond - 1'000, kSecond - 999,
+        kSecond - 1, kSecond, kSecond + 1, 5 * kSecond - 1, 3600 * kSecond - 500}) {
+    set_receive_timeout(fd.get(), 0);
+    set_send_timeout(fd.get(), 0);
+    set_receive_timeout(fd.get(), timeout);
+    set_send_timeout(fd.get(), timeout);
+    for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
+      CHECK(timeout_of(fd.get(), option) >= timeout);
+      CHECK(timeout_of(fd.get(), option) <= timeout + kTick);
+    }
+  }
+}
+
+TEST("a time-out of 0 is none") {
+  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  set_receive_timeout(fd.get(), kSecond);
+  set_receive_timeout(fd.get(), 0);
+  CHECK_EQ(timeout_of(fd.get(), SO_RCVTIMEO), 0);
+}
+
+}  // namespace
+}  // namespace kilofork

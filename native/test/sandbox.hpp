@@ -1,0 +1,106 @@
+// What a test uses up: files, names of shared memory, processes. check.cpp takes back what a test
+// leaves behind, and fails the test for it.
+#pragma once
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "check.hpp"
+
+namespace kilofork::check {
+
+// The temporary folder of the present test.
+const std::filesystem::path& folder();
+
+inline std::string file(const std::string& name) {
+  return folder() / name;
+}
+// A name for shared memory, the same for the whole test.
+inline std::string segment_name() {
+  return std::string("/").append(folder().filename());
+}
+
+inline std::string read_file(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  CHECK(stream.good());
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+// Without their newlines; what stands after the last one is a line too.
+inline std::vector<std::string> read_lines(const std::string& path) {
+  std::istringstream stream(read_file(path));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+// Waits until `condition` holds. No test measures how long that takes.
+template <typename Condition>
+bool holds_in_time(Condition condition) {
+  constexpr int kLooksBeforeResting = 1000;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  for (int looks = 0; !condition(); looks++) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    if (looks > kLooksBeforeResting) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  return true;
+}
+
+// A forked process. It is killed when it goes out of scope before it was waited for.
+class Process {
+ public:
+  // In the new process, runs `body`, then exits: 0, or 1 when a CHECK in it has failed.
+  template <typename Body>
+  explicit Process(Body body) : pid_(::fork()) {
+    CHECK(pid_ >= 0);
+    if (pid_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    try {
+      body();
+    } catch (const std::exception& error) {
+      const std::string text = std::string("    in a forked process: ") + error.what() + "\n";
+      (void)!::write(STDERR_FILENO, text.data(), text.size());
+      ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  Process(Process&& other) noexcept : pid_(other.pid_), ours_(std::exchange(other.ours_, false)) {}
+  Process& operator=(Process&&) = delete;
+  ~Process() {
+    if (!ours_) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  void signal(int number) const { CHECK_EQ(::kill(pid_, number), 0); }
+  bool has_ended() {
+    if (ours_ && ::waitpid(pid_, &status_, WNOHANG) == pid_) ours_ = false;
+    return !ours_;
+  }
+  // Its status, as of waitpid(2). It must end in time.
+  int wait() {
+    CHECK(holds_in_time([this] { return has_ended(); }));
+    return status_;
+  }
+
+ private:
+  pid_t pid_;
+  bool ours_ = true;  // to be waited for
+  int status_ = 0;
+};
+
+}  // namespace kilofork::check

@@ -1,0 +1,257 @@
+// The segment: its slots, its life under a name, and who may sweep it. The table of users has a
+// test file of its own.
+#include "scoreboard.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <optional>
+
+#include "check.hpp"
+#include "error.hpp"
+#include "sandbox.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::Process;
+using check::segment_name;
+
+constexpr std::int64_t kLongestSince = (std::int64_t{1} << 38) - 1;
+
+const Scoreboard::Identity kIdentity{.host = "localhost", .address = "127.0.0.1", .port = 31337};
+
+Scoreboard create(std::uint32_t slots, std::uint32_t users = 4) {
+  return Scoreboard::create(segment_name(), slots, users, kIdentity);
+}
+
+bool exists(const std::string& name) {
+  return ::access(("/dev/shm" + name).c_str(), F_OK) == 0;
+}
+
+// Removes the name when a test ends, however it does.
+struct NameRemoved {
+  ~NameRemoved() { Scoreboard::remove(segment_name()); }
+};
+
+// The errno value that `step` fails with; 0 when it does not.
+template <typename Step>
+int error_of(Step step) {
+  try {
+    step();
+  } catch (const SystemError& error) {
+    return error.code;
+  }
+  return 0;
+}
+
+TEST("a slot's word holds the largest pid, any state and the longest time at once") {
+  Slot slot{};
+  for (const pid_t pid : {0, 1, 4'194'303}) {
+    for (int state = 0; state <= static_cast<int>(State::stopping); state++) {
+      for (const std::int64_t since : {std::int64_t{0}, std::int64_t{1}, kLongestSince}) {
+        slot.enter(pid, static_cast<State>(state), since);
+        const Occupancy occupancy = slot.occupancy();
+        CHECK_EQ(occupancy.pid, pid);
+        CHECK_EQ(occupancy.state, static_cast<State>(state));
+        CHECK_EQ(occupancy.since, since);
+      }
+    }
+  }
+}
+
+TEST("a time that is too long does not reach into pid and state") {
+  Slot slot{};
+  slot.enter(4711, State::idle, kLongestSince + 1);
+  CHECK_EQ(slot.occupancy().pid, 4711);
+  CHECK_EQ(slot.occupancy().state, State::idle);
+  CHECK_EQ(slot.occupancy().since, 0);
+}
+
+TEST("memory of zeroes is a vacant slot") {
+  CHECK_EQ(Slot{}.occupancy().state, State::vacant);
+  CHECK_EQ(Slot{}.occupancy().pid, 0);
+}
+
+TEST("a new segment says who made it, is private, allocated, and all vacant") {
+  const NameRemoved removed;
+  const Scoreboard board = create(1000, 20);
+  const Header& header = board.header();
+  CHECK_EQ(header.front, ::getpid());
+  CHECK_EQ(header.port, 31337);
+  CHECK_EQ(header.slot_count, 1000);
+  CHECK_EQ(header.user_capacity, 20);
+  CHECK_EQ(std::string_view(header.host.data()), "localhost");
+  CHECK_EQ(std::string_view(header.address.data()), "127.0.0.1");
+  CHECK(header.created > 0 && header.created_realtime > header.created);
+  CHECK_EQ(header.forked.load() + header.left.load() + header.died.load(), 0);
+  CHECK_EQ(board.slots().size(), 1000);
+  CHECK_EQ(board.total(), 0);
+  for (const Slot& slot : board.slots()) CHECK_EQ(slot.occupancy().state, State::vacant);
+  struct stat status {};
+  CHECK_EQ(::fstat(board.fd(), &status), 0);
+  CHECK_EQ(status.st_mode & 0777, 0600);
+  CHECK(status.st_blocks * 512 >= status.st_size);
+  CHECK((::fcntl(board.fd(), F_GETFD) & FD_CLOEXEC) != 0);
+}
+
+TEST("slots share no cache line with each other, nor with the users, and end inside the segment") {
+  const NameRemoved removed;
+  for (const std::uint32_t users : {0U, 1U, 2U, 3U, 1000U}) {
+    const Scoreboard board = create(33, users);
+    struct stat status {};
+    CHECK_EQ(::fstat(board.fd(), &status), 0);
+    const auto* start = reinterpret_cast<const std::byte*>(&board.header());
+    const auto* first = reinterpret_cast<const std::byte*>(board.slots().data());
+    const auto* end = reinterpret_cast<const std::byte*>(board.slots().data() + 33);
+    CHECK_EQ(reinterpret_cast<std::uintptr_t>(first) % 128, 0);
+    CHECK_EQ(end - first, 33 * 128);
+    CHECK(first >= start + 4096 + UserTable::bytes(users));
+    CHECK(end <= start + status.st_size);
+    Scoreboard::remove(segment_name());
+  }
+}
+
+TEST("a long host name is cut, not written past its place") {
+  const NameRemoved removed;
+  const Scoreboard board = Scoreboard::create(
+      segment_name(), 1, 1,
+      {.host = std::string(1000, 'h'), .address = std::string(1000, 'a'), .port = 1});
+  CHECK_EQ(std::string(board.header().host.data()), std::string(255, 'h'));
+  CHECK_EQ(std::string(board.header().address.data()), std::string(63, 'a'));
+  CHECK_EQ(board.header().supervisor.load(), 0);
+}
+
+TEST("the total is the sum over the slots, also those that nobody has any more") {
+  const NameRemoved removed;
+  const Scoreboard board = create(3);
+  board.slots()[0].total = 5;
+  board.slots()[1].total = std::uint64_t{1} << 40;
+  board.slots()[1].enter(0, State::vacant, 0);
+  CHECK_EQ(board.total(), (std::uint64_t{1} << 40) + 5);
+}
+
+TEST("the clock of the slots is never behind the creation") {
+  const NameRemoved removed;
+  for (int i = 0; i < 100; i++) {
+    const Scoreboard board = create(1);
+    CHECK(board.age() >= 0);
+    Scoreboard::remove(segment_name());
+  }
+}
+
+TEST("what one process writes, another one reads") {
+  const NameRemoved removed;
+  const Scoreboard board = create(2);
+  Process writer([] {
+    const Scoreboard mine = Scoreboard::open(segment_name(), true);
+    mine.slots()[1].enter(::getpid(), State::working, 17);
+    mine.slots()[1].total += 3;
+  });
+  const pid_t pid = writer.pid();
+  CHECK_EQ(writer.wait(), 0);
+  const Scoreboard reader = Scoreboard::open(segment_name(), false);
+  CHECK_EQ(reader.slots()[1].occupancy().pid, pid);
+  CHECK_EQ(reader.slots()[1].occupancy().state, State::working);
+  CHECK_EQ(reader.total(), 3);
+  CHECK_EQ(board.total(), 3);
+}
+
+TEST("a name is given once: a second segment of it is refused, and the first is untouched") {
+  const NameRemoved removed;
+  const Scoreboard board = create(2);
+  board.slots()[0].total = 7;
+  CHECK_EQ(error_of([] { create(5); }), EEXIST);
+  CHECK_EQ(Scoreboard::open(segment_name(), false).total(), 7);
+}
+
+TEST("a segment that cannot be allocated leaves no name behind") {
+  ::signal(SIGXFSZ, SIG_IGN);
+  const rlimit tiny{.rlim_cur = 4096, .rlim_max = RLIM_INFINITY};
+  CHECK_EQ(::setrlimit(RLIMIT_FSIZE, &tiny), 0);
+  CHECK(error_of([] { create(1000); }) != 0);
+  CHECK(!exists(segment_name()));
+}
+
+TEST("a segment is swept when, and only when, no process holds its lock") {
+  const NameRemoved removed;
+  {
+    const Scoreboard board = create(1);
+    CHECK(!Scoreboard::sweep(segment_name()));
+    CHECK(exists(segment_name()));
+    const Scoreboard reader = Scoreboard::open(segment_name(), false);
+    CHECK(!Scoreboard::sweep(segment_name()));
+  }
+  CHECK(Scoreboard::sweep(segment_name()));
+  CHECK(!exists(segment_name()));
+  CHECK(!Scoreboard::sweep(segment_name()));
+}
+
+TEST("a lock lives on in a child that inherited it, and ends with that child") {
+  const NameRemoved removed;
+  std::optional<Scoreboard> board = create(1);
+  const Process child([] { ::pause(); });
+  board.reset();
+  CHECK(!Scoreboard::sweep(segment_name()));
+  child.signal(SIGKILL);
+  CHECK(check::holds_in_time([] { return Scoreboard::sweep(segment_name()); }));
+}
+
+TEST("an abandoned segment can be opened, and then it is no longer swept") {
+  const NameRemoved removed;
+  { create(1).slots()[0].total = 9; }
+  const Scoreboard board = Scoreboard::open(segment_name(), true);
+  CHECK_EQ(board.total(), 9);
+  CHECK(!Scoreboard::sweep(segment_name()));
+}
+
+TEST("sweepers that come while segments are made never take one that is in use") {
+  const NameRemoved removed;
+  const auto sweep = [] {
+    for (;;) Scoreboard::sweep(segment_name());
+  };
+  const Process one(sweep);
+  const Process two(sweep);
+  for (int i = 0; i < 1000; i++) {
+    const Scoreboard board = create(1);
+    CHECK(exists(segment_name()));
+    Scoreboard::remove(segment_name());
+  }
+}
+
+TEST("removing what is not there is no error, opening it is") {
+  Scoreboard::remove(segment_name());
+  CHECK_EQ(error_of([] { Scoreboard::open(segment_name(), false); }), ENOENT);
+}
+
+TEST("what is no segment of this version is refused") {
+  const NameRemoved removed;
+  const auto refused = [] {
+    return error_of([] { Scoreboard::open(segment_name(), false); }) == EPROTO;
+  };
+  const Scoreboard board = create(2);
+  Header& header = board.header();
+  CHECK(!refused());
+  for (std::uint32_t* field : {&header.version, &header.header_bytes, &header.slot_bytes,
+                               &header.slot_count, &header.user_capacity}) {
+    *field += 64;
+    CHECK(refused());
+    *field -= 64;
+  }
+  header.magic++;
+  CHECK(refused());
+  header.magic--;
+  CHECK(!refused());
+  CHECK_EQ(::ftruncate(board.fd(), 4096), 0);
+  CHECK(refused());
+  CHECK_EQ(::ftruncate(board.fd(), 100), 0);
+  CHECK(refused());
+}
+
+}  // namespace
+}  // namespace kilofork
