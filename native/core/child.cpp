@@ -171,8 +171,6 @@ void Child::run() {
     const int connection = ::accept4(context_.listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (connection >= 0) {
       g_child.connection = connection;
-      // Had the order come before that line, its handler would not have known the connection.
-      if (g_child.stopping != 0) ::shutdown(connection, SHUT_RD);
       serve();
       g_child.connection = -1;
       ::close(connection);
@@ -195,6 +193,7 @@ void Child::serve() {
   slot_.connections.fetch_add(1, std::memory_order_relaxed);
   start_ = end_ = 0;
   receive_timeout_ = 0;
+  // Had the order come before the connection was known, its handler would not have shut it.
   if (g_child.stopping != 0) {
     refuse(Refusal::shutting_down);
     return;
@@ -391,10 +390,12 @@ void Child::close_after_last_word() {
   }
 }
 
+// Looks again afterwards: a signal in between may have brought a newer one, which this one
+// replaced.
 void Child::follow_log() {
-  const auto newest = scoreboard_.header().log_generation.load(std::memory_order_acquire);
-  if (newest == log_generation_) return;
-  if (const auto offered = peek_log(context_.handoff)) {
+  while (scoreboard_.header().log_generation.load(std::memory_order_acquire) != log_generation_) {
+    const auto offered = peek_log(context_.handoff);
+    if (!offered || offered->generation == log_generation_) return;
     ::dup3(offered->fd.get(), context_.log, O_CLOEXEC);
     log_generation_ = offered->generation;
     slot_.log_generation.store(log_generation_, std::memory_order_release);

@@ -119,7 +119,11 @@ void LoadEngine::release() {
 void LoadEngine::connect_due(Nanoseconds now) {
   for (std::uint32_t k = 0; k < kConnectsAtATime && next_client_ < clients_.size(); k++) {
     if (started_ + next_client_ * options_.ramp_step > now) break;
-    connect(next_client_++);
+    const std::uint32_t index = next_client_++;
+    if (is_over(now))
+      finish(index);
+    else
+      connect(index);
   }
   while (resting_.first != kNone && clients_[resting_.first].deadline <= now) {
     const std::uint32_t index = resting_.first;
@@ -267,7 +271,8 @@ void LoadEngine::ended_by_server(std::uint32_t index, int error) {
       return fail_request(index, Failure::lost, detail);
     }
     case State::ready:  // nothing is lost
-      return go_on_anew(index);
+      disconnect(index);
+      return rest(index);
     default:
       return fail_request(index, Failure::lost, detail);
   }
@@ -428,8 +433,14 @@ void LoadEngine::fail_request(std::uint32_t index, Failure kind, std::string_vie
       count_failure(index, Failure::unsent, "", options_.requests - client.request + 1);
     return finish(index);
   }
+  rest(index);
+}
+
+// Before it connects again: a server that ends every connection must not keep us busy.
+void LoadEngine::rest(std::uint32_t index) {
+  Client& client = clients_[index];
   client.state = State::idle;
-  client.deadline = now + kRest;
+  client.deadline = monotonic_now() + kRest;
   push(resting_, index);
 }
 

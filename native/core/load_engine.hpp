@@ -146,6 +146,7 @@ class LoadEngine {
   void continue_sending(std::uint32_t index);
   void fail_request(std::uint32_t index, Failure kind, std::string_view detail);
   void disconnect(std::uint32_t index);
+  void rest(std::uint32_t index);
   void finish(std::uint32_t index);
   void settle(Client& client);
   void count_failure(std::uint32_t index, Failure kind, std::string_view detail,

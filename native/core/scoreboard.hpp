@@ -118,7 +118,7 @@ class Scoreboard {
   // Supervisor and readers: maps what `fd` refers to. Throws SystemError, EPROTO when it is not a
   // segment of this version.
   static Scoreboard map(Fd fd, bool writable);
-  // As map(), by name, with a lock of its own.
+  // As map(), by name; who writes holds a lock of its own.
   static Scoreboard open(const std::string& name, bool writable);
   // Removes the segment when no process holds a lock on it: its server is gone. False: it lives,
   // or belongs to someone else, or is not there.

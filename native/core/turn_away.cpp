@@ -37,7 +37,7 @@ void TurnAway::refuse_newcomers() const {
 
 void TurnAway::add_to(std::vector<pollfd>& polled) const {
   if (!accepting_) return;
-  polled.push_back({.fd = listener_, .events = POLLIN, .revents = 0});
+  if (!out_of_descriptors_) polled.push_back({.fd = listener_, .events = POLLIN, .revents = 0});
   for (const Guest& guest : lingering_)
     polled.push_back({.fd = guest.fd.get(), .events = POLLIN, .revents = 0});
 }
@@ -47,6 +47,7 @@ void TurnAway::run() {
   const Nanoseconds now = monotonic_now();
   for (;;) {
     Fd guest(::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    out_of_descriptors_ = !guest && (errno == EMFILE || errno == ENFILE);
     if (!guest) break;
     (void)::send(guest.get(), line_.data(), line_.size(), MSG_NOSIGNAL);
     ::shutdown(guest.get(), SHUT_WR);

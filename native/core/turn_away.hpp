@@ -38,6 +38,7 @@ class TurnAway {
   std::string line_;
   Nanoseconds linger_;
   bool accepting_ = false;
+  bool out_of_descriptors_ = false;  // until a guest has left
   std::vector<Guest> lingering_;
 };
 
