@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { audit } from "../src/audit/audit";
 import { type ClientResult, Load } from "../src/client/load";
-import type { SubjectName, Workshop } from "./subjects";
+import type { Running, SubjectName, Workshop } from "./subjects";
 
 const MESSAGE = "arijort:lalala";
 const BACKLOG = 4096;
@@ -102,17 +102,23 @@ export function figuresOf(shop: Workshop, size: Size): Figure[] {
   ];
 }
 
-/** Whole system: what less is available with all children than with one, for each of the others. */
+/**
+ * Whole system: what less is available with all children than with one, for each of the others. Of
+ * several servers at once, since what the rest of the system does meanwhile is in it, too.
+ */
 async function idleMemory(shop: Workshop, name: SubjectName, children: number): Promise<number> {
+  const SERVERS = 4;
   const used = async (count: number) => {
     const before = await settledMemory();
-    const server = await shop.start(name, { children: count, workMs: 0, backlog: BACKLOG });
+    const servers: Running[] = [];
+    for (let i = 0; i < SERVERS; i++)
+      servers.push(await shop.start(name, { children: count, workMs: 0, backlog: BACKLOG }));
     const after = await settledMemory();
-    await server.stop();
+    for (const server of servers) await server.stop();
     return before - after;
   };
   const one = await used(1);
-  return ((await used(children)) - one) / (children - 1) / 1024;
+  return ((await used(children)) - one) / (SERVERS * (children - 1)) / 1024;
 }
 
 /** Idle, and what less is available while every child works; the clients' sockets are in it. */

@@ -7,26 +7,20 @@
  * `run` reads as the life of a server: open, start, report, until it is over, close.
  */
 import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, fstatSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { getSystemErrorName } from "node:util";
 import { EXIT, failed, misused } from "../errors";
 import { listSegments, problemsOfServer, readMachine } from "../limits";
-import { isSystemError, Log, listen, reapStranger, Scoreboard } from "../native";
+import { type Log, reapStranger, Scoreboard } from "../native";
 import { DEFAULT_USERS } from "../protocol";
 import { resolveHost } from "../resolve";
 import { writeDuration } from "../units";
 import { version } from "../version";
+import { openListener, openLog } from "./open";
 import type { ServeOptions } from "./options";
+import { killOrphan } from "./orphans";
 import { Supervisor } from "./supervisor";
+import { Terminal } from "./terminal";
 import { MOST_USERS, readUsers } from "./users";
 
 /** A supervisor that lives shorter than this has died at birth; several of them, and we give up. */
@@ -89,8 +83,8 @@ export class Front {
     if (problems.length > 0) throw failed(problems.join("\n"));
     for (const name of listSegments()) Scoreboard.sweep(name);
 
-    this.listener = this.openListener();
-    this.log = this.openLog();
+    this.listener = openListener(this.address, options);
+    this.log = openLog(options.log);
     if (options.pidFile !== undefined) this.writePidFile(options.pidFile);
     this.scoreboard = new Scoreboard(this.segmentName, {
       slots: options.children,
@@ -104,43 +98,6 @@ export class Front {
     this.record(
       `front ${process.pid} at ${this.where()}, kilofork ${version}, UTC${utcOffset(new Date())}`,
     );
-  }
-
-  private openListener(): { fd: number; port: number } {
-    const { address } = this;
-    const { port, backlog, writeTimeoutMs } = this.options;
-    try {
-      return listen({ address, port, backlog, writeTimeoutMs });
-    } catch (error) {
-      if (!isSystemError(error)) throw error;
-      const remedy: Record<string, string> = {
-        EADDRINUSE: "another program listens there; stop it or give another port",
-        EACCES: "ports below 1024 need a privilege; give another port",
-        EADDRNOTAVAIL: "this machine has no such address; give another host",
-      };
-      throw failed(`cannot listen on ${address}:${port}: ${remedy[error.code] ?? error.message}`);
-    }
-  }
-
-  private openLog(): Log {
-    const path = this.options.log;
-    if (path === "-") return new Log(1);
-    try {
-      return new Log(path);
-    } catch (error) {
-      if (!isSystemError(error)) throw error;
-      if (error.code === "ENOENT")
-        throw misused(`the folder of the log ${path} is missing; create ${dirname(path)}`);
-      const remedy: Record<string, string> = {
-        EAGAIN: "another server writes to it; stop that or give another --log",
-        ELOOP: "it is a symbolic link; give the file itself",
-        EMEDIUMTYPE: "it is not a regular file; give another --log",
-        ENXIO: "it is not a regular file; give another --log",
-        EISDIR: "it is a folder; give a file in it",
-        EACCES: "no permission; give another --log",
-      };
-      throw failed(`cannot log to ${path}: ${remedy[error.code] ?? error.message}`);
-    }
   }
 
   private writePidFile(path: string): void {
@@ -224,7 +181,7 @@ export class Front {
   /** The children are leaving by themselves, but for those that are stopped and cannot hear it. */
   private awaitOrphans(): void {
     const timer = setTimeout(() => {
-      for (const { pid } of this.scoreboard.snapshot()) if (isChild(pid)) killHard(pid);
+      for (const { pid } of this.scoreboard.snapshot()) killOrphan(pid);
     }, ORPHANS_LEAVE_WITHIN_MS);
     timer.unref();
     this.supervisor.once("gone", () => clearTimeout(timer));
@@ -317,7 +274,7 @@ export class Front {
     const path = this.options.log;
     if (path === "-" || !this.supervisor || this.isSameFile(path)) return;
     try {
-      const log = this.openLog();
+      const log = openLog(path);
       this.supervisor.order("log", log.fd);
       this.log.close();
       this.log = log;
@@ -354,44 +311,9 @@ export class Front {
   }
 }
 
-/** Tells a hang-up of the terminal from a SIGHUP that somebody sent. */
-class Terminal {
-  private readonly had = Terminal.canOpen();
-
-  private static canOpen(): boolean {
-    try {
-      closeSync(openSync("/dev/tty", "r"));
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  hasHungUp(): boolean {
-    return this.had && !Terminal.canOpen();
-  }
-}
-
 /** One line for whoever runs the server; standard output is for the banner alone. */
 function complain(text: string): void {
   process.stderr.write(`kilofork: ${text}\n`);
-}
-
-/** Whether the process that a slot names is still one of ours, not a stranger with its number. */
-function isChild(pid: number): boolean {
-  try {
-    return pid > 0 && readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "kilofork-child";
-  } catch {
-    return false;
-  }
-}
-
-function killHard(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // it left in between
-  }
 }
 
 function nameSome(users: readonly string[]): string {

@@ -1,0 +1,43 @@
+/** Opens what a server needs, or says in one line why not and what to do. */
+import { dirname } from "node:path";
+import { failed, misused } from "../errors";
+import { isSystemError, Log, listen } from "../native";
+import type { ServeOptions } from "./options";
+
+export function openListener(
+  address: string,
+  { port, backlog, writeTimeoutMs }: ServeOptions,
+): { fd: number; port: number } {
+  try {
+    return listen({ address, port, backlog, writeTimeoutMs });
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    const remedy: Record<string, string> = {
+      EADDRINUSE: "another program listens there; stop it or give another port",
+      EACCES: "ports below 1024 need a privilege; give another port",
+      EADDRNOTAVAIL: "this machine has no such address; give another host",
+    };
+    throw failed(`cannot listen on ${address}:${port}: ${remedy[error.code] ?? error.message}`);
+  }
+}
+
+/** `-` is standard output. */
+export function openLog(path: string): Log {
+  if (path === "-") return new Log(1);
+  try {
+    return new Log(path);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    if (error.code === "ENOENT")
+      throw misused(`the folder of the log ${path} is missing; create ${dirname(path)}`);
+    const remedy: Record<string, string> = {
+      EAGAIN: "another server writes to it; stop that or give another --log",
+      ELOOP: "it is a symbolic link; give the file itself",
+      EMEDIUMTYPE: "it is not a regular file; give another --log",
+      ENXIO: "it is not a regular file; give another --log",
+      EISDIR: "it is a folder; give a file in it",
+      EACCES: "no permission; give another --log",
+    };
+    throw failed(`cannot log to ${path}: ${remedy[error.code] ?? error.message}`);
+  }
+}
