@@ -189,6 +189,7 @@ export class Front {
 
   /** It has ended, and all its children with it. Unless that was the plan, another one takes over. */
   private supervisorGone(how: string, lifeMs: number): void {
+    this.reapStrangers(); // until now, the supervisor itself was in the way
     const orphans = this.buryOrphans();
     if (this.phase === "stopping") {
       this.cut += orphans;
@@ -231,6 +232,7 @@ export class Front {
     process.on("SIGQUIT", () => this.stop("quit"));
     process.on("SIGHUP", () => {
       if (terminal.hasHungUp()) {
+        terminal.letGo();
         this.stop();
       } else {
         this.reloadUsers();
@@ -242,10 +244,13 @@ export class Front {
     if (this.options.stopAtEof) process.stdin.resume().once("end", () => this.stop());
     process.stdout.on("error", () => {}); // a reader of ours that has gone away
     process.stderr.on("error", () => {});
-    if (process.pid === 1)
-      process.on("SIGCHLD", () => {
-        while (reapStranger(this.supervisor?.pid ?? 0));
-      });
+    process.on("SIGCHLD", () => this.reapStrangers());
+  }
+
+  /** As process 1 of a container, the front inherits orphans. Its own supervisor is not among them. */
+  private reapStrangers(): void {
+    if (process.pid !== 1) return;
+    while (reapStranger(this.supervisor?.pid ?? 0));
   }
 
   /** A second order, or "quit", ends the requests in work. */
