@@ -1,11 +1,11 @@
 /** One figure each: what is measured, on which subject, in which unit. Lower or higher as named. */
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { audit } from "../src/audit/audit";
-import { type ClientResult, Load } from "../src/client/load";
+import { type ClientResult, DEFAULT_OS_THREADS, Load } from "../src/client/load";
+import { availableMemory } from "../src/limits";
 import type { Running, SubjectName, Workshop } from "./subjects";
 
 const MESSAGE = "arijort:lalala";
@@ -204,7 +204,7 @@ function load(port: number, clients: number, requests: number, barrier = false):
   return new Load({
     ...{ host: "127.0.0.1", addresses: ["127.0.0.1"], port, clients, requests, barrier },
     ...{ message: MESSAGE, durationMs: 0, rate: 0, rampMs: 0 },
-    ...{ connectTimeoutMs: 30_000, replyTimeoutMs: 30_000, osThreads: Math.min(cpus().length, 4) },
+    ...{ connectTimeoutMs: 30_000, replyTimeoutMs: 30_000, osThreads: DEFAULT_OS_THREADS },
   });
 }
 
@@ -222,11 +222,6 @@ async function referenceClient(shop: Workshop, port: number, clients: number): P
   const [, handled, ms] = /(\d+) requests in ([\d.]+) milliseconds/.exec(stdout) ?? [];
   if (Number(handled) !== clients) throw new Error(`the reference client handled ${handled}`);
   return Number(ms);
-}
-
-function availableMemory(): number {
-  const match = /MemAvailable:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "utf8"));
-  return Number(match?.[1] ?? 0) * 1024;
 }
 
 /** When it no longer moves: processes that ended a moment ago still give back. */

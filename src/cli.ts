@@ -1,9 +1,8 @@
 /** The command line: what there is, its defaults, and how a command that fails ends. */
-import { availableParallelism } from "node:os";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { runAudit } from "./audit/command";
 import { type ClientOutput, runClient } from "./client/command";
-import type { LoadPlan } from "./client/load";
+import { DEFAULT_OS_THREADS, type LoadPlan } from "./client/load";
 import { runDemo } from "./demo/command";
 import { CommandError, EXIT, misused } from "./errors";
 import { isSystemError } from "./native";
@@ -193,7 +192,7 @@ function addClient(program: Command, exit: (code: number) => void): void {
       "--os-threads <n>",
       "threads that drive the connections",
       count("os-threads", 1, 64),
-      Math.min(availableParallelism(), 4),
+      DEFAULT_OS_THREADS,
     )
     .option("--json", "print the result as one JSON object, nothing else", false)
     .option("--out <file>", "write the result as JSON, for kilofork audit --client")

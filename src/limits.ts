@@ -43,10 +43,14 @@ export function readMachine(): Machine {
     userProcessesMax: userInfo().uid === 0 ? Number.POSITIVE_INFINITY : hard.processes,
     filesMax: hard.files,
     somaxconn: readNumber("/proc/sys/net/core/somaxconn"),
-    memoryAvailable:
-      Number(/MemAvailable:\s+(\d+)/.exec(readText("/proc/meminfo"))?.[1] ?? Number.NaN) * 1024,
+    memoryAvailable: availableMemory(),
     ephemeralPorts: lastPort - firstPort + 1,
   };
+}
+
+/** Bytes that the whole system could still give: MemAvailable of proc_meminfo(5). */
+export function availableMemory(): number {
+  return Number(/MemAvailable:\s+(\d+)/.exec(readText("/proc/meminfo"))?.[1] ?? Number.NaN) * 1024;
 }
 
 /** What stands in the way of so many children. */

@@ -105,8 +105,8 @@ Pool::Pool(PoolSettings settings, Control control, const PoolDescriptors& descri
                .births = births_.get(),
                .memory = reinterpret_cast<char*>(
                    map_private(child_memory_bytes(settings_.service)).data())},
-      private_memory_(map_private(scoreboard_.slots().size() * sizeof(Member) + kRecordBytes)),
-      members_(reinterpret_cast<Member*>(private_memory_.data()), scoreboard_.slots().size()),
+      private_memory_(map_private(scoreboard_.slots().size() * sizeof(pid_t) + kRecordBytes)),
+      members_(reinterpret_cast<pid_t*>(private_memory_.data()), scoreboard_.slots().size()),
       log_(log_fd_, {reinterpret_cast<char*>(members_.data() + members_.size()), kRecordBytes}) {
   ::madvise(private_memory_.data(), private_memory_.size(), MADV_DONTFORK);
   set_up_signals();
@@ -210,33 +210,31 @@ void Pool::advance(Phase phase) {
       phase_ends_ = 0;
       break;
   }
-  for (Member& member : members_) member.sent_away = true;
 }
 
 void Pool::reap() {
   int status = 0;
   for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
-    const auto member = std::find_if(members_.begin(), members_.end(),
-                                     [pid](const Member& other) { return other.pid == pid; });
+    const auto member = std::find(members_.begin(), members_.end(), pid);
     if (member != members_.end()) bury(static_cast<std::size_t>(member - members_.begin()), status);
   }
 }
 
 // Records the end of a child and gives its slot free. What it has counted stays in the slot.
 void Pool::bury(std::size_t index, int status) {
-  Member& member = members_[index];
   Slot& slot = scoreboard_.slots()[index];
   Header& header = scoreboard_.header();
   const bool ordered = WIFEXITED(status) && WEXITSTATUS(status) == kExitOrdered;
-  if (!ordered) cut_ += phase_ == Phase::running ? 0 : 1;
-  record_end(member.pid, status, !ordered ? "abnormal" : member.sent_away ? "stopped" : "retired");
+  const bool stopping = phase_ != Phase::running;
+  if (!ordered && stopping) cut_++;
+  record_end(members_[index], status, !ordered ? "abnormal" : stopping ? "stopped" : "retired");
   (ordered ? header.left : header.died).fetch_add(1, std::memory_order_relaxed);
 
   const State last = slot.occupancy().state;
   const bool at_birth = last == State::vacant || last == State::starting ||
                         (WIFEXITED(status) && WEXITSTATUS(status) == kExitSick);
   slot.enter(0, State::vacant, scoreboard_.age());
-  member.pid = 0;
+  members_[index] = 0;
   alive_--;
   if (at_birth && !ordered) back_off();
 }
@@ -267,7 +265,7 @@ void Pool::top_up() {
   if (monotonic_now() < may_fork_at_) return;
   const OfferToOomKiller offer;
   for (std::size_t i = 0; i < members_.size(); i++) {
-    if (members_[i].pid == 0 && !fork_child(i)) return;
+    if (members_[i] == 0 && !fork_child(i)) return;
   }
 }
 
@@ -286,7 +284,7 @@ bool Pool::fork_child(std::size_t index) {
     back_off();
     return false;
   }
-  members_[index] = {.pid = pid, .sent_away = false, .forked = monotonic_now()};
+  members_[index] = pid;
   alive_++;
   scoreboard_.header().forked.fetch_add(1, std::memory_order_relaxed);
   log_.record().text("have child pid ").number(pid).commit();
@@ -307,8 +305,8 @@ void Pool::announce_when_up() {
 }
 
 void Pool::signal_members(int signal) {
-  for (const Member& member : members_)
-    if (member.pid != 0) ::kill(member.pid, signal);
+  for (const pid_t pid : members_)
+    if (pid != 0) ::kill(pid, signal);
 }
 
 // The front writes the last records; where it is gone, the supervisor does, and removes the

@@ -2,7 +2,7 @@
 // top up. Runs in the supervisor alone, a process with one thread. Modelled on the arbiters of
 // unicorn and gunicorn: signal handlers only set flags, there is one place to wait.
 //
-// Invariant: slot i of the scoreboard is occupied exactly while members_[i] has a pid; the
+// Invariant: slot i of the scoreboard is occupied exactly while members_[i] is a pid; the
 // supervisor alone makes it so. fork(2), waitpid(2), prctl(2).
 #pragma once
 
@@ -47,11 +47,6 @@ class Pool {
     quitting,  // they were told to leave at once, by a caught signal
     killing,   // they did not
   };
-  struct Member {
-    pid_t pid;  // 0: none
-    bool sent_away;
-    Nanoseconds forked;
-  };
 
   void wait();
   void obey();
@@ -84,7 +79,7 @@ class Pool {
   // Private to the supervisor: not even mapped in its children, since a page that is written to
   // between two forks would be copied for each of them.
   std::span<std::byte> private_memory_;
-  std::span<Member> members_;
+  std::span<pid_t> members_;  // by slot; 0: none
   AppendLog log_;
 
   std::size_t alive_ = 0;

@@ -2,6 +2,7 @@
  * Runs a load: splits the clients over threads, waits for them, and merges what they measured. No
  * printing here; the outcome is a {@link ClientResult}, which `--json` and `--out` give as it is.
  */
+import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { type FailureKind, InFlight, type LoadFailures } from "../native";
 import { clientWorkerPath } from "../paths";
@@ -9,6 +10,9 @@ import { clientTemplates } from "../protocol";
 import { Latency, type Percentiles } from "./latency";
 import { Shared } from "./mutex";
 import type { WorkerResult, WorkerTask } from "./worker";
+
+/** The native engine needs few: one drives thousands of connections. */
+export const DEFAULT_OS_THREADS = Math.min(availableParallelism(), 4);
 
 /** Times in milliseconds. */
 export interface LoadPlan {

@@ -2,14 +2,14 @@
  * `kilofork demo`: a server, its clients and the audit in one go. Each of the four witnesses of
  * docs/concurrency.md is asked for itself, and every one of them can contradict the others.
  */
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { audit } from "../audit/audit";
-import { type ClientResult, Load, type LoadPlan } from "../client/load";
+import { type AuditResult, audit } from "../audit/audit";
+import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
 import { EXIT, failed } from "../errors";
-import { problemsOfClient, readMachine } from "../limits";
+import { availableMemory, problemsOfClient, readMachine } from "../limits";
 import { plural, showCount, showDuration, writeDuration } from "../units";
 import { drawInFlight, type Point } from "./picture";
 import { type DemoServer, startServer } from "./server";
@@ -57,8 +57,17 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   print("Concurrent = received by a process of its own and not yet answered.\n");
 
   const evidence = await gather(options, workMs, folder, print);
-  const outcome = judge(options, evidence, await measureSpeed(options.children, folder));
-  print(showOutcome(outcome, evidence, workMs));
+  const points: Point[] = [];
+  const result = audit({
+    logs: [evidence.log],
+    client: evidence.client,
+    atLeast: options.clients,
+    all: false,
+    onChange: (timeMs, inFlight) => points.push({ timeMs, inFlight }),
+  });
+  const speed = await measureSpeed(Math.min(options.children, SPEED_CLIENTS), folder);
+  const outcome = judge(options, evidence, result, speed);
+  print(showOutcome(outcome, points, workMs));
   if (options.json) process.stdout.write(`${JSON.stringify(outcome, null, 2)}\n`);
   return outcome.ok ? EXIT.yes : EXIT.no;
 }
@@ -91,9 +100,12 @@ interface Outcome {
   readonly evidence: string;
 }
 
-function judge(options: DemoOptions, evidence: Evidence, speed: number): Outcome {
-  const { client, instant, folder, server, log } = evidence;
-  const result = audit({ logs: [log], client, atLeast: options.clients, all: false });
+function judge(
+  options: DemoOptions,
+  { client, instant, folder, server, log }: Evidence,
+  result: AuditResult,
+  speed: number,
+): Outcome {
   const [run] = result.runs;
   const witnesses = {
     client: client.inFlight,
@@ -129,7 +141,7 @@ function judge(options: DemoOptions, evidence: Evidence, speed: number): Outcome
   };
 }
 
-function showOutcome(outcome: Outcome, evidence: Evidence, workMs: number): string {
+function showOutcome(outcome: Outcome, points: readonly Point[], workMs: number): string {
   const { witnesses, books, clients } = outcome;
   const { client, log, memory, kernel } = witnesses;
   const row = (name: string, text: string) => `  ${name.padEnd(10)}${text}`;
@@ -137,7 +149,7 @@ function showOutcome(outcome: Outcome, evidence: Evidence, workMs: number): stri
   const rate = `${showCount(outcome.requestsPerSecond)} requests/s (${writeDuration(workMs)} of work allows ${showCount((clients * 1000) / workMs)})`;
   return [
     "  in flight",
-    ...drawInFlight(timeline(evidence.log), clients, workMs / 3).map((line) => `  ${line}`),
+    ...drawInFlight(points, clients, workMs / 3).map((line) => `  ${line}`),
     "",
     row("witness", "at one instant"),
     row(
@@ -169,13 +181,6 @@ function showOutcome(outcome: Outcome, evidence: Evidence, workMs: number): stri
   ].join("\n");
 }
 
-function timeline(log: string): Point[] {
-  const points: Point[] = [];
-  const onChange = (timeMs: number, inFlight: number) => points.push({ timeMs, inFlight });
-  audit({ logs: [log], atLeast: 0, all: false, onChange });
-  return points;
-}
-
 async function gather(
   options: DemoOptions,
   workMs: number,
@@ -190,7 +195,7 @@ async function gather(
     print(
       `  server    ${plural(options.children, "child", "children")} up in ${server.upMs} ms, ${Math.round(memoryBytes / 2 ** 20)} MB, ${server.address}:${server.port}`,
     );
-    const load = new Load(planOf(options, server, workMs));
+    const load = new Load(planOf(options.clients, server, workMs));
     const running = load.run();
     await untilSettled(load, options.clients);
     // All have sent, or are about to: look once in the middle of the work.
@@ -210,12 +215,12 @@ async function gather(
   }
 }
 
-function planOf(options: DemoOptions, server: DemoServer, workMs: number): LoadPlan {
+function planOf(clients: number, server: DemoServer, workMs: number): LoadPlan {
   return {
     host: "localhost",
     addresses: [server.address],
     port: server.port,
-    clients: options.clients,
+    clients,
     message: `${USER}:demo`,
     requests: 1,
     durationMs: 0,
@@ -224,7 +229,7 @@ function planOf(options: DemoOptions, server: DemoServer, workMs: number): LoadP
     barrier: true,
     connectTimeoutMs: GREETED_WITHIN_MS,
     replyTimeoutMs: workMs + 10_000,
-    osThreads: Math.min(cpus().length, 4),
+    osThreads: DEFAULT_OS_THREADS,
   };
 }
 
@@ -235,21 +240,11 @@ async function untilSettled(load: Load, clients: number): Promise<void> {
 }
 
 /** The same server without work: how many requests a second go through processes and log. */
-async function measureSpeed(children: number, folder: string): Promise<number> {
-  const server = await startServer({
-    children: Math.min(children, SPEED_CLIENTS),
-    work: "none",
-    log: join(folder, "speed.log"),
-  });
+async function measureSpeed(clients: number, folder: string): Promise<number> {
+  const log = join(folder, "speed.log");
+  const server = await startServer({ children: clients, work: "none", log });
   try {
-    const load = new Load({
-      ...planOf(
-        { clients: Math.min(children, SPEED_CLIENTS), children, workMs: 0, holdMs: 0, json: false },
-        server,
-        0,
-      ),
-      requests: SPEED_REQUESTS,
-    });
+    const load = new Load({ ...planOf(clients, server, 0), requests: SPEED_REQUESTS });
     return (await load.run()).requestsPerSecond;
   } finally {
     await server.stop();
@@ -264,9 +259,4 @@ function howToLook(server: DemoServer, log: string, workMs: number): string {
     `    egrep -c 'recvd.*demo' ${log}; egrep -c 'completed.*demo' ${log}`,
     "",
   ].join("\n");
-}
-
-function availableMemory(): number {
-  const match = /MemAvailable:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "utf8"));
-  return Number(match?.[1] ?? 0) * 1024;
 }

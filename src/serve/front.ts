@@ -150,8 +150,9 @@ export class Front {
   }
 
   private announce(children: number, ms: number): void {
+    if (this.phase === "stopping") return; // told to stop before it was up: there is no banner
     const again = this.phase === "running";
-    if (this.phase === "starting") this.phase = "running";
+    this.phase = "running";
     this.births = 0;
     if (again) {
       complain(`${children} children are up again`);
