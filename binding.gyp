@@ -6,6 +6,7 @@
   "variables": {
     "core": [
       "native/core/append_log.cpp",
+      "native/core/cause.cpp",
       "native/core/clock.cpp",
       "native/core/error.cpp",
       "native/core/escape.cpp",
@@ -40,8 +41,13 @@
         "<@(core)",
         "native/core/child.cpp",
         "native/core/control.cpp",
+        "native/core/handover.cpp",
         "native/core/log_handoff.cpp",
+        "native/core/memory.cpp",
         "native/core/pool.cpp",
+        "native/core/roster.cpp",
+        "native/core/sizing.cpp",
+        "native/core/spawn_record.cpp",
         "native/core/turn_away.cpp",
         "native/supervisor/main.cpp"
       ],

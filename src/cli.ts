@@ -1,5 +1,11 @@
 /** The command line: what there is, its defaults, and how a command that fails ends. */
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import {
+  Command,
+  CommanderError,
+  InvalidArgumentError,
+  Option,
+  type OptionValues,
+} from "commander";
 import { runAudit } from "./audit/command";
 import { type ClientOutput, runClient } from "./client/command";
 import { DEFAULT_OS_THREADS, type LoadPlan } from "./client/load";
@@ -9,7 +15,7 @@ import { isSystemError } from "./native";
 import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./protocol";
 import { resolveHost } from "./resolve";
 import { Front } from "./serve/front";
-import type { Work } from "./serve/options";
+import { dynamicPool, type PoolOptions, staticPool, type Work } from "./serve/options";
 import { parseCount, parseDuration } from "./units";
 import { version } from "./version";
 
@@ -64,6 +70,8 @@ function inArgument<T>(parse: () => T): T {
   }
 }
 
+const children = count("children", 1, MOST_CHILDREN);
+
 function durationOption(flags: string, description: string, text: string): Option {
   return new Option(flags, description).argParser(duration).default(parseDuration(text), text);
 }
@@ -78,14 +86,41 @@ function addServe(program: Command, exit: (code: number) => void): void {
     )
     .argument("[host]", "the address to listen on", DEFAULT_HOST)
     .argument("[port]", "0 for any free one", count("port", 0, 65535), DEFAULT_PORT)
+    .addOption(
+      new Option("--pool <kind>", "static: --children, always; dynamic: as many as are needed")
+        .choices(["static", "dynamic"])
+        .default("static"),
+    )
+    .option("--children <n>", "static: processes, forked ahead of time", children, 1000)
+    .option("--start-children <n>", "dynamic: forked ahead of time", children, 5)
+    .option("--min-spare <n>", "dynamic: at least so many wait for clients", children, 5)
+    .option("--max-spare <n>", "dynamic: and at most so many, when it is calm", children, 10)
+    .option("--max-children <n>", "dynamic: at most so many in all", children, 1000)
+    .addOption(
+      durationOption(
+        "--shrink-after <D>",
+        "dynamic: how long a child beyond --max-spare was not needed before it leaves",
+        "10s",
+      ),
+    )
     .option(
-      "--children <n>",
-      "processes, forked ahead of time",
-      count("children", 1, MOST_CHILDREN),
-      1000,
+      "--max-requests <n>",
+      "a child leaves after so many, and another is forked; 0 for never",
+      count("max-requests", 0, MOST_REQUESTS),
+      0,
+    )
+    .option(
+      "--max-requests-jitter <n>",
+      "each child may serve up to so many more, so that not all leave together",
+      count("max-requests-jitter", 0, MOST_REQUESTS),
+      0,
     )
     .option("--work <kind>", "none, sleep:D, or spin:D (burns D of CPU time)", "sleep:3s")
+    .addOption(
+      durationOption("--work-timeout <D>", "ends a child whose work takes longer; 0 for none", "0"),
+    )
     .option("--log <file>", "the append-only log; - for standard output", DEFAULT_LOG)
+    .option("--spawn-log <file>", "a line of JSON for each fork, retirement and end of a child")
     .addOption(
       new Option("--users <file>", "who may send requests, one name a line").default(
         undefined,
@@ -121,13 +156,17 @@ function addServe(program: Command, exit: (code: number) => void): void {
     .addOption(durationOption("--grace <D>", "for requests in work, when told to stop", "10s"))
     .option("--pid-file <file>", "gets the pid of the front, for the time it lives")
     .option("--stop-at-eof", "stop when standard input ends: with whoever started it", false)
-    .action(async (host: string, port: number, options) => {
+    .action(async (host: string, port: number, options, command: Command) => {
       exit(
         await new Front({
           host,
           port,
-          children: options.children,
+          pool: parsePool(options, command),
           work: parseWork(options.work),
+          workTimeoutMs: options.workTimeout,
+          maxRequests: options.maxRequests,
+          maxRequestsJitter: options.maxRequestsJitter,
+          spawnLog: options.spawnLog,
           log: options.log,
           usersFile: options.users,
           maxLine: options.maxLine,
@@ -142,6 +181,27 @@ function addServe(program: Command, exit: (code: number) => void): void {
         }).run(),
       );
     });
+}
+
+/** An option of the other kind of pool would have no effect, and is refused. */
+function parsePool(options: OptionValues, command: Command): PoolOptions {
+  const dynamic = options.pool === "dynamic";
+  const ofTheOther = dynamic
+    ? ["children"]
+    : ["startChildren", "minSpare", "maxSpare", "maxChildren", "shrinkAfter"];
+  for (const name of ofTheOther) {
+    if (command.getOptionValueSource(name) !== "cli") continue;
+    const { long } = command.options.find((option) => option.attributeName() === name) ?? {};
+    throw misused(`${long} is for --pool ${dynamic ? "static" : "dynamic"}`);
+  }
+  if (!dynamic) return staticPool(options.children);
+  return dynamicPool({
+    start: options.startChildren,
+    minSpare: options.minSpare,
+    maxSpare: options.maxSpare,
+    max: options.maxChildren,
+    shrinkAfterMs: options.shrinkAfter,
+  });
 }
 
 export function parseWork(text: string): Work {

@@ -9,7 +9,9 @@ import { limits as hardLimits } from "./native";
 import { showCount } from "./units";
 
 /** One child and its page tables, the whole system counted; measured, see docs/operations.md. */
-const BYTES_PER_CHILD = 130 * 1024;
+export const BYTES_PER_CHILD = 130 * 1024;
+/** A pool that grows leaves so much of the memory to others. */
+export const MEMORY_RESERVE = 64 * 2 ** 20;
 /** What the rest of the system may want to start while we hold our share. */
 const PROCESS_RESERVE = 100;
 

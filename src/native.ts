@@ -38,37 +38,115 @@ export const REFUSALS = [
 ] as const;
 export type Refusal = (typeof REFUSALS)[number];
 
+/**
+ * Why a child was forked, told to leave, or ended, in the order of native/core/cause.hpp; also the
+ * words of the log. From `cut` on, they are deaths.
+ */
+export const CAUSES = [
+  "start",
+  "spare low",
+  "queue",
+  "idle",
+  "recycled",
+  "replaced",
+  "asked",
+  "stopped",
+  "cut",
+  "crashed",
+  "killed",
+  "sick",
+  "work timeout",
+  "orphaned",
+] as const;
+export type Cause = (typeof CAUSES)[number];
+
+export function isDeath(cause: Cause): boolean {
+  return CAUSES.indexOf(cause) >= CAUSES.indexOf("cut");
+}
+
+/** What keeps the pool from growing, in the order of native/core/scoreboard.hpp. */
+export const BRAKES = ["none", "maximum", "memory", "processes", "births"] as const;
+export type Brake = (typeof BRAKES)[number];
+
+export interface PoolLimits {
+  readonly start: number;
+  readonly minSpare: number;
+  readonly maxSpare: number;
+  readonly max: number;
+}
+
 export interface ScoreboardHeader {
   readonly front: number;
   readonly supervisor: number;
+  /** Of kilofork, "0.1.0". */
+  readonly release: string;
   readonly host: string;
   readonly address: string;
   readonly port: number;
-  readonly slots: number;
+  readonly backlog: number;
+  /** A path, or `-`. */
+  readonly log: string;
+  readonly limits: PoolLimits;
   /** Milliseconds since 1970. */
   readonly startedMs: number;
+  readonly ageMs: number;
+  /** Of the children; grows with each order to replace them. */
+  readonly generation: number;
+  /** Grows when the log is reopened. */
   readonly logGeneration: number;
-  /** Children, since the server began. */
-  readonly forked: number;
-  readonly left: number;
-  readonly died: number;
+  /** The log that every child has turned to. */
+  readonly logSettled: number;
+  readonly brake: Brake;
+  /** Full: each child that there may be has a client. */
+  readonly full: {
+    readonly times: number;
+    readonly nowMs: number | null;
+    readonly totalMs: number;
+  };
+  /** Children since the server began, by cause. */
+  readonly forked: Readonly<Record<Cause, number>>;
+  readonly ended: Readonly<Record<Cause, number>>;
+  /** Grows with each signal that the front has carried out, or could not. */
+  readonly answers: number;
+  readonly answer: { readonly ok: boolean; readonly text: string };
 }
 
 export interface ScoreboardOptions {
-  readonly slots: number;
   /** How many user names there is room for. */
   readonly users: number;
   readonly host: string;
   readonly address: string;
   readonly port: number;
+  readonly backlog: number;
+  readonly limits: PoolLimits;
+  readonly log: string;
+  readonly release: string;
+}
+
+interface NativeHeader
+  extends Omit<ScoreboardHeader, "limits" | "brake" | "full" | "forked" | "ended" | "answer"> {
+  readonly slots: number;
+  readonly start: number;
+  readonly minSpare: number;
+  readonly maxSpare: number;
+  readonly brake: number;
+  readonly fullTimes: number;
+  /** -1: it is not. */
+  readonly fullNowMs: number;
+  readonly fullBeforeMs: number;
+  readonly forked: readonly number[];
+  readonly ended: readonly number[];
+  readonly answer: string;
+  readonly answerIsYes: boolean;
 }
 
 interface NativeScoreboard {
   readonly fd: number;
-  header(): ScoreboardHeader;
+  header(): NativeHeader;
   snapshot(into: Float64Array): void;
   total(): number;
   setUsers(names: readonly string[]): void;
+  setAnswer(ok: boolean, text: string): void;
   bury(slot: number): void;
   close(): void;
 }
@@ -171,6 +249,7 @@ interface Addon {
     readonly columns: number;
     new (name: string, create?: ScoreboardOptions): NativeScoreboard;
     sweep(name: string): boolean;
+    lives(name: string): boolean;
     remove(name: string): void;
   };
   readonly Log: new (target: string | number) => NativeLog;
@@ -186,7 +265,10 @@ interface Addon {
     listener: number;
     log: number;
     segment: number;
+    spawnLog: number;
   }): { pid: number; control: number; lifeline: number };
+  /** What a supervisor's executable must say with --compatibility to take over from a running one. */
+  readonly compatibility: string;
   sendControl(fd: number, line: string, passedFd?: number): boolean;
   reap(pid: number): { exit: number } | { signal: number } | null;
   reapStranger(own: number): boolean;
@@ -200,8 +282,16 @@ export const { Log, InFlight, LoadEngine } = addon;
 export type Log = NativeLog;
 export type InFlight = NativeInFlight;
 export type LoadEngine = NativeLoadEngine;
-export const { listen, startSupervisor, sendControl, reap, reapStranger, limits, parseRequest } =
-  addon;
+export const {
+  listen,
+  startSupervisor,
+  compatibility,
+  sendControl,
+  reap,
+  reapStranger,
+  limits,
+  parseRequest,
+} = addon;
 
 /** One child's place in shared memory, at one instant. */
 export interface Slot {
@@ -212,6 +302,7 @@ export interface Slot {
   /** Of all children that ever had the slot. */
   readonly total: number;
   readonly connections: number;
+  readonly generation: number;
   readonly logGeneration: number;
   readonly refused: Readonly<Record<Refusal, number>>;
 }
@@ -231,6 +322,11 @@ export class Scoreboard {
     return addon.Scoreboard.sweep(name);
   }
 
+  /** Whether a process of its server is there. */
+  static lives(name: string): boolean {
+    return addon.Scoreboard.lives(name);
+  }
+
   static remove(name: string): void {
     addon.Scoreboard.remove(name);
   }
@@ -240,7 +336,26 @@ export class Scoreboard {
   }
 
   header(): ScoreboardHeader {
-    return this.native.header();
+    const { start, minSpare, maxSpare, slots, ...others } = this.native.header();
+    const { fullTimes, fullNowMs, fullBeforeMs, answer, answerIsYes, ...rest } = others;
+    const byCause = (counts: readonly number[]) =>
+      Object.fromEntries(CAUSES.map((cause, i) => [cause, counts[i] ?? 0])) as Record<
+        Cause,
+        number
+      >;
+    return {
+      ...rest,
+      limits: { start, minSpare, maxSpare, max: slots },
+      brake: BRAKES[rest.brake] ?? "none",
+      full: {
+        times: fullTimes,
+        nowMs: fullNowMs < 0 ? null : fullNowMs,
+        totalMs: fullBeforeMs + Math.max(fullNowMs, 0),
+      },
+      forked: byCause(rest.forked),
+      ended: byCause(rest.ended),
+      answer: { ok: answerIsYes, text: answer },
+    };
   }
 
   /** All slots, copied in one go. */
@@ -248,8 +363,9 @@ export class Scoreboard {
     this.native.snapshot(this.rows);
     const width = addon.Scoreboard.columns;
     return Array.from({ length: this.rows.length / width }, (_, i) => {
-      const [pid, state, stateMs, total, connections, logGeneration, ...refused] =
+      const [pid, state, stateMs, total, connections, generation, logGeneration, ...refused] =
         this.rows.subarray(i * width, (i + 1) * width) as unknown as [
+          number,
           number,
           number,
           number,
@@ -264,6 +380,7 @@ export class Scoreboard {
         stateMs,
         total,
         connections,
+        generation,
         logGeneration,
         refused: Object.fromEntries(
           REFUSALS.map((refusal, k) => [refusal, refused[k] ?? 0]),
@@ -280,6 +397,11 @@ export class Scoreboard {
   /** Front only. */
   setUsers(names: readonly string[]): void {
     this.native.setUsers(names);
+  }
+
+  /** Front only: what became of the last signal that asked for something. */
+  setAnswer(ok: boolean, text: string): void {
+    this.native.setAnswer(ok, text);
   }
 
   /** Front only, after its supervisor died: frees a slot and counts its child as died. */

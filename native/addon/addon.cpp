@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "../core/handover.hpp"
 #include "../core/listener.hpp"
 #include "../core/passing.hpp"
 #include "../core/protocol.hpp"
@@ -33,7 +34,7 @@ Napi::Value listen(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// startSupervisor({executable, segmentName, listener, log, segment}) → {pid, control, lifeline};
+// startSupervisor({executable, segmentName, listener, log, segment, spawnLog}) → {pid, control, lifeline};
 // the caller closes the descriptors.
 Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
@@ -43,7 +44,8 @@ Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
          .segment_name = get_string(options, "segmentName"),
          .listener = static_cast<int>(get_number(options, "listener")),
          .log = static_cast<int>(get_number(options, "log")),
-         .segment = static_cast<int>(get_number(options, "segment"))});
+         .segment = static_cast<int>(get_number(options, "segment")),
+         .spawn_log = static_cast<int>(get_number(options, "spawnLog"))});
   });
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("pid", started.pid);
@@ -121,6 +123,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Log", LogObject::define(env));
   exports.Set("InFlight", InFlightObject::define(env));
   exports.Set("LoadEngine", LoadEngineObject::define(env));
+  exports.Set("compatibility", compatibility());
   exports.Set("listen", Napi::Function::New<listen>(env, "listen"));
   exports.Set("startSupervisor", Napi::Function::New<start_supervisor>(env, "startSupervisor"));
   exports.Set("sendControl", Napi::Function::New<send_control>(env, "sendControl"));

@@ -10,8 +10,24 @@ namespace kilofork {
 namespace {
 
 // What snapshot() writes for each slot: pid, state, milliseconds in that state, total, connections,
-// log generation, and the refusals. src/native.ts names the columns.
-constexpr std::size_t kColumns = 6 + kRefusals;
+// generation of the child, of its log, and the refusals. src/native.ts names the columns.
+constexpr std::size_t kColumns = 7 + kRefusals;
+
+template <typename Counts>
+Napi::Array to_numbers(Napi::Env env, const Counts& counts) {
+  Napi::Array array = Napi::Array::New(env);
+  for (std::uint32_t i = 0; i < counts.size(); i++)
+    array.Set(i, static_cast<double>(counts[i].load()));
+  return array;
+}
+
+PoolLimits get_limits(const Napi::Object& options) {
+  return {.start = static_cast<std::size_t>(get_number(options, "start")),
+          .min_spare = static_cast<std::size_t>(get_number(options, "minSpare")),
+          .max_spare = static_cast<std::size_t>(get_number(options, "maxSpare")),
+          .max = static_cast<std::size_t>(get_number(options, "max")),
+          .shrink_after = 0};  // not in the header
+}
 
 }  // namespace
 
@@ -20,11 +36,13 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
       DefineClass(env, "Scoreboard",
                   {
                       StaticMethod<&ScoreboardObject::sweep>("sweep"),
+                      StaticMethod<&ScoreboardObject::lives>("lives"),
                       StaticMethod<&ScoreboardObject::remove>("remove"),
                       InstanceMethod<&ScoreboardObject::header>("header"),
                       InstanceMethod<&ScoreboardObject::snapshot>("snapshot"),
                       InstanceMethod<&ScoreboardObject::total>("total"),
                       InstanceMethod<&ScoreboardObject::set_users>("setUsers"),
+                      InstanceMethod<&ScoreboardObject::set_answer>("setAnswer"),
                       InstanceMethod<&ScoreboardObject::bury>("bury"),
                       InstanceMethod<&ScoreboardObject::close>("close"),
                       InstanceAccessor<&ScoreboardObject::fd>("fd"),
@@ -33,8 +51,8 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
   return constructor;
 }
 
-// new Scoreboard(name): opens for reading. new Scoreboard(name, {slots, users, host, address,
-// port}): creates.
+// new Scoreboard(name): opens for reading. new Scoreboard(name, {users, host, address, port, backlog,
+// limits: {start, minSpare, maxSpare, max}, log, release}): creates.
 ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const std::string name = info[0].As<Napi::String>();
   guarded(info.Env(), [&] {
@@ -43,12 +61,17 @@ ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(
       return;
     }
     const auto options = info[1].As<Napi::Object>();
+    const PoolLimits limits = get_limits(options.Get("limits").As<Napi::Object>());
     board_.emplace(
-        Scoreboard::create(name, static_cast<std::uint32_t>(get_number(options, "slots")),
+        Scoreboard::create(name, static_cast<std::uint32_t>(limits.max),
                            static_cast<std::uint32_t>(get_number(options, "users")),
                            {.host = get_string(options, "host"),
                             .address = get_string(options, "address"),
-                            .port = static_cast<std::uint16_t>(get_number(options, "port"))}));
+                            .port = static_cast<std::uint16_t>(get_number(options, "port")),
+                            .backlog = static_cast<std::uint32_t>(get_number(options, "backlog")),
+                            .limits = limits,
+                            .log = get_string(options, "log"),
+                            .release = get_string(options, "release")}));
   });
 }
 
@@ -58,19 +81,38 @@ Scoreboard& ScoreboardObject::board(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
-  const Header& header = board(info).header();
-  Napi::Object result = Napi::Object::New(info.Env());
+  const Napi::Env env = info.Env();
+  const Scoreboard& board = this->board(info);
+  const Header& header = board.header();
+  const std::int64_t full_since = header.full_since.load();
+  const std::int64_t full_now = full_since > 0 ? board.age() - full_since : -1;
+  Napi::Object result = Napi::Object::New(env);
   result.Set("front", header.front);
   result.Set("supervisor", header.supervisor.load());
+  result.Set("release", header.release.data());
   result.Set("host", header.host.data());
   result.Set("address", header.address.data());
   result.Set("port", header.port);
+  result.Set("backlog", header.backlog);
+  result.Set("log", header.log.data());
+  result.Set("start", header.start);
+  result.Set("minSpare", header.min_spare);
+  result.Set("maxSpare", header.max_spare);
   result.Set("slots", header.slot_count);
   result.Set("startedMs", to_milliseconds(header.created_realtime));
+  result.Set("ageMs", static_cast<double>(board.age()));
+  result.Set("generation", header.generation.load());
   result.Set("logGeneration", header.log_generation.load());
-  result.Set("forked", static_cast<double>(header.forked.load()));
-  result.Set("left", static_cast<double>(header.left.load()));
-  result.Set("died", static_cast<double>(header.died.load()));
+  result.Set("logSettled", header.log_settled.load());
+  result.Set("brake", header.brake.load());
+  result.Set("fullTimes", header.full_times.load());
+  result.Set("fullNowMs", static_cast<double>(full_now));
+  result.Set("fullBeforeMs", static_cast<double>(header.full_before.load()));
+  result.Set("forked", to_numbers(env, header.forked));
+  result.Set("ended", to_numbers(env, header.ended));
+  result.Set("answers", header.answers.load());
+  result.Set("answerIsYes", header.answer_is_yes.load() != 0);
+  result.Set("answer", header.answer.get().value_or(""));
   return result;
 }
 
@@ -90,6 +132,7 @@ void ScoreboardObject::snapshot(const Napi::CallbackInfo& info) {
     *out++ = std::fmax(age - static_cast<double>(occupancy.since), 0);
     *out++ = static_cast<double>(slot.total.load(std::memory_order_acquire));
     *out++ = static_cast<double>(slot.connections.load(std::memory_order_relaxed));
+    *out++ = slot.generation.load(std::memory_order_relaxed);
     *out++ = slot.log_generation.load(std::memory_order_relaxed);
     for (const auto& refused : slot.refused)
       *out++ = static_cast<double>(refused.load(std::memory_order_relaxed));
@@ -104,13 +147,21 @@ void ScoreboardObject::set_users(const Napi::CallbackInfo& info) {
   board(info).users().replace(to_strings(info[0]));
 }
 
+// The front: what became of the last signal that asked for something.
+void ScoreboardObject::set_answer(const Napi::CallbackInfo& info) {
+  Header& header = board(info).header();
+  header.answer_is_yes.store(info[0].As<Napi::Boolean>() ? 1 : 0, std::memory_order_relaxed);
+  header.answer.put(info[1].As<Napi::String>().Utf8Value());
+  header.answers.fetch_add(1, std::memory_order_release);
+}
+
 // The front, after its supervisor died: gives slot i free and counts its child as died.
 void ScoreboardObject::bury(const Napi::CallbackInfo& info) {
   Scoreboard& board = this->board(info);
   const auto index = info[0].As<Napi::Number>().Uint32Value();
   if (index >= board.slots().size()) throw Napi::RangeError::New(info.Env(), "no such slot");
   board.slots()[index].enter(0, State::vacant, board.age());
-  board.header().died.fetch_add(1, std::memory_order_relaxed);
+  board.count_end(Cause::orphaned);
 }
 
 void ScoreboardObject::close(const Napi::CallbackInfo& /*info*/) {
@@ -123,6 +174,10 @@ Napi::Value ScoreboardObject::fd(const Napi::CallbackInfo& info) {
 
 Napi::Value ScoreboardObject::sweep(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), Scoreboard::sweep(info[0].As<Napi::String>()));
+}
+
+Napi::Value ScoreboardObject::lives(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), Scoreboard::lives(info[0].As<Napi::String>()));
 }
 
 void ScoreboardObject::remove(const Napi::CallbackInfo& info) {

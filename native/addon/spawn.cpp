@@ -50,7 +50,7 @@ void reset_signals() {
 
 // New process, between fork and exec of a program with threads: only calls that are safe in a
 // signal handler, no allocation.
-[[noreturn]] void become_supervisor(std::array<int, 5> inherited, int report, const char* path,
+[[noreturn]] void become_supervisor(std::array<int, 6> inherited, int report, const char* path,
                                     char* const* argv) {
   reset_signals();
   ::setsid();  // Ctrl-C goes to the front alone
@@ -85,8 +85,9 @@ StartedSupervisor start_supervisor(const SupervisorStart& start) {
   std::string segment_name = start.segment_name;
   const std::array<char*, 3> argv{name.data(), segment_name.data(), nullptr};
   // In the order of SupervisorFd.
-  const std::array<int, 5> inherited{control.theirs.get(), start.listener, start.log, start.segment,
-                                     lifeline.theirs.get()};
+  const std::array<int, 6> inherited{control.theirs.get(),  start.listener,
+                                     start.log,             start.segment,
+                                     lifeline.theirs.get(), start.spawn_log};
   const pid_t pid = ::fork();
   if (pid < 0) fail("fork the supervisor");
   if (pid == 0)

@@ -16,6 +16,7 @@ struct SupervisorStart {
   int listener;
   int log;
   int segment;
+  int spawn_log;
 };
 
 struct StartedSupervisor {

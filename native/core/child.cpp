@@ -7,10 +7,12 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <cstring>
 #include <optional>
@@ -28,6 +30,7 @@ struct {
   volatile sig_atomic_t retiring;
   volatile sig_atomic_t stopping;
   volatile sig_atomic_t in_request;  // from before its first record until its reply is sent
+  volatile sig_atomic_t in_work;     // the part of it between the two records
   volatile int connection;           // -1 between connections
   const ChildContext* context;
 } g_child;
@@ -68,6 +71,7 @@ void on_quit(int /*signal*/) {
 }
 
 void on_wake(int signal);
+void on_alarm(int signal);
 
 void handle(int signal, void (*handler)(int)) {
   struct sigaction action {};
@@ -97,6 +101,8 @@ class Child {
   // Turns to the newest log, as far as it can be had. Safe in a signal handler: system calls only,
   // and a record that is being built is not touched.
   void follow_log();
+  // In the handler of SIGALRM, while the work is done: no record is being built.
+  [[noreturn]] void give_up_work();
 
  private:
   enum class Got : std::uint8_t { line, last_line, end, too_long, timeout, stopped, lost };
@@ -111,8 +117,11 @@ class Child {
   [[nodiscard]] bool record_received(const Request& request);
   [[nodiscard]] bool record_completed(const Request& request, std::uint64_t count);
   void record_refusal(Refusal refusal);
+  void work(const Request& request);
   void work() const;
 
+  void ring() const;
+  void ring_if_awaited() const;
   AppendLog& log() {
     follow_log();
     return log_;
@@ -130,6 +139,7 @@ class Child {
   std::array<char, 12> pid_text_{};
   std::string_view pid_view_;
   const std::uint64_t total_at_birth_;
+  const std::uint64_t last_total_;  // after which it is recycled
 
   // [start_, end_) of input_ is what was read and not yet consumed; line_ lies before start_.
   char* const input_;
@@ -140,7 +150,16 @@ class Child {
   AppendLog log_;
   std::uint32_t log_generation_;
   Nanoseconds receive_timeout_ = 0;  // as set on the present connection
+  std::string_view message_;         // of the request in work, …
+  Nanoseconds work_began_ = 0;       // … for give_up_work()
 };
+
+// Children of one pool are not to be recycled all at the same time.
+std::uint64_t requests_allowed(const Service& service) {
+  constexpr std::uint64_t kMixer = 0x9e3779b97f4a7c15;  // the golden ratio: spreads close numbers
+  const auto random = static_cast<std::uint64_t>(monotonic_now() ^ ::getpid()) * kMixer >> 16;
+  return service.max_requests + random % (service.max_requests_jitter + 1);
+}
 
 Child::Child(const ChildContext& context, Slot& slot)
     : context_(context),
@@ -149,6 +168,7 @@ Child::Child(const ChildContext& context, Slot& slot)
       slot_(slot),
       pid_(::getpid()),
       total_at_birth_(slot.total.load(std::memory_order_relaxed)),
+      last_total_(service_.max_requests == 0 ? UINT64_MAX : total_at_birth_ + requests_allowed(service_)),
       input_(context.memory),
       output_(context.memory + input_bytes(service_), output_bytes(service_)),
       log_(context.log, output_),
@@ -162,12 +182,11 @@ Child::Child(const ChildContext& context, Slot& slot)
 void Child::run() {
   bool ready = false;
   while (g_child.retiring == 0 && g_child.stopping == 0) {
+    if (slot_.total.load(std::memory_order_relaxed) >= last_total_) ::_exit(kExitRecycled);
     enter(State::idle);
-    if (!ready) {
-      ready = true;
-      const std::uint64_t one = 1;
-      (void)!::write(context_.births, &one, sizeof one);
-    }
+    if (!ready) ring();
+    ready = true;
+    ring_if_awaited();
     const int connection = ::accept4(context_.listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (connection >= 0) {
       g_child.connection = connection;
@@ -187,10 +206,25 @@ void Child::run() {
   ::_exit(kExitOrdered);
 }
 
+void Child::ring() const {
+  const std::uint64_t one = 1;
+  (void)!::write(context_.bell, &one, sizeof one);
+}
+
+// A supervisor that rests wants to know of the next child that turns from idle to busy or back. It
+// announces its rest and then looks once more; the child makes its turn and then looks for the
+// announcement: with a full fence on both sides, one of the two sees the other.
+void Child::ring_if_awaited() const {
+  auto& rests = scoreboard_.header().supervisor_rests;
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (rests.load(std::memory_order_relaxed) != 0 && rests.exchange(0) != 0) ring();
+}
+
 // One connection, from its greeting to its end; closing it is the caller's.
 void Child::serve() {
-  enter(State::reading);
   slot_.connections.fetch_add(1, std::memory_order_relaxed);
+  enter(State::reading);
+  ring_if_awaited();
   start_ = end_ = 0;
   receive_timeout_ = 0;
   // Had the order come before the connection was known, its handler would not have shut it.
@@ -296,7 +330,7 @@ bool Child::answer(std::string_view line, bool ended) {
     refuse(Refusal::unavailable);
   } else {
     enter(State::working);
-    work();
+    work(*request);
     enter(State::replying);
     const std::uint64_t total = slot_.total.load(std::memory_order_relaxed) + 1;
     if (!record_completed(*request, total - total_at_birth_)) {
@@ -335,6 +369,30 @@ bool Child::record_completed(const Request& request, std::uint64_t count) {
       .text(" total reqs ")
       .number(static_cast<std::int64_t>(count))
       .commit();
+}
+
+// The timer is the child's own, and what it ends is known to be this request: one that fires after
+// the work finds in_work taken back.
+void Child::work(const Request& request) {
+  if (service_.work_timeout == 0) return work();
+  const auto set_alarm = [](Nanoseconds after) {
+    const itimerval alarm{.it_interval = {}, .it_value = to_timeval(after)};
+    ::setitimer(ITIMER_REAL, &alarm, nullptr);
+  };
+  message_ = request.message;
+  work_began_ = monotonic_now();
+  g_child.in_work = 1;
+  set_alarm(service_.work_timeout);
+  work();
+  g_child.in_work = 0;
+  set_alarm(0);
+}
+
+void Child::give_up_work() {
+  const Nanoseconds took = monotonic_now() - work_began_;
+  log().record().text("work timeout: req ").quoted(message_).text(" on ").number(pid_);
+  log_.text(" after ").number(took / kMillisecond).text(" ms").commit();
+  ::_exit(kExitStuck);
 }
 
 void Child::work() const {
@@ -442,6 +500,10 @@ void on_wake(int /*signal*/) {
   errno = saved;
 }
 
+void on_alarm(int /*signal*/) {
+  if (g_child.in_work != 0) g_self->give_up_work();
+}
+
 // The kernel ends the child with the supervisor. A death before that was asked for is seen by the
 // changed parent.
 void follow_supervisor(pid_t supervisor) {
@@ -462,6 +524,7 @@ void run_child(const ChildContext& context, Slot& slot) {
   handle(SIGUSR2, on_stop);
   handle(SIGQUIT, on_quit);
   handle(SIGUSR1, on_wake);
+  handle(SIGALRM, on_alarm);
   for (const int ignored : {SIGHUP, SIGINT, SIGPIPE}) handle(ignored, SIG_IGN);
   handle(SIGCHLD, SIG_DFL);
   follow_supervisor(context.supervisor);

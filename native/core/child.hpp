@@ -8,6 +8,8 @@
 //   SIGUSR2   stop: the request in work is answered, then the connection is closed
 //   SIGQUIT   leave at once; also sent by the kernel when the supervisor dies (PR_SET_PDEATHSIG)
 //   SIGUSR1   look at the scoreboard: the log may have been reopened
+//
+// SIGALRM is its own: the work of a request takes too long.
 #pragma once
 
 #include <sys/types.h>
@@ -24,6 +26,8 @@ enum ChildExit : int {
   kExitOrdered = 0,  // told to, between two requests
   kExitCut = 3,      // told to, in the middle of a request
   kExitSick = 4,     // cannot accept: its successor will wait a little
+  kExitRecycled = 5,  // has served as many requests as a child may, and its last client to the end
+  kExitStuck = 6,     // the work of a request took too long
 };
 
 // What the supervisor's process hands down. The descriptors are the child's own copies.
@@ -37,7 +41,7 @@ struct ChildContext {
   std::uint32_t log_generation;  // of that log; the scoreboard may name a newer one
   int lifeline;                  // end of file: the front is gone
   int handoff;                   // holds the newest log, see log_handoff.hpp
-  int births;                    // eventfd(2): a child is ready
+  int bell;                      // eventfd(2): wakes the supervisor
   char* memory;  // child_memory_bytes(), untouched: its pages become the child's own when used
 };
 

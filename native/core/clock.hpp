@@ -2,6 +2,8 @@
 // (vdso(7)); durations are in nanoseconds throughout native code.
 #pragma once
 
+#include <sys/time.h>
+
 #include <array>
 #include <cstdint>
 #include <ctime>
@@ -20,6 +22,11 @@ constexpr Nanoseconds to_nanoseconds(const timespec& time) {
 }
 constexpr timespec to_timespec(Nanoseconds time) {
   return {.tv_sec = time / kSecond, .tv_nsec = time % kSecond};
+}
+// Rounded up: a short time-out must not become none.
+constexpr timeval to_timeval(Nanoseconds time) {
+  const Nanoseconds microseconds = (time + kMicrosecond - 1) / kMicrosecond;
+  return {.tv_sec = microseconds / 1'000'000, .tv_usec = microseconds % 1'000'000};
 }
 inline Nanoseconds read_clock(clockid_t clock) {
   timespec now{};

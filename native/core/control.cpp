@@ -3,27 +3,13 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <charconv>
 
 #include "passing.hpp"
+#include "words.hpp"
 
 namespace kilofork {
 
 namespace {
-
-// Takes the first word off a line.
-std::string_view take_word(std::string_view& line) {
-  const std::size_t space = line.find(' ');
-  const std::string_view word = line.substr(0, space);
-  line = space == std::string_view::npos ? std::string_view{} : line.substr(space + 1);
-  return word;
-}
-
-template <typename Number>
-bool parse_number(std::string_view text, Number& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc{} && end == text.data() + text.size();
-}
 
 bool parse_work(std::string_view text, Work& work) {
   const std::string_view kind = take_word(text);
@@ -51,6 +37,16 @@ bool apply_setting(PoolSettings& settings, std::string_view line) {
   if (name == "read-timeout") return parse_number(line, service.read_timeout);
   if (name == "write-timeout") return parse_number(line, service.write_timeout);
   if (name == "linger-timeout") return parse_number(line, service.linger_timeout);
+  if (name == "work-timeout") return parse_number(line, service.work_timeout);
+  if (name == "max-requests") return parse_number(line, service.max_requests);
+  if (name == "max-requests-jitter") return parse_number(line, service.max_requests_jitter);
+  if (name == "start-children") return parse_number(line, settings.limits.start);
+  if (name == "min-spare") return parse_number(line, settings.limits.min_spare);
+  if (name == "max-spare") return parse_number(line, settings.limits.max_spare);
+  if (name == "max-children") return parse_number(line, settings.limits.max);
+  if (name == "shrink-after") return parse_number(line, settings.limits.shrink_after);
+  if (name == "bytes-per-child") return parse_number(line, settings.bytes_per_child);
+  if (name == "memory-reserve") return parse_number(line, settings.memory_reserve);
   if (name == "grace") return parse_number(line, settings.grace);
   if (name == "first-back-off") return parse_number(line, settings.first_back_off);
   if (name == "longest-back-off") return parse_number(line, settings.longest_back_off);
@@ -75,9 +71,9 @@ std::optional<Control::Line> Control::read(bool wait) {
     if (const std::size_t newline = received_.find('\n'); newline != std::string::npos) {
       Line line{.text = received_.substr(0, newline), .passed = Fd()};
       received_.erase(0, newline + 1);
-      // A descriptor travels with the line "log": the front sends each of those on its own, so
+      // A descriptor travels with each of these lines: the front sends each of them on its own, so
       // they cannot change places.
-      if (line.text == "log" && !passed_.empty()) {
+      if ((line.text == "log" || line.text == "spawn-log") && !passed_.empty()) {
         line.passed = std::move(passed_.front());
         passed_.pop_front();
       }

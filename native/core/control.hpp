@@ -10,12 +10,16 @@
 #include "clock.hpp"
 #include "fd.hpp"
 #include "service.hpp"
+#include "sizing.hpp"
 
 namespace kilofork {
 
 // What the front sets before `start`, one line each: "max-line 1024".
 struct PoolSettings {
   Service service{};
+  PoolLimits limits{};
+  std::size_t bytes_per_child = 0;   // of memory; what lacks is not forked,
+  std::size_t memory_reserve = 0;    // and so much is left to others
   Nanoseconds grace = 0;             // from an order to stop until requests are cut
   Nanoseconds first_back_off = 0;    // before the next fork, after a child that died at birth;
   Nanoseconds longest_back_off = 0;  // doubled each time, up to this
@@ -36,6 +40,8 @@ class Control {
   [[nodiscard]] int fd() const { return fd_; }
   // The next line; nothing when there is none yet (see at_end()). Waits for one if `wait`.
   std::optional<Line> read(bool wait);
+  // True when no part of a line has been read: whoever reads on misses nothing.
+  [[nodiscard]] bool is_between_lines() const { return received_.empty() && passed_.empty(); }
   // True, once the front is gone and every line of its has been read.
   [[nodiscard]] bool at_end() const { return ended_; }
   // Never waits: a front that is stopped must not stop the supervisor. What does not fit is lost.

@@ -14,8 +14,7 @@ namespace kilofork {
 namespace {
 
 void set_timeout(int fd, int option, Nanoseconds timeout) {
-  const std::int64_t microseconds = (timeout + kMicrosecond - 1) / kMicrosecond;
-  const timeval value{.tv_sec = microseconds / 1'000'000, .tv_usec = microseconds % 1'000'000};
+  const timeval value = to_timeval(timeout);
   ::setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
 }
 
@@ -34,6 +33,15 @@ Listener listen_on(const ListenOptions& options) {
   if (::listen(fd.get(), options.backlog) != 0) fail("listen on " + where);
   const std::uint16_t port = SocketAddress::of_socket(fd.get()).port();
   return {.fd = std::move(fd), .port = port};
+}
+
+// Of a listening socket, tcp_info has the length of its queue where others have what is not
+// acknowledged. Source: tcp_get_info() in net/ipv4/tcp.c.
+std::size_t count_waiting(int listener) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (::getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
+  return info.tcpi_unacked;
 }
 
 void set_receive_timeout(int fd, Nanoseconds timeout) {

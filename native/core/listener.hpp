@@ -1,6 +1,7 @@
 // The listening socket, and what its clients' sockets inherit from it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -24,6 +25,9 @@ struct ListenOptions {
 // socket(7), tcp(7). The accepted sockets inherit TCP_NODELAY and the time-out for sending, which
 // saves each connection two system calls. Throws SystemError.
 Listener listen_on(const ListenOptions& options);
+
+// Connections that are established and wait to be accepted.
+std::size_t count_waiting(int listener);
 
 void set_receive_timeout(int fd, Nanoseconds timeout);
 void set_send_timeout(int fd, Nanoseconds timeout);

@@ -11,9 +11,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <cerrno>
+#include <limits>
 
 #include "error.hpp"
+#include "listener.hpp"
+#include "memory.hpp"
 
 namespace kilofork {
 
@@ -77,19 +80,33 @@ std::span<std::byte> map_private(std::size_t bytes) {
   return {static_cast<std::byte*>(memory), bytes};
 }
 
-constexpr std::size_t kRecordBytes = 512;
+constexpr Nanoseconds kNever = std::numeric_limits<Nanoseconds>::max();
+
+// How often a pool is looked at that cannot grow now: only to know how long it is full. A look may
+// cost at most this part of the time until the next.
+constexpr Nanoseconds kSparseLooks = 100 * kMillisecond;
+constexpr Nanoseconds kCostlyLook = 50;
+constexpr int kUnchangedLooksBeforeRest = 20;
+
+// A part of the pool: so many children may be on their way out or in at the same time when all are
+// replaced.
+constexpr std::size_t kParts = 16;
 
 }  // namespace
 
-Pool::Pool(PoolSettings settings, Control control, const PoolDescriptors& descriptors,
-           Scoreboard scoreboard, std::string segment_name)
+Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Control control,
+           const PoolDescriptors& descriptors, Scoreboard scoreboard, std::string segment_name,
+           std::optional<Handover> predecessor)
     : settings_(std::move(settings)),
+      setting_lines_(std::move(setting_lines)),
       scoreboard_(std::move(scoreboard)),
       segment_name_(std::move(segment_name)),
       control_(std::move(control)),
-      log_fd_(descriptors.log),
-      births_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      handoff_(make_log_handoff()),
+      descriptors_(descriptors),
+      bell_(predecessor ? predecessor->bell : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      handoff_(predecessor ? LogHandoff{.give = Fd(predecessor->give_log),
+                                        .take = Fd(predecessor->take_log)}
+                           : make_log_handoff()),
       turn_away_(descriptors.listener,
                  settings_.service.refusals.at(static_cast<std::size_t>(Refusal::shutting_down)),
                  settings_.service.linger_timeout),
@@ -102,14 +119,30 @@ Pool::Pool(PoolSettings settings, Control control, const PoolDescriptors& descri
                .log_generation = scoreboard_.header().log_generation.load(),
                .lifeline = descriptors.lifeline,
                .handoff = handoff_.take.get(),
-               .births = births_.get(),
+               .bell = bell_.get(),
                .memory = reinterpret_cast<char*>(
                    map_private(child_memory_bytes(settings_.service)).data())},
-      private_memory_(map_private(scoreboard_.slots().size() * sizeof(pid_t) + kRecordBytes)),
-      members_(reinterpret_cast<pid_t*>(private_memory_.data()), scoreboard_.slots().size()),
-      log_(log_fd_, {reinterpret_cast<char*>(members_.data() + members_.size()), kRecordBytes}) {
+      private_memory_(map_private(Roster::bytes(scoreboard_.slots().size()) +
+                                  SpawnRecord::kBufferBytes)),
+      roster_(scoreboard_, private_memory_),
+      record_(descriptors.log, descriptors.spawn_log,
+              {reinterpret_cast<char*>(private_memory_.data()) +
+                   Roster::bytes(scoreboard_.slots().size()),
+               SpawnRecord::kBufferBytes}),
+      sizing_(settings_.limits),
+      started_(monotonic_now()) {
   ::madvise(private_memory_.data(), private_memory_.size(), MADV_DONTFORK);
   set_up_signals();
+  if (predecessor) {
+    for (const auto& [slot, member] : predecessor->children) roster_.adopt(slot, member);
+    announced_ = predecessor->announced;
+    replacing_ = true;
+    if (scoreboard_.header().log_settled != context_.log_generation) log_reopened_ = started_;
+  } else {
+    for (std::size_t i = 0; i < settings_.limits.start; i++) roster_.owe(i, Cause::start);
+    scoreboard_.header().log_settled = context_.log_generation;
+    set_brake(Brake::none);
+  }
   scoreboard_.header().supervisor.store(::getpid(), std::memory_order_release);
 }
 
@@ -118,14 +151,17 @@ Pool::~Pool() {
 }
 
 std::uint64_t Pool::run() {
-  started_ = monotonic_now();
   top_up();
-  while (phase_ == Phase::running || alive_ > 0) {
+  while (phase_ == Phase::running || roster_.alive() > 0) {
     wait();
     obey();
     reap();
     hurry();
+    look();
     top_up();
+    replace_some();
+    settle_log();
+    take_new_executable();
     turn_away_.run();
   }
   turn_away_.refuse_newcomers();
@@ -138,25 +174,29 @@ std::uint64_t Pool::run() {
 void Pool::wait() {
   std::vector<pollfd> polled{
       {.fd = control_.at_end() ? -1 : control_.fd(), .events = POLLIN, .revents = 0},
-      {.fd = births_.get(), .events = POLLIN, .revents = 0}};
+      {.fd = bell_.get(), .events = POLLIN, .revents = 0}};
   turn_away_.add_to(polled);
   const Nanoseconds deadline = next_deadline();
   const timespec timeout = to_timespec(std::max<Nanoseconds>(deadline - monotonic_now(), 0));
   sigset_t none;
   sigemptyset(&none);
-  ::ppoll(polled.data(), polled.size(), deadline > 0 ? &timeout : nullptr, &none);
+  ::ppoll(polled.data(), polled.size(), deadline != kNever ? &timeout : nullptr, &none);
 }
 
-// 0: nothing is due, however long it takes.
 Nanoseconds Pool::next_deadline() const {
   constexpr Nanoseconds kGuestsAreLookedAt = 50 * kMillisecond;
   if (turn_away_.lingers()) return monotonic_now() + kGuestsAreLookedAt;
-  if (phase_ == Phase::running)
-    return alive_ < members_.size() ? std::max<Nanoseconds>(may_fork_at_, 1) : 0;
-  return phase_ends_;
+  if (phase_ != Phase::running) return phase_ends_;
+  Nanoseconds next = next_look_;
+  if (roster_.owed() > 0) next = std::min(next, may_fork_at_);
+  if (replacing_) next = std::min(next, next_replacing_);
+  if (log_reopened_ > 0) next = std::min(next, next_settling_);
+  return next;
 }
 
-// Orders, by signal and by the front. Its end is an order too.
+// ---- orders -----------------------------------------------------------------------------------
+
+// By signal, by the front, and by a child that rings. The end of the front is an order too.
 void Pool::obey() {
   while (auto line = control_.read(false)) obey_line(std::move(*line));
   if (g_told_to_quit != 0) {
@@ -169,21 +209,125 @@ void Pool::obey() {
   }
   if (control_.at_end()) advance(Phase::stopping);
   std::uint64_t count = 0;
-  if (::read(births_.get(), &count, sizeof count) > 0) announce_when_up();
+  if (::read(bell_.get(), &count, sizeof count) <= 0) return;
+  if (scoreboard_.slots()[last_born_].occupancy().state > State::starting) back_off_ = 0;
+  announce_when_up();
+  if (resting_) next_look_ = 0;
 }
 
 void Pool::obey_line(Control::Line line) {
   if (line.text == "stop") g_told_to_stop = 1;
   if (line.text == "quit") g_told_to_quit = 1;
   if (line.text == "log" && line.passed) reopen_log(std::move(line.passed));
+  if (line.text == "spawn-log" && line.passed)
+    ::dup3(line.passed.get(), descriptors_.spawn_log, O_CLOEXEC);
+  constexpr std::string_view kReplace = "replace";
+  if (line.text.starts_with(kReplace)) {
+    std::string_view words = line.text;
+    words.remove_prefix(std::min(words.size(), kReplace.size() + 1));
+    replace(std::string(words));
+  }
 }
 
 void Pool::reopen_log(Fd log) {
-  ::dup3(log.get(), log_fd_, O_CLOEXEC);
+  ::dup3(log.get(), descriptors_.log, O_CLOEXEC);
   context_.log_generation++;
-  offer_log(handoff_, log_fd_, context_.log_generation);
+  offer_log(handoff_, descriptors_.log, context_.log_generation);
   scoreboard_.header().log_generation.store(context_.log_generation, std::memory_order_release);
   signal_members(SIGUSR1);  // the idle ones let go of the old file, too
+  log_reopened_ = monotonic_now();
+  next_settling_ = 0;
+}
+
+// A barrier: from here on, nobody writes to the old file any more.
+void Pool::settle_log() {
+  const Nanoseconds now = monotonic_now();
+  if (log_reopened_ == 0 || now < next_settling_) return;
+  const auto& members = roster_.members();
+  for (std::size_t i = 0; i < members.size(); i++) {
+    if (members[i].pid == 0 || scoreboard_.slots()[i].log_generation.load() ==
+                                   context_.log_generation)
+      continue;
+    next_settling_ = now + std::clamp((now - log_reopened_) / 4, kMillisecond, kSecond);
+    return;
+  }
+  const Nanoseconds took = now - log_reopened_;
+  log_reopened_ = 0;
+  record_.log().record().text("pool: the last child has left the old log, ");
+  record_.log().number(took / kMicrosecond).text(" us after it was told").commit();
+  scoreboard_.header().log_settled.store(context_.log_generation, std::memory_order_release);
+  control_.send("log-settled " + std::to_string(took));
+}
+
+void Pool::replace(std::string executable) {
+  if (phase_ != Phase::running) return;
+  scoreboard_.header().generation.fetch_add(1, std::memory_order_release);
+  replacing_ = true;
+  next_replacing_ = 0;
+  new_executable_ = std::move(executable);
+}
+
+// A part of the pool at a time: those that are told next wait until the successors of the last are
+// up. Idle children first, since the others leave when their clients do.
+void Pool::replace_some() {
+  const Nanoseconds now = monotonic_now();
+  if (!replacing_ || phase_ != Phase::running || now < next_replacing_) return;
+  const auto members = roster_.members();
+  const std::uint32_t generation = scoreboard_.header().generation.load();
+  std::size_t on_the_way = roster_.owed();
+  std::vector<std::size_t> idle;
+  std::vector<std::size_t> busy;
+  bool left = false;
+  for (std::size_t i = 0; i < members.size(); i++) {
+    if (members[i].pid == 0) continue;
+    const Slot& slot = scoreboard_.slots()[i];
+    const State state = slot.occupancy().state;
+    const bool serves =
+        state == State::reading || state == State::working || state == State::replying;
+    const bool old = slot.generation.load(std::memory_order_relaxed) != generation;
+    left = left || old;
+    if (state == State::starting || (members[i].told && !serves)) on_the_way++;
+    if (old && !members[i].told) (serves ? busy : idle).push_back(i);
+  }
+  idle.insert(idle.end(), busy.begin(), busy.end());
+  const std::size_t part = std::max<std::size_t>(members.size() / kParts, 1);
+  const std::size_t room = part > on_the_way ? part - on_the_way : 0;
+  for (std::size_t i = 0; i < std::min(room, idle.size()); i++) retire(idle[i], Cause::replaced);
+  // When all are told, what is left goes on with the death of each of them.
+  next_replacing_ = idle.size() > room ? now + Sizing::kMoment : left ? kNever : 0;
+  if (left) return;
+  replacing_ = false;
+  record_.log().record().text("pool: all children are of generation ").number(generation).commit();
+  control_.send("replaced");
+}
+
+// Replaces this very program; the process, its children and its descriptors stay. What the front
+// has begun to say must have been said.
+void Pool::take_new_executable() {
+  if (new_executable_.empty() || phase_ != Phase::running || !control_.is_between_lines()) return;
+  const std::string path = std::exchange(new_executable_, {});
+  Handover handover{.settings = setting_lines_,
+                    .bell = bell_.get(),
+                    .give_log = handoff_.give.get(),
+                    .take_log = handoff_.take.get(),
+                    .announced = announced_,
+                    .children = {}};
+  const auto members = roster_.members();
+  for (std::size_t i = 0; i < members.size(); i++)
+    if (members[i].pid != 0 || members[i].owed)
+      handover.children.push_back({.slot = i, .member = members[i]});
+  const Fd fd = write_handover(handover);
+
+  for (const int kept : {control_.fd(), descriptors_.listener, descriptors_.log,
+                         descriptors_.segment, descriptors_.lifeline, descriptors_.spawn_log,
+                         handover.bell, handover.give_log, handover.take_log})
+    ::fcntl(kept, F_SETFD, 0);
+  std::string name = "kilofork-supervisor";
+  std::string segment_name = segment_name_;
+  std::string fd_text = std::to_string(fd.get());
+  const std::array<char*, 4> argv{name.data(), segment_name.data(), fd_text.data(), nullptr};
+  ::execv(path.c_str(), argv.data());
+  control_.send("exec-failed " + std::to_string(errno));
 }
 
 // Phases are passed through in one direction.
@@ -207,106 +351,192 @@ void Pool::advance(Phase phase) {
       break;
     case Phase::killing:
       signal_members(SIGKILL);
-      phase_ends_ = 0;
+      phase_ends_ = kNever;
       break;
   }
 }
 
-void Pool::reap() {
-  int status = 0;
-  for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
-    const auto member = std::find(members_.begin(), members_.end(), pid);
-    if (member != members_.end()) bury(static_cast<std::size_t>(member - members_.begin()), status);
-  }
+// Whoever has not left by the end of a phase is told more firmly.
+void Pool::hurry() {
+  if (phase_ == Phase::running || monotonic_now() < phase_ends_) return;
+  advance(phase_ == Phase::stopping ? Phase::quitting : Phase::killing);
 }
 
-// Records the end of a child and gives its slot free. What it has counted stays in the slot.
-void Pool::bury(std::size_t index, int status) {
-  Slot& slot = scoreboard_.slots()[index];
-  Header& header = scoreboard_.header();
-  const bool ordered = WIFEXITED(status) && WEXITSTATUS(status) == kExitOrdered;
-  const bool stopping = phase_ != Phase::running;
-  if (!ordered && stopping) cut_++;
-  record_end(members_[index], status, !ordered ? "abnormal" : stopping ? "stopped" : "retired");
-  (ordered ? header.left : header.died).fetch_add(1, std::memory_order_relaxed);
+// ---- children ---------------------------------------------------------------------------------
 
-  const State last = slot.occupancy().state;
-  const bool at_birth = last == State::vacant || last == State::starting ||
-                        (WIFEXITED(status) && WEXITSTATUS(status) == kExitSick);
-  slot.enter(0, State::vacant, scoreboard_.age());
-  members_[index] = 0;
-  alive_--;
-  if (at_birth && !ordered) back_off();
+void Pool::reap() {
+  int status = 0;
+  for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;)
+    if (const auto index = roster_.find(pid)) bury(*index, status);
+}
+
+void Pool::bury(std::size_t index, int status) {
+  const State last = scoreboard_.slots()[index].occupancy().state;
+  const pid_t pid = roster_.members()[index].pid;
+  const bool stopping = phase_ != Phase::running;
+  const Cause cause = roster_.bury(index, status, stopping);
+  if (stopping && is_death(cause)) cut_++;
+  record_.ended({.pid = pid, .slot = index, .cause = cause}, status, census_);
+  if (cause == Cause::sick || (is_death(cause) && last <= State::starting)) back_off();
+  next_replacing_ = 0;
+  if (resting_) next_look_ = 0;
 }
 
 void Pool::back_off() {
   back_off_ = std::clamp(back_off_ * 2, settings_.first_back_off, settings_.longest_back_off);
   may_fork_at_ = monotonic_now() + back_off_;
+  set_brake(Brake::births);
   control_.send("back-off " + std::to_string(back_off_ / kMillisecond));
 }
 
-void Pool::record_end(pid_t pid, int status, const char* cause) {
-  log_.record().text("child pid ").number(pid).text(" ended: ");
-  if (WIFSIGNALED(status))
-    log_.text("signal ").number(WTERMSIG(status));
-  else
-    log_.text("exit ").number(WEXITSTATUS(status));
-  log_.text(", ").text(cause).commit();
-}
-
-// Whoever has not left by the end of a phase is told more firmly.
-void Pool::hurry() {
-  if (phase_ == Phase::running || phase_ends_ == 0 || monotonic_now() < phase_ends_) return;
-  advance(phase_ == Phase::stopping ? Phase::quitting : Phase::killing);
-}
-
 void Pool::top_up() {
-  if (phase_ != Phase::running || alive_ == members_.size()) return;
-  if (monotonic_now() < may_fork_at_) return;
+  const Need need = std::exchange(need_, {});
+  if (phase_ != Phase::running || monotonic_now() < may_fork_at_) return;
+  if (roster_.owed() + need.queue + need.spare == 0) return;
   const OfferToOomKiller offer;
-  for (std::size_t i = 0; i < members_.size(); i++) {
-    if (members_[i] == 0 && !fork_child(i)) return;
+  const auto members = roster_.members();
+  for (std::size_t i = 0; i < members.size() && roster_.owed() > 0; i++)
+    if (members[i].owed && !fork_child(i, members[i].cause)) return;
+  fork_needed(Cause::queue, need.queue);
+  fork_needed(Cause::spare_low, need.spare);
+}
+
+// As many as there is memory for.
+void Pool::fork_needed(Cause cause, std::size_t count) {
+  if (count == 0 || monotonic_now() < may_fork_at_) return;
+  const std::size_t available = available_memory();
+  const std::size_t room = available > settings_.memory_reserve
+                               ? (available - settings_.memory_reserve) / settings_.bytes_per_child
+                               : 0;
+  if (room < count) set_brake(Brake::memory);
+  std::size_t from = 0;
+  for (std::size_t i = 0; i < std::min(count, room); i++) {
+    const auto vacant = roster_.find_vacant(from);
+    if (!vacant || !fork_child(*vacant, cause)) return;
+    from = *vacant + 1;
   }
 }
 
-bool Pool::fork_child(std::size_t index) {
-  Slot& slot = scoreboard_.slots()[index];
-  slot.enter(0, State::starting, scoreboard_.age());
+bool Pool::fork_child(std::size_t index, Cause cause) {
+  roster_.reserve(index, context_.log_generation);
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::close(control_.fd());  // its end must tell the front that the supervisor is gone
-    run_child(context_, slot);
+    run_child(context_, scoreboard_.slots()[index]);
   }
   if (pid < 0) {
     const int error = errno;
-    slot.enter(0, State::vacant, scoreboard_.age());
-    control_.send("fork-failed " + std::to_string(error) + " " + std::to_string(alive_));
-    back_off();
+    roster_.vacate(index);
+    back_off_ = std::clamp(back_off_ * 2, settings_.first_back_off, settings_.longest_back_off);
+    may_fork_at_ = monotonic_now() + back_off_;
+    set_brake(Brake::processes);
+    control_.send("fork-failed " + std::to_string(error) + " " + std::to_string(roster_.alive()));
     return false;
   }
-  members_[index] = pid;
-  alive_++;
-  scoreboard_.header().forked.fetch_add(1, std::memory_order_relaxed);
-  log_.record().text("have child pid ").number(pid).commit();
+  last_born_ = index;
+  roster_.born(index, pid, cause);
+  record_.forked({.pid = pid, .slot = index, .cause = cause}, census_);
   return true;
 }
 
-// A child that reaches its first accept() ends the back-off; the first time that all have, the
-// front is told.
+void Pool::retire(std::size_t index, Cause cause) {
+  const pid_t pid = roster_.members()[index].pid;
+  roster_.tell(index, cause);
+  record_.retires({.pid = pid, .slot = index, .cause = cause}, census_);
+  ::kill(pid, SIGTERM);
+}
+
+// The first time that all children wait for clients, the front is told.
 void Pool::announce_when_up() {
-  back_off_ = 0;
-  if (announced_) return;
+  if (announced_ || roster_.owed() > 0) return;
   const auto slots = scoreboard_.slots();
-  if (!std::all_of(slots.begin(), slots.end(),
-                   [](const Slot& slot) { return slot.occupancy().state > State::starting; }))
+  if (std::any_of(slots.begin(), slots.end(),
+                  [](const Slot& slot) { return slot.occupancy().state == State::starting; }))
     return;
   announced_ = true;
-  control_.send("up " + std::to_string(alive_) + " " + std::to_string(monotonic_now() - started_));
+  control_.send("up " + std::to_string(roster_.alive()) + " " +
+                std::to_string(monotonic_now() - started_));
 }
 
 void Pool::signal_members(int signal) {
-  for (const pid_t pid : members_)
-    if (pid != 0) ::kill(pid, signal);
+  for (const Member& member : roster_.members())
+    if (member.pid != 0) ::kill(member.pid, signal);
+}
+
+// ---- looks ------------------------------------------------------------------------------------
+
+Census Pool::take_census() const {
+  return roster_.census(count_waiting(descriptors_.listener));
+}
+
+// What the pool needs, by the rule of sizing.hpp.
+void Pool::look() {
+  const Nanoseconds now = monotonic_now();
+  if (phase_ != Phase::running || now < next_look_) return;
+  const Census census = take_census();
+  if (std::exchange(resting_, false))
+    sizing_.begin(census, now);
+  else
+    need_ = sizing_.look(census, now);
+  for (const std::size_t index : roster_.find_idle(sizing_.surplus(census.idle, now)))
+    retire(index, Cause::idle);
+  note_fullness(census);
+
+  const bool unmet = need_.queue + need_.spare > 0;
+  unchanged_ = census == census_ && !unmet ? unchanged_ + 1 : 0;
+  census_ = census;
+  if (unchanged_ >= kUnchangedLooksBeforeRest) {
+    rest(now);
+    return;
+  }
+  const auto brake = static_cast<Brake>(scoreboard_.header().brake.load());
+  const bool often = settings_.limits.is_dynamic() &&
+                     (brake == Brake::none || brake == Brake::maximum);
+  const Nanoseconds interval = often ? Sizing::kMoment : kSparseLooks;
+  next_look_ = now + std::max(interval, (monotonic_now() - now) * kCostlyLook);
+}
+
+// The last look comes after the announcement: whoever turns from now on sees that and rings.
+void Pool::rest(Nanoseconds now) {
+  auto& rests = scoreboard_.header().supervisor_rests;
+  rests.store(1);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  resting_ = take_census() == census_;
+  if (resting_) {
+    const Nanoseconds surplus_at = sizing_.next_surplus(census_.idle);
+    next_look_ = surplus_at > 0 ? surplus_at : kNever;
+  } else {
+    rests.store(0);
+    next_look_ = now + Sizing::kMoment;
+  }
+}
+
+// What the pool is held back by, until a look finds that it has all it needs.
+void Pool::set_brake(Brake brake) {
+  auto& now = scoreboard_.header().brake;
+  const auto value = static_cast<std::uint32_t>(brake);
+  if (now.load(std::memory_order_relaxed) == value) return;
+  now.store(value, std::memory_order_relaxed);
+  constexpr std::array<const char*, 5> kNames{"none", "maximum", "memory", "processes", "births"};
+  control_.send(std::string("brake ") + kNames.at(value));
+}
+
+// Full: every child that there may be has a client, and the next client has to wait.
+void Pool::note_fullness(const Census& census) {
+  Header& header = scoreboard_.header();
+  const bool full = census.idle == 0 && census.alive >= settings_.limits.max;
+  const std::int64_t since = header.full_since.load(std::memory_order_relaxed);
+  const std::int64_t age = scoreboard_.age();
+  if (full && since == 0) {
+    header.full_since.store(std::max<std::int64_t>(age, 1), std::memory_order_relaxed);
+    header.full_times.fetch_add(1, std::memory_order_relaxed);
+  } else if (!full && since != 0) {
+    header.full_before.fetch_add(age - since, std::memory_order_relaxed);
+    header.full_since.store(0, std::memory_order_relaxed);
+  }
+  if (need_.queue + need_.spare > 0 || roster_.owed() > 0) return;
+  const bool clients_wait = census.waiting > 0 && census_.waiting > 0;  // also at the last look
+  set_brake(full && clients_wait ? Brake::maximum : Brake::none);
 }
 
 // The front writes the last records; where it is gone, the supervisor does, and removes the
@@ -314,11 +544,12 @@ void Pool::signal_members(int signal) {
 void Pool::close_books() {
   control_.send("stopped " + std::to_string(cut_));
   if (!control_.at_end()) return;
-  log_.record()
+  record_.log()
+      .record()
       .text("total requests ")
       .number(static_cast<std::int64_t>(scoreboard_.total()))
       .commit();
-  log_.record().text("Server stop").commit();
+  record_.log().record().text("Server stop").commit();
   Scoreboard::remove(segment_name_);
 }
 

@@ -1,23 +1,28 @@
 // The pool of children, and the loop of the supervisor that keeps it: wait, obey, reap, hurry,
-// top up. Runs in the supervisor alone, a process with one thread. Modelled on the arbiters of
-// unicorn and gunicorn: signal handlers only set flags, there is one place to wait.
+// look, top up. Runs in the supervisor alone, a process with one thread. Modelled on the arbiters
+// of unicorn and gunicorn: signal handlers only set flags, there is one place to wait.
 //
-// Invariant: slot i of the scoreboard is occupied exactly while members_[i] is a pid; the
-// supervisor alone makes it so. fork(2), waitpid(2), prctl(2).
+// While nothing changes the pool rests: it is not looked at, and the loop waits without end. The
+// next child that turns from idle to busy or back rings (child.cpp), and the looks begin again.
+// fork(2), waitpid(2), prctl(2), eventfd(2).
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "append_log.hpp"
 #include "child.hpp"
 #include "control.hpp"
+#include "handover.hpp"
 #include "log_handoff.hpp"
+#include "roster.hpp"
 #include "scoreboard.hpp"
+#include "sizing.hpp"
+#include "spawn_record.hpp"
 #include "turn_away.hpp"
 
 namespace kilofork {
@@ -26,13 +31,17 @@ namespace kilofork {
 struct PoolDescriptors {
   int listener;
   int log;
+  int segment;
   int lifeline;
+  int spawn_log;
 };
 
 class Pool {
  public:
-  Pool(PoolSettings settings, Control control, const PoolDescriptors& descriptors,
-       Scoreboard scoreboard, std::string segment_name);
+  // `predecessor`: what the last executable of this process knew, if there was one.
+  Pool(PoolSettings settings, std::vector<std::string> setting_lines, Control control,
+       const PoolDescriptors& descriptors, Scoreboard scoreboard, std::string segment_name,
+       std::optional<Handover> predecessor);
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool();
@@ -48,30 +57,48 @@ class Pool {
     killing,   // they did not
   };
 
+  // The loop.
   void wait();
   void obey();
   void reap();
   void hurry();
+  void look();
   void top_up();
+  void replace_some();
+  void settle_log();
+  void take_new_executable();
 
+  // Orders.
   void obey_line(Control::Line line);
   void reopen_log(Fd log);
+  void replace(std::string executable);
   void advance(Phase phase);
-  bool fork_child(std::size_t index);
+
+  // Children.
+  bool fork_child(std::size_t index, Cause cause);
+  void fork_needed(Cause cause, std::size_t count);
   void bury(std::size_t index, int status);
+  void retire(std::size_t index, Cause cause);
   void back_off();
   void announce_when_up();
-  void record_end(pid_t pid, int status, const char* cause);
   void signal_members(int signal);
+
+  // Looks.
+  [[nodiscard]] Census take_census() const;
+  void rest(Nanoseconds now);
+  void set_brake(Brake brake);
+  void note_fullness(const Census& census);
+
   void close_books();
   [[nodiscard]] Nanoseconds next_deadline() const;
 
   const PoolSettings settings_;
+  const std::vector<std::string> setting_lines_;
   Scoreboard scoreboard_;
   const std::string segment_name_;
   Control control_;
-  const int log_fd_;
-  Fd births_;
+  const PoolDescriptors descriptors_;
+  Fd bell_;
   LogHandoff handoff_;
   TurnAway turn_away_;
   ChildContext context_;
@@ -79,17 +106,32 @@ class Pool {
   // Private to the supervisor: not even mapped in its children, since a page that is written to
   // between two forks would be copied for each of them.
   std::span<std::byte> private_memory_;
-  std::span<pid_t> members_;  // by slot; 0: none
-  AppendLog log_;
+  Roster roster_;
+  SpawnRecord record_;
+  Sizing sizing_;
 
-  std::size_t alive_ = 0;
   std::uint64_t cut_ = 0;
   Phase phase_ = Phase::running;
   Nanoseconds phase_ends_ = 0;
   Nanoseconds started_ = 0;
   bool announced_ = false;
+
   Nanoseconds back_off_ = 0;
   Nanoseconds may_fork_at_ = 0;
+  std::size_t last_born_ = 0;  // slot
+
+  Census census_{};
+  Need need_{};
+  int unchanged_ = 0;  // looks
+  bool resting_ = true;
+  Nanoseconds next_look_ = 0;
+
+  bool replacing_ = false;
+  Nanoseconds next_replacing_ = 0;
+  std::string new_executable_;
+
+  Nanoseconds log_reopened_ = 0;  // 0: every child has turned to the log
+  Nanoseconds next_settling_ = 0;
 };
 
 }  // namespace kilofork

@@ -18,7 +18,6 @@ namespace kilofork {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x6b696c6f666f726b;  // "kilofork"
-constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kPage = 4096;
 
 // The word of a slot: pid in 22 bits (the most that Linux allows), state in 4, time in 38
@@ -137,6 +136,33 @@ bool UserTable::contains(std::string_view name) const {
   }
 }
 
+void Notice::put(std::string_view text) {
+  std::array<char, kBytes> bytes{};
+  std::copy_n(text.begin(), std::min(text.size(), kBytes - 1), bytes.begin());
+  const auto sequence = sequence_.load(std::memory_order_relaxed);
+  sequence_.store(sequence + 1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  for (std::size_t i = 0; i < words_.size(); i++) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + i * sizeof word, sizeof word);
+    words_[i].store(word, std::memory_order_relaxed);
+  }
+  sequence_.store(sequence + 2, std::memory_order_release);
+}
+
+std::optional<std::string> Notice::get() const {
+  const auto sequence = sequence_.load(std::memory_order_acquire);
+  std::array<char, kBytes> bytes{};
+  for (std::size_t i = 0; i < words_.size(); i++) {
+    const std::uint64_t word = words_[i].load(std::memory_order_relaxed);
+    std::memcpy(bytes.data() + i * sizeof word, &word, sizeof word);
+  }
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (sequence % 2 != 0 || sequence_.load(std::memory_order_relaxed) != sequence)
+    return std::nullopt;
+  return std::string(bytes.data());
+}
+
 Scoreboard Scoreboard::create(const std::string& name, std::uint32_t slots, std::uint32_t users,
                               const Identity& identity) {
   const std::size_t bytes = segment_bytes(slots, users);
@@ -157,17 +183,23 @@ Scoreboard Scoreboard::create(const std::string& name, std::uint32_t slots, std:
     if (memory == MAP_FAILED) fail("mmap " + name);
     Scoreboard board(std::move(fd), {static_cast<std::byte*>(memory), bytes});
     Header& header = board.header();  // the memory is zero: every slot is vacant
-    header.version = kVersion;
+    header.version = Scoreboard::kVersion;
     header.header_bytes = sizeof(Header);
     header.slot_bytes = sizeof(Slot);
     header.slot_count = slots;
     header.user_capacity = users;
     header.front = ::getpid();
     header.port = identity.port;
+    header.backlog = identity.backlog;
+    header.start = static_cast<std::uint32_t>(identity.limits.start);
+    header.min_spare = static_cast<std::uint32_t>(identity.limits.min_spare);
+    header.max_spare = static_cast<std::uint32_t>(identity.limits.max_spare);
     header.created = monotonic_now();
     header.created_realtime = realtime_now();
     copy_text(header.host, identity.host);
     copy_text(header.address, identity.address);
+    copy_text(header.log, identity.log);
+    copy_text(header.release, identity.release);
     std::atomic_ref(header.magic).store(kMagic, std::memory_order_release);
     return board;
   } catch (...) {
@@ -210,6 +242,11 @@ bool Scoreboard::sweep(const std::string& name) {
   return ::shm_unlink(name.c_str()) == 0;
 }
 
+bool Scoreboard::lives(const std::string& name) {
+  const Fd fd(::shm_open(name.c_str(), O_RDONLY | O_CLOEXEC, 0));
+  return !fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0;
+}
+
 void Scoreboard::remove(const std::string& name) {
   if (::shm_unlink(name.c_str()) != 0 && errno != ENOENT) fail("shm_unlink " + name);
 }
@@ -234,6 +271,14 @@ std::uint64_t Scoreboard::total() const {
   std::uint64_t sum = 0;
   for (const Slot& slot : slots()) sum += slot.total.load(std::memory_order_acquire);
   return sum;
+}
+
+void Scoreboard::count_fork(Cause cause) {
+  header().forked.at(static_cast<std::size_t>(cause)).fetch_add(1, std::memory_order_relaxed);
+}
+
+void Scoreboard::count_end(Cause cause) {
+  header().ended.at(static_cast<std::size_t>(cause)).fetch_add(1, std::memory_order_relaxed);
 }
 
 std::int64_t Scoreboard::age() const {

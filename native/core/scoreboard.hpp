@@ -19,8 +19,10 @@
 #include <string_view>
 #include <vector>
 
+#include "cause.hpp"
 #include "fd.hpp"
 #include "protocol.hpp"
+#include "sizing.hpp"
 
 namespace kilofork {
 
@@ -47,6 +49,7 @@ struct alignas(128) Slot {
   std::atomic<std::uint64_t> connections;  // likewise
   std::array<std::atomic<std::uint64_t>, kRefusals> refused;  // likewise, by Refusal
   std::atomic<std::uint32_t> log_generation;                  // the log that the child writes to
+  std::atomic<std::uint32_t> generation;                      // of the child, see Header
 
   [[nodiscard]] Occupancy occupancy() const;
   // The one function that makes a transition.
@@ -82,8 +85,33 @@ class UserTable {
   std::uint32_t capacity_;
 };
 
-// What a stranger needs to know to read the segment, and what the server is.
+// What keeps the supervisor from forking a child that is needed.
+enum class Brake : std::uint8_t {
+  none,
+  maximum,    // the pool has all the children that it may have
+  memory,     // the system has too little left
+  processes,  // fork(2) failed
+  births,     // the last child died before it could accept
+};
+
+// One line of text that changes. A reader gets the last one, or nothing while it is written.
+class Notice {
+ public:
+  static constexpr std::size_t kBytes = 248;
+
+  // Front. What does not fit is cut off.
+  void put(std::string_view text);
+  [[nodiscard]] std::optional<std::string> get() const;
+
+ private:
+  std::atomic<std::uint64_t> sequence_;  // odd while it is written
+  std::array<std::atomic<std::uint64_t>, kBytes / 8> words_;
+};
+
+// What a stranger needs to know to read the segment, and what the server is. Times of the kind
+// "age" are Scoreboard::age(), 0 for never.
 struct Header {
+  // Written once, by the front, before anyone else can see it.
   std::uint64_t magic;
   std::uint32_t version;
   std::uint32_t header_bytes;
@@ -92,23 +120,49 @@ struct Header {
   std::uint32_t user_capacity;
   std::int32_t front;  // pid
   std::uint32_t port;
+  std::uint32_t backlog;
+  std::uint32_t start, min_spare, max_spare;  // see PoolLimits; the maximum is slot_count
   std::int64_t created;                       // CLOCK_MONOTONIC, nanoseconds
   std::int64_t created_realtime;              // CLOCK_REALTIME, nanoseconds
   std::array<char, 256> host;                 // as it was asked for
   std::array<char, 64> address;               // as it was bound
-  std::atomic<std::int32_t> supervisor;       // pid
-  std::atomic<std::uint32_t> log_generation;  // grows when the log is reopened
-  std::atomic<std::uint64_t> forked;          // children, ever
-  std::atomic<std::uint64_t> left;            // ended by an order to retire or stop
-  std::atomic<std::uint64_t> died;            // ended in any other way
+  std::array<char, 512> log;                  // path
+  std::array<char, 32> release;               // of kilofork
+
+  // Read by the children with every record and connection, hence apart from what changes often.
+  alignas(128) std::atomic<std::uint32_t> log_generation;  // grows when the log is reopened
+  std::atomic<std::uint32_t> supervisor_rests;  // 1: who changes from busy to idle or back calls it
+
+  // Written by the supervisor.
+  alignas(128) std::atomic<std::int32_t> supervisor;  // pid
+  std::atomic<std::uint32_t> generation;              // of the children; grows with each replacing
+  std::atomic<std::uint32_t> log_settled;             // the log that every child has turned to
+  std::atomic<std::uint32_t> brake;                   // a Brake
+  std::atomic<std::uint32_t> full_times;              // how often all that there may be were busy
+  std::atomic<std::int64_t> full_since;               // age; 0: they are not
+  std::atomic<std::int64_t> full_before;              // milliseconds, all the earlier times
+  std::array<std::atomic<std::uint64_t>, kCauses> forked;  // children, by Cause
+  std::array<std::atomic<std::uint64_t>, kCauses> ended;   // likewise; also by the front
+
+  // Written by the front: its answer to the last signal that asked for something.
+  alignas(128) std::atomic<std::uint32_t> answers;
+  std::atomic<std::uint32_t> answer_is_yes;
+  Notice answer;
 };
 
 class Scoreboard {
  public:
+  static constexpr std::uint32_t kVersion = 2;
+
+  // What the header says for good.
   struct Identity {
     std::string host;
     std::string address;
-    std::uint16_t port;
+    std::uint16_t port = 0;
+    std::uint32_t backlog = 0;
+    PoolLimits limits{};
+    std::string log;
+    std::string release;
   };
 
   // Front: creates the segment under `name` ("/…"), mode 0600, with its memory allocated, and
@@ -123,6 +177,8 @@ class Scoreboard {
   // Removes the segment when no process holds a lock on it: its server is gone. False: it lives,
   // or belongs to someone else, or is not there.
   static bool sweep(const std::string& name);
+  // Whether a process holds a lock on it. True when that cannot be told.
+  static bool lives(const std::string& name);
   static void remove(const std::string& name);
 
   Scoreboard(Scoreboard&& other) noexcept;
@@ -136,6 +192,9 @@ class Scoreboard {
 
   // Requests counted, over all slots.
   [[nodiscard]] std::uint64_t total() const;
+  // Supervisor, and the front when that is gone.
+  void count_fork(Cause cause);
+  void count_end(Cause cause);
   // Milliseconds since the segment was created: the clock of Occupancy::since. Read from the
   // coarse clock, a few milliseconds behind at most.
   [[nodiscard]] std::int64_t age() const;

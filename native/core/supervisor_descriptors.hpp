@@ -10,7 +10,8 @@ enum SupervisorFd : int {
   kSegmentFd = 6,   // the shared memory, locked
   kLifelineFd = 7,  // stream socket to the front: its end of file means that the front is gone,
                     // and the front's that supervisor and children are
-  kFirstFreeFd = 8,
+  kSpawnLogFd = 8,  // for the record of spawns: a file, or /dev/null
+  kFirstFreeFd = 9,
 };
 
 }  // namespace kilofork

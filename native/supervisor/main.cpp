@@ -2,36 +2,55 @@
 //
 // A static executable with one thread, started by the front (native/addon/spawn.cpp) with the
 // descriptors below and nothing else open. It is no command for people. The settings come over the
-// control channel, one a line, then "start".
+// control channel, one a line, then "start"; or in a file from the executable that this one takes
+// over from, in the same process (native/core/handover.hpp).
+//
+//   kilofork-supervisor SEGMENT [HANDOVER_FD]
+//   kilofork-supervisor --compatibility
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <string_view>
 
 #include "../core/control.hpp"
 #include "../core/error.hpp"
+#include "../core/handover.hpp"
 #include "../core/pool.hpp"
 #include "../core/supervisor_descriptors.hpp"
 
 namespace kilofork {
 namespace {
 
-PoolSettings read_settings(Control& control) {
-  PoolSettings settings;
+std::vector<std::string> receive_settings(Control& control) {
+  std::vector<std::string> lines;
   while (auto line = control.read(true)) {
-    if (line->text == "start") return settings;
-    if (!apply_setting(settings, line->text))
-      throw SystemError("setting \"" + line->text + "\"", EINVAL);
+    if (line->text == "start") return lines;
+    lines.push_back(std::move(line->text));
   }
   throw SystemError("the front is gone before \"start\"", EPIPE);
 }
 
-std::uint64_t supervise(const char* segment_name) {
+PoolSettings parse_settings(const std::vector<std::string>& lines) {
+  PoolSettings settings;
+  for (const auto& line : lines)
+    if (!apply_setting(settings, line)) throw SystemError("setting \"" + line + "\"", EINVAL);
+  return settings;
+}
+
+std::uint64_t supervise(const char* segment_name, const char* handover_fd) {
   ::tzset();  // now: a child must not read files for the time zone
   Control control(kControlFd);
-  PoolSettings settings = read_settings(control);
-  Pool pool(std::move(settings), std::move(control),
-            {.listener = kListenerFd, .log = kLogFd, .lifeline = kLifelineFd},
-            Scoreboard::map(Fd(kSegmentFd), true), segment_name);
+  std::optional<Handover> predecessor;
+  if (handover_fd != nullptr) predecessor = read_handover(Fd(std::atoi(handover_fd)).get());
+  auto lines = predecessor ? std::move(predecessor->settings) : receive_settings(control);
+  PoolSettings settings = parse_settings(lines);
+  Pool pool(std::move(settings), std::move(lines), std::move(control),
+            {.listener = kListenerFd,
+             .log = kLogFd,
+             .segment = kSegmentFd,
+             .lifeline = kLifelineFd,
+             .spawn_log = kSpawnLogFd},
+            Scoreboard::map(Fd(kSegmentFd), true), segment_name, std::move(predecessor));
   return pool.run();
 }
 
@@ -39,12 +58,16 @@ std::uint64_t supervise(const char* segment_name) {
 }  // namespace kilofork
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
+  if (argc == 2 && std::string_view(argv[1]) == "--compatibility") {
+    std::puts(kilofork::compatibility().c_str());
+    return 0;
+  }
+  if (argc != 2 && argc != 3) {
     std::fputs("kilofork-supervisor is started by kilofork serve\n", stderr);
     return 2;
   }
   try {
-    return kilofork::supervise(argv[1]) > 0 ? 1 : 0;
+    return kilofork::supervise(argv[1], argv[2]) > 0 ? 1 : 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "kilofork-supervisor: %s\n", error.what());
     return 1;

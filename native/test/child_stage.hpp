@@ -31,6 +31,9 @@ inline Service make_service(Work work = {.kind = Work::Kind::none, .duration = 0
           .read_timeout = 0,
           .write_timeout = kPatience,
           .linger_timeout = kPatience,
+          .work_timeout = 0,
+          .max_requests = 0,
+          .max_requests_jitter = 0,
           .greeting = Template("this is server thread {pid}\n"),
           .reply = Template("server {pid} recvd message \"{message}\" from user {user}\n"),
           .refusals = {"error protocol: not a request\n", "error unauthorized: not a user\n",
@@ -58,7 +61,7 @@ class ChildStage {
     });
     CHECK(holds_in_time([this] {
       std::uint64_t born = 0;
-      return ::read(births.get(), &born, sizeof born) > 0;
+      return ::read(bell.get(), &born, sizeof born) > 0;
     }));
     return child;
   }
@@ -78,7 +81,7 @@ class ChildStage {
             .log_generation = board.header().log_generation.load(),
             .lifeline = lifeline_end.get(),
             .handoff = handoff.take.get(),
-            .births = births.get(),
+            .bell = bell.get(),
             .memory = memory.data()};
   }
 
@@ -112,7 +115,7 @@ class ChildStage {
   Listener listener = listen_on(
       {.address = "127.0.0.1", .port = 0, .backlog = 64, .write_timeout = service.write_timeout});
   LogHandoff handoff = make_log_handoff();
-  Fd births{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  Fd bell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   Fd front_end;
   Fd lifeline_end = make_lifeline(front_end);
   std::vector<char> memory;

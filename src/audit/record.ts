@@ -14,7 +14,12 @@ export const enum Kind {
   total,
   unauthorized,
   refused,
+  /** The work of a request took too long; its child ends. */
+  expired,
+  retires,
   ended,
+  /** What the pool did as a whole. */
+  pool,
   stop,
 }
 
@@ -53,8 +58,13 @@ const TOTAL_REQS = Buffer.from(" total reqs ");
 const TOTAL = Buffer.from("total requests ");
 const UNAUTHORIZED = Buffer.from('authorization error: user "');
 const REFUSED = Buffer.from("protocol error: ");
-const ENDED = Buffer.from("child pid ");
-const ENDED_HOW = Buffer.from(" ended: ");
+const CHILD = Buffer.from("child pid ");
+const ENDED = Buffer.from(" ended: ");
+const RETIRES = Buffer.from(" retires");
+const EXPIRED = Buffer.from('work timeout: req "');
+const AFTER = Buffer.from(" after ");
+const MS = Buffer.from(" ms");
+const POOL = Buffer.from("pool: ");
 const ABNORMAL = Buffer.from(", abnormal");
 const MARKER = Buffer.from("<torn>");
 
@@ -101,9 +111,9 @@ export class RecordParser {
       case 0x73: // s
         return this.received();
       case 0x63: // c
-        return this.skip(COMPLETED) ? this.completed() : this.ended();
+        return this.skip(COMPLETED) ? this.completed() : this.child();
       case 0x68: // h
-        return this.skip(BIRTH) && this.pid() && this.isAtEnd() ? Kind.birth : Kind.none;
+        return this.birth();
       case 0x74: // t
         return this.skip(TOTAL) && this.count() && this.isAtEnd() ? Kind.total : Kind.none;
       case 0x61: // a
@@ -111,7 +121,9 @@ export class RecordParser {
           ? Kind.unauthorized
           : Kind.none;
       case 0x70: // p
-        return this.refused();
+        return this.skip(POOL) ? Kind.pool : this.refused();
+      case 0x77: // w
+        return this.expired();
       case 0x66: // f
         return this.front();
       case 0x53: // S
@@ -133,12 +145,34 @@ export class RecordParser {
     return this.count() && this.isAtEnd() ? Kind.completed : Kind.none;
   }
 
+  private birth(): Kind {
+    if (!this.skip(BIRTH) || !this.pid()) return Kind.none;
+    return this.isAtEnd() || this.cause() ? Kind.birth : Kind.none;
+  }
+
+  private child(): Kind {
+    if (!this.skip(CHILD) || !this.pid()) return Kind.none;
+    if (this.skip(RETIRES)) return this.cause() ? Kind.retires : Kind.none;
+    return this.skip(ENDED) ? this.ended() : Kind.none;
+  }
+
   private ended(): Kind {
-    if (!this.skip(ENDED) || !this.pid() || !this.skip(ENDED_HOW)) return Kind.none;
     const { bytes, record, end } = this;
     record.text = bytes.toString("latin1", this.at, end);
     record.abnormal = bytes.compare(ABNORMAL, 0, ABNORMAL.length, end - ABNORMAL.length, end) === 0;
     return /, (abnormal|stopped|retired)$/.test(record.text) ? Kind.ended : Kind.none;
+  }
+
+  private expired(): Kind {
+    if (!this.skip(EXPIRED) || !this.quoted() || !this.skip(ON) || !this.pid()) return Kind.none;
+    const timed = this.skip(AFTER) && this.number() >= 0 && this.skip(MS) && this.isAtEnd();
+    return timed ? Kind.expired : Kind.none;
+  }
+
+  /** ` (spare low)`, to the end. */
+  private cause(): boolean {
+    const text = this.bytes.toString("latin1", this.at, this.end);
+    return /^ \([a-z ]+\)$/.test(text);
   }
 
   private refused(): Kind {

@@ -6,17 +6,21 @@
  *
  * `run` reads as the life of a server: open, start, report, until it is over, close.
  */
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, fstatSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, rmSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { EXIT, failed, misused } from "../errors";
 import { listSegments, problemsOfServer, readMachine } from "../limits";
-import { type Log, reapStranger, Scoreboard } from "../native";
+import { type Brake, compatibility, reapStranger, Scoreboard } from "../native";
+import { supervisorPath } from "../paths";
 import { DEFAULT_USERS } from "../protocol";
 import { resolveHost } from "../resolve";
-import { writeDuration } from "../units";
+import { plural, showCount, showDuration, writeDuration } from "../units";
 import { version } from "../version";
-import { openListener, openLog } from "./open";
+import { Journal } from "./journal";
+import { openListener } from "./open";
 import type { ServeOptions } from "./options";
 import { killOrphan } from "./orphans";
 import { Supervisor } from "./supervisor";
@@ -30,23 +34,25 @@ const BIRTHS_TRIED = 5;
 /** For children that are stopped, or stuck in the kernel, when their supervisor dies. */
 const ORPHANS_LEAVE_WITHIN_MS = 3000;
 
+const MAXIMUM_SAID_EVERY_MS = 60_000;
+
 type Phase = "starting" | "running" | "stopping";
 
 export class Front {
   private phase: Phase = "starting";
   // Set by open() and startSupervisor(), in this order: a start that fails has had some of them.
   private listener!: { fd: number; port: number };
-  private log!: Log;
+  private journal!: Journal;
   private pidFileWritten = false;
   private scoreboard!: Scoreboard;
   private supervisor!: Supervisor;
   private address = "";
   private users: readonly string[] = DEFAULT_USERS;
   private reportedTotal = 0;
-  private logFailed = false;
   private cut = 0;
   private births = 0;
   private trouble = "";
+  private saidMaximumAt = 0;
   private readonly segmentName = `/kilofork-${process.pid}-${randomBytes(4).toString("hex")}`;
   private finish!: () => void;
   private readonly finished = new Promise<void>((resolve) => {
@@ -79,23 +85,27 @@ export class Front {
     const [address] = await resolveHost(options.host);
     this.address = address ?? "";
     if (options.usersFile !== undefined) this.users = readUsers(options.usersFile);
-    const problems = problemsOfServer(readMachine(), options);
+    const need = { children: options.pool.max, backlog: options.backlog };
+    const problems = problemsOfServer(readMachine(), need);
     if (problems.length > 0) throw failed(problems.join("\n"));
     for (const name of listSegments()) Scoreboard.sweep(name);
 
     this.listener = openListener(this.address, options);
-    this.log = openLog(options.log);
+    this.journal = new Journal(options.log, options.spawnLog, complain);
     if (options.pidFile !== undefined) this.writePidFile(options.pidFile);
     this.scoreboard = new Scoreboard(this.segmentName, {
-      slots: options.children,
       users: MOST_USERS,
       host: options.host,
       address: this.address,
       port: this.listener.port,
+      backlog: options.backlog,
+      limits: options.pool,
+      log: options.log === "-" ? "-" : resolve(options.log),
+      release: version,
     });
     this.scoreboard.setUsers(this.users);
-    this.record("Server init");
-    this.record(
+    this.journal.record("Server init");
+    this.journal.record(
       `front ${process.pid} at ${this.where()}, kilofork ${version}, UTC${utcOffset(new Date())}`,
     );
   }
@@ -114,12 +124,12 @@ export class Front {
     if (this.options.stopAtEof) process.stdin.destroy();
     if (this.scoreboard) {
       this.reportTotal(true);
-      this.record("Server stop");
+      this.journal.record("Server stop");
       this.scoreboard.close();
       Scoreboard.remove(this.segmentName);
     }
     if (this.pidFileWritten) rmSync(this.options.pidFile ?? "", { force: true });
-    this.log?.close();
+    this.journal?.close();
     if (this.listener) closeSync(this.listener.fd);
   }
 
@@ -130,7 +140,8 @@ export class Front {
     this.supervisor = new Supervisor(this.options, {
       segmentName: this.segmentName,
       listener: this.listener.fd,
-      log: this.log.fd,
+      log: this.journal.log.fd,
+      spawnLog: this.journal.spawnLog,
       scoreboard: this.scoreboard,
     });
     this.supervisor
@@ -144,6 +155,14 @@ export class Front {
       .on("fork-failed", (errno, alive) => this.forkFailed(errno, alive))
       .on("back-off", (ms) =>
         complain(`a child died before it could accept; the next is forked in ${ms} ms`),
+      )
+      .on("brake", (brake) => this.heldBack(brake))
+      .on("log-settled", (ms) =>
+        complain(`log reopened; the last child left the old one after ${showDuration(ms)}`),
+      )
+      .on("replaced", () => complain("all children have been replaced"))
+      .on("exec-failed", (errno) =>
+        complain(`the new supervisor could not be taken on: ${getSystemErrorName(-errno)}`),
       )
       .on("deserted", () => this.awaitOrphans())
       .on("gone", (how) => this.supervisorGone(how, Date.now() - born));
@@ -169,13 +188,12 @@ export class Front {
   }
 
   private forkFailed(errno: number, alive: number): void {
-    const wanted = this.options.children;
-    const why = `fork failed with ${getSystemErrorName(-errno)} after ${alive} of ${wanted} children`;
+    const why = `fork failed with ${getSystemErrorName(-errno)} beside ${plural(alive, "child", "children")}`;
     if (this.phase !== "starting") {
       complain(`${why}; trying again`);
       return;
     }
-    this.trouble = `${why}; use fewer --children or raise the limit (docs/operations.md)`;
+    this.trouble = `${why}; use fewer children or raise the limit (docs/operations.md)`;
     this.stop();
   }
 
@@ -217,7 +235,7 @@ export class Front {
     let count = 0;
     for (const [index, slot] of this.scoreboard.snapshot().entries()) {
       if (slot.state === "vacant") continue;
-      if (slot.pid > 0) this.record(`child pid ${slot.pid} ended: with its supervisor, abnormal`);
+      if (slot.pid > 0) this.journal.recordOrphan(slot.pid, index);
       this.scoreboard.bury(index);
       count++;
     }
@@ -236,12 +254,14 @@ export class Front {
         terminal.letGo();
         this.stop();
       } else {
-        this.reloadUsers();
-        this.reopenLog();
+        this.carryOut(() => {
+          const log = this.reopenLogs(); // first: users that are refused do not keep the old log
+          return `${this.reloadUsers()}; ${log}`;
+        });
       }
     });
-    process.on("SIGUSR1", () => this.reopenLog());
-    process.on("SIGUSR2", () => complain("SIGUSR2: this version cannot replace its children yet"));
+    process.on("SIGUSR1", () => this.carryOut(() => this.reopenLogs()));
+    process.on("SIGUSR2", () => this.carryOut(() => this.replaceChildren()));
     if (this.options.stopAtEof) process.stdin.resume().once("end", () => this.stop());
     process.stdout.on("error", () => {}); // a reader of ours that has gone away
     process.stderr.on("error", () => {});
@@ -264,36 +284,54 @@ export class Front {
     this.supervisor.order(how);
   }
 
-  private reloadUsers(): void {
+  /** What a signal asked for; what became of it is said here and in the shared memory. */
+  private carryOut(order: () => string): void {
+    if (this.phase !== "running") return;
+    let ok = true;
+    let text: string;
+    try {
+      text = order();
+    } catch (error) {
+      ok = false;
+      text = (error as Error).message;
+    }
+    complain(text);
+    this.scoreboard.setAnswer(ok, text);
+  }
+
+  private reloadUsers(): string {
     const { usersFile } = this.options;
-    if (usersFile === undefined) return;
+    if (usersFile === undefined) return "no users file to read (--users)";
     try {
       this.users = readUsers(usersFile);
-      this.scoreboard.setUsers(this.users);
-      complain(`users read again: ${nameSome(this.users)}`);
     } catch (error) {
-      complain(`users kept as they were: ${(error as Error).message}`);
+      throw new Error(`users kept as they were: ${(error as Error).message}`);
     }
+    this.scoreboard.setUsers(this.users);
+    return `users read again: ${nameSome(this.users)}`;
   }
 
-  private reopenLog(): void {
-    const path = this.options.log;
-    if (path === "-" || !this.supervisor || this.isSameFile(path)) return;
+  /** The children get the descriptors: they may not be allowed to open the files. */
+  private reopenLogs(): string {
     try {
-      const log = openLog(path);
-      this.supervisor.order("log", log.fd);
-      this.log.close();
-      this.log = log;
-      this.logFailed = false;
+      const log = this.journal.reopenLog();
+      if (log) this.supervisor.order("log", this.journal.log.fd);
+      const spawnLog = this.journal.reopenSpawnLog();
+      if (spawnLog) this.supervisor.order("spawn-log", this.journal.spawnLog);
+      return log || spawnLog ? "log opened again" : "the log is still the same file";
     } catch (error) {
-      complain(`log kept as it was: ${(error as Error).message}`);
+      throw new Error(`log kept as it was: ${(error as Error).message}`);
     }
   }
 
-  private isSameFile(path: string): boolean {
-    const now = statSync(path, { throwIfNoEntry: false });
-    const then = fstatSync(this.log.fd);
-    return now !== undefined && now.dev === then.dev && now.ino === then.ino;
+  /** Also by a new executable of the supervisor, unless that could not go on from the running one. */
+  private replaceChildren(): string {
+    const { stdout } = spawnSync(supervisorPath, ["--compatibility"], { encoding: "utf8" });
+    const compatible = stdout?.trim() === compatibility;
+    this.supervisor.order(compatible ? `replace ${supervisorPath}` : "replace");
+    return compatible
+      ? "replacing the supervisor and all children"
+      : `replacing all children; the supervisor stays, since ${supervisorPath} cannot take over: start anew to change it`;
   }
 
   // ---- reports ----------------------------------------------------------------------------------
@@ -302,13 +340,15 @@ export class Front {
     const total = this.scoreboard.total();
     if (total === this.reportedTotal && !last) return;
     this.reportedTotal = total;
-    this.record(`total requests ${total}`);
+    this.journal.record(`total requests ${total}`);
   }
 
-  private record(text: string): void {
-    if (this.log.append(text)) return;
-    if (!this.logFailed) complain(`cannot write to the log ${this.options.log}`);
-    this.logFailed = true;
+  private heldBack(brake: Brake): void {
+    const { max } = this.options.pool;
+    if (brake === "memory") complain("too little memory is left: no more children for now");
+    if (brake !== "maximum" || Date.now() - this.saidMaximumAt < MAXIMUM_SAID_EVERY_MS) return;
+    this.saidMaximumAt = Date.now();
+    complain(`all ${showCount(max)} children are busy, and clients wait`);
   }
 
   private where(): string {

@@ -1,4 +1,5 @@
 /** Opens what a server needs, or says in one line why not and what to do. */
+import { openSync } from "node:fs";
 import { dirname } from "node:path";
 import { failed, misused } from "../errors";
 import { isSystemError, Log, listen } from "../native";
@@ -18,6 +19,15 @@ export function openListener(
       EADDRNOTAVAIL: "this machine has no such address; give another host",
     };
     throw failed(`cannot listen on ${address}:${port}: ${remedy[error.code] ?? error.message}`);
+  }
+}
+
+/** For the record of spawns; where there is none, what is written to it is lost. */
+export function openSpawnLog(path: string | undefined): number {
+  try {
+    return openSync(path ?? "/dev/null", "a", 0o640);
+  } catch (error) {
+    throw misused(`cannot open the spawn log: ${(error as Error).message}`);
   }
 }
 

@@ -1,16 +1,45 @@
 /** What `kilofork serve` was asked to do. Times in milliseconds. */
+import { misused } from "../errors";
+import type { PoolLimits } from "../native";
 
 export type Work =
   | { readonly kind: "none" }
   | { readonly kind: "sleep" | "spin"; readonly durationMs: number };
 
+/** How many children there are. In a static pool, all at any time. */
+export interface PoolOptions extends PoolLimits {
+  /** How long a child beyond `maxSpare` must not have been needed before it leaves. */
+  readonly shrinkAfterMs: number;
+}
+
+export function staticPool(children: number): PoolOptions {
+  return { start: children, minSpare: 0, maxSpare: children, max: children, shrinkAfterMs: 0 };
+}
+
+/** Refuses what cannot be meant. */
+export function dynamicPool(pool: PoolOptions): PoolOptions {
+  const { start, minSpare, maxSpare, max } = pool;
+  if (minSpare > maxSpare)
+    throw misused(`--min-spare ${minSpare} is more than --max-spare ${maxSpare}`);
+  if (minSpare > max) throw misused(`--min-spare ${minSpare} is more than --max-children ${max}`);
+  if (start > max) throw misused(`--start-children ${start} is more than --max-children ${max}`);
+  return pool;
+}
+
 export interface ServeOptions {
   readonly host: string;
   readonly port: number;
-  readonly children: number;
+  readonly pool: PoolOptions;
   readonly work: Work;
+  /** Of the work of one request; 0: none. */
+  readonly workTimeoutMs: number;
+  /** After so many a child is recycled, or after up to `maxRequestsJitter` more; 0: never. */
+  readonly maxRequests: number;
+  readonly maxRequestsJitter: number;
   /** A path, or `-` for standard output. */
   readonly log: string;
+  /** Gets a line of JSON for each fork, retirement and end of a child. */
+  readonly spawnLog: string | undefined;
   readonly usersFile: string | undefined;
   readonly maxLine: number;
   readonly idleTimeoutMs: number;

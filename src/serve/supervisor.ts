@@ -5,7 +5,8 @@
 import { EventEmitter } from "node:events";
 import { Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { reap, type Scoreboard, sendControl, startSupervisor } from "../native";
+import { BYTES_PER_CHILD, MEMORY_RESERVE } from "../limits";
+import { type Brake, reap, type Scoreboard, sendControl, startSupervisor } from "../native";
 import { supervisorPath } from "../paths";
 import { GREETING, REPLY, refusalLines } from "../protocol";
 import type { ServeOptions } from "./options";
@@ -25,6 +26,14 @@ interface Events {
   stopped: [cut: number];
   "fork-failed": [errno: number, alive: number];
   "back-off": [ms: number];
+  /** What the pool is held back by now. */
+  brake: [what: Brake];
+  /** The last child has turned to the reopened log. */
+  "log-settled": [ms: number];
+  /** The last child of an older generation has left. */
+  replaced: [];
+  /** The new executable could not be taken on; the old one goes on. */
+  "exec-failed": [errno: number];
   /** It is gone; its children are about to follow. */
   deserted: [];
   /** It is gone, and so is every child of its. `how` is how it ended, in words. */
@@ -39,7 +48,13 @@ export class Supervisor extends EventEmitter<Events> {
 
   constructor(
     options: ServeOptions,
-    parts: { segmentName: string; listener: number; log: number; scoreboard: Scoreboard },
+    parts: {
+      segmentName: string;
+      listener: number;
+      log: number;
+      spawnLog: number;
+      scoreboard: Scoreboard;
+    },
   ) {
     super();
     const started = startSupervisor({
@@ -48,6 +63,7 @@ export class Supervisor extends EventEmitter<Events> {
       listener: parts.listener,
       log: parts.log,
       segment: parts.scoreboard.fd,
+      spawnLog: parts.spawnLog,
     });
     this.pid = started.pid;
     this.controlFd = started.control;
@@ -75,6 +91,10 @@ export class Supervisor extends EventEmitter<Events> {
     if (word === "stopped") this.emit("stopped", Number(first));
     if (word === "fork-failed") this.emit("fork-failed", Number(first), Number(second));
     if (word === "back-off") this.emit("back-off", Number(first));
+    if (word === "brake") this.emit("brake", first as Brake);
+    if (word === "log-settled") this.emit("log-settled", Number(first) / 1e6);
+    if (word === "replaced") this.emit("replaced");
+    if (word === "exec-failed") this.emit("exec-failed", Number(first));
   }
 
   /** Its process closes the lifeline a moment before it can be reaped. */
@@ -91,9 +111,19 @@ export class Supervisor extends EventEmitter<Events> {
 
 function settingsOf(options: ServeOptions): string[] {
   const nanoseconds = (ms: number) => Math.round(ms * 1e6);
-  const { work } = options;
+  const { work, pool } = options;
   return [
     work.kind === "none" ? "work none" : `work ${work.kind} ${nanoseconds(work.durationMs)}`,
+    `work-timeout ${nanoseconds(options.workTimeoutMs)}`,
+    `max-requests ${options.maxRequests}`,
+    `max-requests-jitter ${options.maxRequestsJitter}`,
+    `start-children ${pool.start}`,
+    `min-spare ${pool.minSpare}`,
+    `max-spare ${pool.maxSpare}`,
+    `max-children ${pool.max}`,
+    `shrink-after ${nanoseconds(pool.shrinkAfterMs)}`,
+    `bytes-per-child ${BYTES_PER_CHILD}`,
+    `memory-reserve ${MEMORY_RESERVE}`,
     `max-line ${options.maxLine}`,
     `idle-timeout ${nanoseconds(options.idleTimeoutMs)}`,
     `read-timeout ${nanoseconds(options.readTimeoutMs)}`,

@@ -1,0 +1,155 @@
+#include "roster.hpp"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include "child.hpp"
+
+namespace kilofork {
+
+namespace {
+
+bool comes_from_inside(int signal) {
+  switch (signal) {
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGABRT:
+    case SIGILL:
+    case SIGFPE:
+    case SIGSYS:
+    case SIGTRAP:
+      return true;
+    default:
+      return false;
+  }
+}
+
+Cause cause_of_end(const Member& member, int status, bool stopping) {
+  if (WIFSIGNALED(status))
+    return comes_from_inside(WTERMSIG(status)) ? Cause::crashed : Cause::killed;
+  switch (WEXITSTATUS(status)) {
+    case kExitOrdered:
+      return stopping ? Cause::stopped : member.told ? member.cause : Cause::asked;
+    case kExitRecycled:
+      return Cause::recycled;
+    case kExitCut:
+      return Cause::cut;
+    case kExitSick:
+      return Cause::sick;
+    case kExitStuck:
+      return Cause::work_timeout;
+    default:
+      return Cause::crashed;
+  }
+}
+
+}  // namespace
+
+Roster::Roster(Scoreboard& scoreboard, std::span<std::byte> memory)
+    : scoreboard_(scoreboard),
+      members_(reinterpret_cast<Member*>(memory.data()), scoreboard.slots().size()) {
+  assert(memory.size() >= bytes(members_.size()));
+}
+
+std::optional<std::size_t> Roster::find(pid_t pid) const {
+  const auto found = std::find_if(members_.begin(), members_.end(),
+                                  [pid](const Member& member) { return member.pid == pid; });
+  if (found == members_.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - members_.begin());
+}
+
+std::optional<std::size_t> Roster::find_vacant(std::size_t from) const {
+  for (std::size_t i = from; i < members_.size(); i++)
+    if (members_[i].pid == 0 && !members_[i].owed) return i;
+  return std::nullopt;
+}
+
+std::vector<std::size_t> Roster::find_idle(std::size_t count) const {
+  struct Idle {
+    std::int64_t since;
+    std::size_t index;
+  };
+  std::vector<Idle> idle;
+  for (std::size_t i = 0; i < members_.size(); i++) {
+    if (members_[i].pid == 0 || members_[i].told) continue;
+    const Occupancy occupancy = scoreboard_.slots()[i].occupancy();
+    if (occupancy.state == State::idle) idle.push_back({.since = occupancy.since, .index = i});
+  }
+  std::sort(idle.begin(), idle.end(),
+            [](const Idle& a, const Idle& b) { return a.since < b.since; });
+  std::vector<std::size_t> longest;
+  for (std::size_t i = 0; i < std::min(count, idle.size()); i++) longest.push_back(idle[i].index);
+  return longest;
+}
+
+Census Roster::census(std::size_t waiting) const {
+  Census census{.alive = alive_ + owed_, .idle = owed_, .waiting = waiting, .finished = 0};
+  const auto slots = scoreboard_.slots();
+  for (std::size_t i = 0; i < members_.size(); i++) {
+    census.finished +=
+        static_cast<std::int64_t>(slots[i].connections.load(std::memory_order_relaxed));
+    if (members_[i].pid == 0) continue;
+    const State state = slots[i].occupancy().state;
+    if (state == State::starting || state == State::idle) {
+      if (!members_[i].told) census.idle++;
+    } else if (state != State::stopping) {
+      census.finished--;  // it has a client now
+    }
+  }
+  return census;
+}
+
+void Roster::owe(std::size_t index, Cause cause) {
+  Member& member = members_[index];
+  assert(member.pid == 0 && !member.owed);
+  member = {.pid = 0, .cause = cause, .owed = true, .told = false};
+  owed_++;
+}
+
+void Roster::reserve(std::size_t index, std::uint32_t log_generation) {
+  Slot& slot = scoreboard_.slots()[index];
+  slot.log_generation.store(log_generation, std::memory_order_relaxed);
+  slot.generation.store(scoreboard_.header().generation.load(), std::memory_order_relaxed);
+  slot.enter(0, State::starting, scoreboard_.age());
+}
+
+void Roster::vacate(std::size_t index) {
+  scoreboard_.slots()[index].enter(0, State::vacant, scoreboard_.age());
+}
+
+void Roster::born(std::size_t index, pid_t pid, Cause cause) {
+  Member& member = members_[index];
+  assert(member.pid == 0);
+  if (member.owed) owed_--;
+  member = {.pid = pid, .cause = cause, .owed = false, .told = false};
+  alive_++;
+  scoreboard_.count_fork(cause);
+}
+
+void Roster::tell(std::size_t index, Cause cause) {
+  members_[index].told = true;
+  members_[index].cause = cause;
+}
+
+Cause Roster::bury(std::size_t index, int status, bool stopping) {
+  Member& member = members_[index];
+  assert(member.pid != 0);
+  const Cause cause = cause_of_end(member, status, stopping);
+  const bool was_surplus = member.told && member.cause == Cause::idle;
+  scoreboard_.count_end(cause);
+  vacate(index);
+  member = {};
+  alive_--;
+  if (!was_surplus && !stopping) owe(index, cause);
+  return cause;
+}
+
+void Roster::adopt(std::size_t index, const Member& member) {
+  members_[index] = member;
+  (member.owed ? owed_ : alive_)++;
+}
+
+}  // namespace kilofork

@@ -1,0 +1,63 @@
+#include "spawn_record.hpp"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+namespace kilofork {
+
+void SpawnRecord::forked(const Child& child, const Census& census) {
+  log_.record().text("have child pid ").number(child.pid);
+  if (child.cause != Cause::start) log_.text(" (").text(name_of(child.cause)).text(")");
+  log_.commit();
+  write_line("fork", child, "", census);
+}
+
+void SpawnRecord::retires(const Child& child, const Census& census) {
+  log_.record().text("child pid ").number(child.pid).text(" retires (");
+  log_.text(name_of(child.cause)).text(")").commit();
+  write_line("retire", child, "", census);
+}
+
+void SpawnRecord::ended(const Child& child, int status, const Census& census) {
+  const bool by_signal = WIFSIGNALED(status);
+  const int code = by_signal ? WTERMSIG(status) : WEXITSTATUS(status);
+  const std::string_view word = by_signal ? "signal" : "exit";
+  log_.record().text("child pid ").number(child.pid).text(" ended: ");
+  switch (child.cause) {
+    case Cause::idle:
+    case Cause::recycled:
+    case Cause::replaced:
+    case Cause::work_timeout:
+      log_.text(name_of(child.cause));
+      break;
+    default:
+      log_.text(word).text(" ").number(code);
+  }
+  const bool stopped = child.cause == Cause::stopped;
+  log_.text(is_death(child.cause) ? ", abnormal" : stopped ? ", stopped" : ", retired").commit();
+
+  std::array<char, 32> how{};
+  std::snprintf(how.data(), how.size(), ",\"%s\":%d", word.data(), code);
+  write_line("end", child, how.data(), census);
+}
+
+void SpawnRecord::write_line(const char* event, const Child& child, std::string_view how,
+                             const Census& census) const {
+  const std::string_view cause = name_of(child.cause);
+  const Nanoseconds now = realtime_now();
+  std::array<char, 320> line{};
+  const int length = std::snprintf(
+      line.data(), line.size(),
+      "{\"timeMs\":%lld.%03lld,\"event\":\"%s\",\"cause\":\"%.*s\",\"pid\":%d,\"slot\":%zu%.*s,"
+      "\"alive\":%zu,\"idle\":%zu,\"waiting\":%zu}\n",
+      static_cast<long long>(now / kMillisecond),
+      static_cast<long long>(now % kMillisecond / kMicrosecond), event,
+      static_cast<int>(cause.size()), cause.data(), child.pid, child.slot,
+      static_cast<int>(how.size()), how.data(), census.alive, census.idle, census.waiting);
+  (void)!::write(file_, line.data(), static_cast<std::size_t>(length));
+}
+
+}  // namespace kilofork
