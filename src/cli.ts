@@ -1,5 +1,6 @@
 /** The command line: what there is, its defaults, and how a command that fails ends. */
 import {
+  Argument,
   Command,
   CommanderError,
   InvalidArgumentError,
@@ -9,6 +10,7 @@ import {
 import { runAudit } from "./audit/command";
 import { type ClientOutput, runClient } from "./client/command";
 import { DEFAULT_OS_THREADS, type LoadPlan } from "./client/load";
+import { control, VERBS, type Verb } from "./ctl";
 import { runDemo } from "./demo/command";
 import { CommandError, EXIT, misused } from "./errors";
 import { isSystemError } from "./native";
@@ -53,6 +55,7 @@ function createProgram(exit: (code: number) => void): Command {
   addServe(program, exit);
   addClient(program, exit);
   addAudit(program, exit);
+  addCtl(program);
   addDemo(program, exit);
   return program;
 }
@@ -304,6 +307,27 @@ function addAudit(program: Command, exit: (code: number) => void): void {
           json: options.json,
         }),
       );
+    });
+}
+
+function addCtl(program: Command): void {
+  program
+    .command("ctl")
+    .summary("gives a running server an order, and waits until it is done")
+    .description(
+      "stop     requests in work finish, then it ends\n" +
+        "reload   reads the users again, and opens the log again if it was renamed\n" +
+        "reopen   opens the log again after a rename; done when the last child has left the old one\n" +
+        "replace  all children and the supervisor, a part at a time; no connection is refused",
+    )
+    .addArgument(new Argument("<verb>").choices(VERBS))
+    .argument("[port]", "of the server, where several run", count("port", 1, 65535))
+    .option("--pid <n>", "of the server, where several have that port", count("pid", 1, 2 ** 22))
+    .addOption(
+      durationOption("--timeout <D>", "how long to wait for the end; 0 for no limit", "60s"),
+    )
+    .action(async (verb: Verb, port: number | undefined, { pid, timeout }) => {
+      process.stdout.write(`${await control({ verb, port, pid, timeoutMs: timeout })}\n`);
     });
 }
 

@@ -3,7 +3,7 @@
  * A command asks for what it needs and gets, for each limit that is too low, one sentence with
  * what to do about it.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { cpus, userInfo } from "node:os";
 import { limits as hardLimits } from "./native";
 import { showCount } from "./units";
@@ -133,17 +133,6 @@ function cgroupPids(): { max: number; current: number } {
     }
   }
   return tightest;
-}
-
-/** Segments of shared memory that servers have left, by name for shm_open(3). */
-export function listSegments(): string[] {
-  try {
-    return readdirSync("/dev/shm")
-      .filter((name) => name.startsWith("kilofork-"))
-      .map((name) => `/${name}`);
-  } catch {
-    return []; // no /dev/shm: creating ours will say so
-  }
 }
 
 function readText(path: string): string {

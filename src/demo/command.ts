@@ -10,10 +10,11 @@ import { type AuditResult, audit } from "../audit/audit";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
 import { EXIT, failed } from "../errors";
 import { availableMemory, problemsOfClient, readMachine } from "../limits";
+import { openScoreboardOf } from "../servers";
 import { plural, showCount, showDuration, writeDuration } from "../units";
 import { drawInFlight, type Point } from "./picture";
 import { type DemoServer, startServer } from "./server";
-import { countAccepted, countWorking, openScoreboardOf } from "./witnesses";
+import { countAccepted, countWorking } from "./witnesses";
 
 export interface DemoOptions {
   readonly clients: number;

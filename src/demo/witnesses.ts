@@ -1,14 +1,6 @@
 /** The two witnesses that are asked at one instant: shared memory and kernel (docs/concurrency.md). */
 import { readFileSync } from "node:fs";
-import { listSegments } from "../limits";
-import { Scoreboard } from "../native";
-
-/** The running server on a port whose front has this pid, by its shared memory. */
-export function openScoreboardOf(front: number): Scoreboard {
-  const name = listSegments().find((segment) => segment.startsWith(`/kilofork-${front}-`));
-  if (name === undefined) throw new Error(`process ${front} has no segment`);
-  return new Scoreboard(name);
-}
+import type { Scoreboard } from "../native";
 
 /** Slots that are working, in one snapshot. */
 export function countWorking(scoreboard: Scoreboard): number {

@@ -12,11 +12,12 @@ import { closeSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { EXIT, failed, misused } from "../errors";
-import { listSegments, problemsOfServer, readMachine } from "../limits";
+import { problemsOfServer, readMachine } from "../limits";
 import { type Brake, compatibility, reapStranger, Scoreboard } from "../native";
 import { supervisorPath } from "../paths";
 import { DEFAULT_USERS } from "../protocol";
 import { resolveHost } from "../resolve";
+import { listSegments, whereIs } from "../servers";
 import { plural, showCount, showDuration, writeDuration } from "../units";
 import { version } from "../version";
 import { Journal } from "./journal";
@@ -352,8 +353,7 @@ export class Front {
   }
 
   private where(): string {
-    const host = this.address.includes(":") ? `[${this.address}]` : this.address;
-    return `${host}:${this.listener.port}`;
+    return whereIs({ address: this.address, port: this.listener.port });
   }
 }
 

@@ -12,9 +12,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect } from "vitest";
 import { type AuditResult, audit } from "../../src/audit/audit";
 import type { ClientResult } from "../../src/client/load";
-import { openScoreboardOf } from "../../src/demo/witnesses";
 import { Scoreboard, type Slot } from "../../src/native";
 import { commandPath } from "../../src/paths";
+import { openScoreboardOf } from "../../src/servers";
 
 /** Marks every process of this test file, children of children included. */
 const TAG = `KILOFORK_TEST=${process.pid}-${randomBytes(6).toString("hex")}`;

@@ -1,0 +1,105 @@
+/** The servers of this machine, found by their shared memory. Nothing is asked of the servers. */
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { misused, unjudgeable } from "./errors";
+import { isSystemError, Scoreboard, type ScoreboardHeader } from "./native";
+
+const FOLDER = "/dev/shm";
+
+/** Which of them; nothing, when there is but one. */
+export interface Wanted {
+  readonly port: number | undefined;
+  readonly pid: number | undefined;
+}
+
+export interface Server {
+  /** Of the segment, for shm_open(3). */
+  readonly segment: string;
+  readonly scoreboard: Scoreboard;
+  /** As it was when the server was found. */
+  readonly header: ScoreboardHeader;
+  /** The user that it runs as. */
+  readonly owner: string;
+}
+
+/** Segments of shared memory, of servers that run or have gone, by name for shm_open(3). */
+export function listSegments(): string[] {
+  try {
+    return readdirSync(FOLDER)
+      .filter((name) => name.startsWith("kilofork-"))
+      .map((name) => `/${name}`);
+  } catch {
+    return []; // no such folder: creating a segment will say so
+  }
+}
+
+/** Until the last of a server has left. */
+export function isThere(segment: string): boolean {
+  return existsSync(`${FOLDER}${segment}`);
+}
+
+/** The server whose front is that process. */
+export function openScoreboardOf(front: number): Scoreboard {
+  const name = listSegments().find((segment) => segment.startsWith(`/kilofork-${front}-`));
+  if (name === undefined) throw new Error(`process ${front} has no segment`);
+  return new Scoreboard(name);
+}
+
+/** The one server that runs, or the one of them with that port, or with that pid. */
+export function findServer({ port, pid }: Wanted): Server {
+  const refused: string[] = [];
+  const servers = listSegments().flatMap((segment) => {
+    const found = look(segment);
+    if (typeof found === "string") refused.push(found);
+    return found instanceof Object ? [found] : [];
+  });
+  const matching = servers.filter(
+    ({ header }) =>
+      (port === undefined || header.port === port) && (pid === undefined || header.front === pid),
+  );
+  const [server, ...others] = matching;
+  if (server && others.length === 0) return server;
+  for (const { scoreboard } of matching) scoreboard.close();
+  if (server) {
+    const list = matching
+      .map(({ header }) => `${whereIs(header)} (pid ${header.front})`)
+      .join(", ");
+    const choice = port === undefined ? "give the port of one" : "give --pid of one";
+    throw misused(`${matching.length} servers run: ${list}; ${choice}`);
+  }
+  const which =
+    pid !== undefined ? ` with pid ${pid}` : port !== undefined ? ` on port ${port}` : "";
+  throw unjudgeable([`no server${which} is running`, ...refused].join("; "));
+}
+
+/** A server that lives; in words, why one cannot be looked at; or nothing. */
+function look(segment: string): Server | string | undefined {
+  const front = Number(/^\/kilofork-(\d+)-/.exec(segment)?.[1]);
+  const owner = ownerOf(segment);
+  let scoreboard: Scoreboard;
+  try {
+    scoreboard = new Scoreboard(segment);
+  } catch (error) {
+    if (!isSystemError(error) || owner === undefined) return undefined; // it has just gone
+    if (error.code === "EACCES")
+      return `the server with pid ${front} belongs to ${owner}: only ${owner} and root may look at it`;
+    return `the server with pid ${front} is of another version of kilofork`;
+  }
+  if (owner !== undefined && Scoreboard.lives(segment))
+    return { segment, scoreboard, header: scoreboard.header(), owner };
+  scoreboard.close();
+  return undefined;
+}
+
+function ownerOf(segment: string): string | undefined {
+  const status = statSync(`${FOLDER}${segment}`, { throwIfNoEntry: false });
+  if (status === undefined) return undefined;
+  const line = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .find((entry) => entry.split(":")[2] === String(status.uid));
+  return line?.split(":")[0] ?? `uid ${status.uid}`;
+}
+
+/** `127.0.0.1:31337`, `[::1]:31337`. */
+export function whereIs({ address, port }: { address: string; port: number }): string {
+  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
+}
