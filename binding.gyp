@@ -22,6 +22,7 @@
       "sources": [
         "<@(core)",
         "native/core/in_flight.cpp",
+        "native/core/listen_queue.cpp",
         "native/core/load_engine.cpp",
         "native/addon/addon.cpp",
         "native/addon/convert.cpp",

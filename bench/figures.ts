@@ -203,7 +203,7 @@ async function rate(
 function load(port: number, clients: number, requests: number, barrier = false): Load {
   return new Load({
     ...{ host: "127.0.0.1", addresses: ["127.0.0.1"], port, clients, requests, barrier },
-    ...{ message: MESSAGE, durationMs: 0, rate: 0, rampMs: 0 },
+    ...{ reconnect: false, message: MESSAGE, durationMs: 0, rate: 0, rampMs: 0 },
     ...{ connectTimeoutMs: 30_000, replyTimeoutMs: 30_000, osThreads: DEFAULT_OS_THREADS },
   });
 }

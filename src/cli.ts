@@ -245,6 +245,7 @@ function addClient(program: Command, exit: (code: number) => void): void {
     )
     .addOption(durationOption("--ramp <D>", "spread the connects over so long", "0"))
     .option("--barrier", "send when all have been greeted", false)
+    .option("--reconnect", "a new connection for each request", false)
     .addOption(durationOption("--timeout <D>", "for a greeting, and for a reply", "30s"))
     .addOption(
       new Option("--connect-timeout <D>", "for a greeting (default: --timeout)").argParser(
@@ -271,6 +272,7 @@ function addClient(program: Command, exit: (code: number) => void): void {
         rate: options.rate ?? 0,
         rampMs: options.ramp,
         barrier: options.barrier,
+        reconnect: options.reconnect,
         connectTimeoutMs: options.connectTimeout ?? options.timeout,
         replyTimeoutMs: options.timeout,
         osThreads: options.osThreads,

@@ -172,6 +172,8 @@ export interface LoadOptions {
   readonly connectTimeoutMs: number;
   readonly replyTimeoutMs: number;
   readonly barrier: boolean;
+  /** Each request has a connection of its own. */
+  readonly reconnect: boolean;
   /** Templates: `{pid}` is taken from the greeting, `{n}` is the request's number, `{{` a brace. */
   readonly greeting: string;
   readonly request: string;
@@ -244,6 +246,14 @@ interface NativeLoadEngine {
   samples(): LoadSamples;
 }
 
+/** Connections that wait to be accepted, as the kernel has them. */
+export interface ListenQueue {
+  readonly waiting: number;
+  readonly limit: number;
+  /** Handshakes that found it full. */
+  readonly dropped: number;
+}
+
 interface Addon {
   readonly Scoreboard: {
     readonly columns: number;
@@ -259,6 +269,8 @@ interface Addon {
     fd: number;
     port: number;
   };
+  /** Null: no socket listens there, in the network namespace of this process. */
+  listenQueue(address: string, port: number): ListenQueue | null;
   startSupervisor(options: {
     executable: string;
     segmentName: string;
@@ -284,6 +296,7 @@ export type InFlight = NativeInFlight;
 export type LoadEngine = NativeLoadEngine;
 export const {
   listen,
+  listenQueue,
   startSupervisor,
   compatibility,
   sendControl,

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "../core/handover.hpp"
+#include "../core/listen_queue.hpp"
 #include "../core/listener.hpp"
 #include "../core/passing.hpp"
 #include "../core/protocol.hpp"
@@ -31,6 +32,21 @@ Napi::Value listen(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("port", listener.port);
   result.Set("fd", listener.fd.release());
+  return result;
+}
+
+// listenQueue(address, port) → {waiting, limit, dropped}, or null where the kernel knows no socket
+// that listens there.
+Napi::Value listen_queue(const Napi::CallbackInfo& info) {
+  const auto queue = guarded(info.Env(), [&] {
+    return find_listen_queue(info[0].As<Napi::String>(),
+                             static_cast<std::uint16_t>(info[1].As<Napi::Number>().Uint32Value()));
+  });
+  if (!queue) return info.Env().Null();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("waiting", queue->waiting);
+  result.Set("limit", queue->limit);
+  result.Set("dropped", queue->dropped);
   return result;
 }
 
@@ -126,6 +142,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("compatibility", compatibility());
   exports.Set("listen", Napi::Function::New<listen>(env, "listen"));
   exports.Set("startSupervisor", Napi::Function::New<start_supervisor>(env, "startSupervisor"));
+  exports.Set("listenQueue", Napi::Function::New<listen_queue>(env, "listenQueue"));
   exports.Set("sendControl", Napi::Function::New<send_control>(env, "sendControl"));
   exports.Set("reap", Napi::Function::New<reap>(env, "reap"));
   exports.Set("reapStranger", Napi::Function::New<reap_stranger>(env, "reapStranger"));

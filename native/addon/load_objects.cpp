@@ -52,6 +52,7 @@ LoadOptions to_options(const Napi::Object& js) {
           .connect_timeout = get_duration(js, "connectTimeoutMs"),
           .reply_timeout = get_duration(js, "replyTimeoutMs"),
           .barrier = get_boolean(js, "barrier"),
+          .reconnect = get_boolean(js, "reconnect"),
           .greeting = Template(get_string(js, "greeting")),
           .request = Template(get_string(js, "request")),
           .reply = Template(get_string(js, "reply"))};

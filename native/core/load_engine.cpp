@@ -394,7 +394,10 @@ void LoadEngine::take_reply(std::uint32_t index, std::string_view bytes) {
   client.done_bytes += static_cast<std::uint32_t>(bytes.size());
   if (bytes.size() != rest.size()) return;
   answered(index);
-  next_request(index);
+  if (options_.reconnect)
+    go_on_anew(index);
+  else
+    next_request(index);
 }
 
 void LoadEngine::answered(std::uint32_t index) {

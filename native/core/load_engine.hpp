@@ -3,7 +3,7 @@
 // request with {n}, and the reply that is expected, and compares every byte.
 //
 // A client here is one connection at a time: it connects, is greeted, then sends its requests one
-// after the other. A request on a connection that is lost has failed and is never sent again; the
+// after the other, or one only and connects again. A request on a connection that is lost has failed and is never sent again; the
 // client connects anew for the rest. Times are of the monotonic clock.
 #pragma once
 
@@ -34,6 +34,7 @@ struct LoadOptions {
   Nanoseconds connect_timeout;  // until the greeting is complete
   Nanoseconds reply_timeout;
   bool barrier;       // greeted clients wait for release()
+  bool reconnect;     // each request has a connection of its own
   Template greeting;  // of {pid}
   Template request;   // of {n}
   Template reply;     // of {pid} and {n}

@@ -23,11 +23,11 @@ namespace kilofork {
 namespace {
 
 // Set by handlers, read by the loop. SIGCHLD has a handler only so that it ends the wait.
-volatile sig_atomic_t g_told_to_stop = 0;
+volatile sig_atomic_t g_told_to_stop = 0;  // how often
 volatile sig_atomic_t g_told_to_quit = 0;
 
 void on_stop(int /*signal*/) {
-  g_told_to_stop = 1;
+  g_told_to_stop = g_told_to_stop + 1;
 }
 void on_quit(int /*signal*/) {
   g_told_to_quit = 1;
@@ -196,17 +196,15 @@ Nanoseconds Pool::next_deadline() const {
 
 // ---- orders -----------------------------------------------------------------------------------
 
-// By signal, by the front, and by a child that rings. The end of the front is an order too.
+// By signal, by the front, and by a child that rings. The end of the front is an order too. A service
+// manager may have sent the same order to everyone at once: only a second signal is a second order.
 void Pool::obey() {
   while (auto line = control_.read(false)) obey_line(std::move(*line));
   if (g_told_to_quit != 0) {
     g_told_to_quit = 0;
     advance(Phase::quitting);
   }
-  if (g_told_to_stop != 0) {
-    g_told_to_stop = 0;
-    advance(phase_ == Phase::running ? Phase::stopping : Phase::quitting);
-  }
+  if (g_told_to_stop != 0) advance(g_told_to_stop == 1 ? Phase::stopping : Phase::quitting);
   if (control_.at_end()) advance(Phase::stopping);
   std::uint64_t count = 0;
   if (::read(bell_.get(), &count, sizeof count) <= 0) return;
@@ -216,8 +214,8 @@ void Pool::obey() {
 }
 
 void Pool::obey_line(Control::Line line) {
-  if (line.text == "stop") g_told_to_stop = 1;
-  if (line.text == "quit") g_told_to_quit = 1;
+  if (line.text == "stop") advance(Phase::stopping);
+  if (line.text == "quit") advance(Phase::quitting);
   if (line.text == "log" && line.passed) reopen_log(std::move(line.passed));
   if (line.text == "spawn-log" && line.passed)
     ::dup3(line.passed.get(), descriptors_.spawn_log, O_CLOEXEC);
@@ -294,7 +292,7 @@ void Pool::replace_some() {
   const std::size_t room = part > on_the_way ? part - on_the_way : 0;
   for (std::size_t i = 0; i < std::min(room, idle.size()); i++) retire(idle[i], Cause::replaced);
   // When all are told, what is left goes on with the death of each of them.
-  next_replacing_ = idle.size() > room ? now + Sizing::kMoment : left ? kNever : 0;
+  next_replacing_ = idle.size() > room ? now + Sizing::kLookEvery : left ? kNever : 0;
   if (left) return;
   replacing_ = false;
   record_.log().record().text("pool: all children are of generation ").number(generation).commit();
@@ -492,7 +490,7 @@ void Pool::look() {
   const auto brake = static_cast<Brake>(scoreboard_.header().brake.load());
   const bool often = settings_.limits.is_dynamic() &&
                      (brake == Brake::none || brake == Brake::maximum);
-  const Nanoseconds interval = often ? Sizing::kMoment : kSparseLooks;
+  const Nanoseconds interval = often ? Sizing::kLookEvery : kSparseLooks;
   next_look_ = now + std::max(interval, (monotonic_now() - now) * kCostlyLook);
 }
 
@@ -507,7 +505,7 @@ void Pool::rest(Nanoseconds now) {
     next_look_ = surplus_at > 0 ? surplus_at : kNever;
   } else {
     rests.store(0);
-    next_look_ = now + Sizing::kMoment;
+    next_look_ = now + Sizing::kLookEvery;
   }
 }
 

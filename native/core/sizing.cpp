@@ -17,7 +17,7 @@ void Sizing::begin(const Census& census, Nanoseconds now) {
 }
 
 Need Sizing::look(const Census& census, Nanoseconds now) {
-  const Nanoseconds elapsed = std::max(now - looked_at_, kMoment);
+  const Nanoseconds elapsed = std::max(now - looked_at_, kLookEvery);
   const std::int64_t finished = std::max<std::int64_t>(census.finished - finished_, 0);
   const auto leaving = static_cast<std::size_t>(finished * kMoment / elapsed);
   const std::size_t served = census.idle + leaving;  // so many can be accepted within a moment
@@ -25,7 +25,7 @@ Need Sizing::look(const Census& census, Nanoseconds now) {
   const std::size_t room = beyond(limits_.max, census.alive);
   const std::size_t queue = std::min(beyond(census.waiting, served), room);
   const std::size_t spare_lack = beyond(census.waiting + limits_.min_spare, served) - queue;
-  // A spare child that lacks for a moment only was not worth a fork.
+  // A spare child that lacked at one look only was not needed.
   const std::size_t spare = std::min({spare_lack, spare_lack_, room - queue, limits_.min_spare});
 
   finished_ = census.finished;

@@ -47,14 +47,16 @@ struct Need {
 
 class Sizing {
  public:
-  // What "a moment" is, and how often the pool should be looked at.
-  static constexpr Nanoseconds kMoment = 10 * kMillisecond;
+  // How often the pool should be looked at while something changes.
+  static constexpr Nanoseconds kLookEvery = 10 * kMillisecond;
+  // What "a moment" is: a queue that is gone within it is not worth a fork.
+  static constexpr Nanoseconds kMoment = 50 * kMillisecond;
 
   explicit Sizing(const PoolLimits& limits) : limits_(limits) {}
 
   // After a time without looks: what happened meanwhile says nothing about the present pace.
   void begin(const Census& census, Nanoseconds now);
-  // At least a moment after the last look.
+  // At least kLookEvery after the last look.
   [[nodiscard]] Need look(const Census& census, Nanoseconds now);
 
   // How many idle children to let go now.

@@ -271,7 +271,7 @@ TEST("a child whose supervisor is gone before it looks leaves at once") {
 TEST("a child that cannot accept says that it is sick") {
   ChildStage stage;
   ChildContext context = stage.make_context();
-  context.listener = stage.births.get();
+  context.listener = stage.bell.get();
   Process child([&] { run_child(context, stage.slot()); });
   CHECK(exited(child.wait(), kExitSick));
 }

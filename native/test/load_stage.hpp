@@ -24,6 +24,7 @@ inline LoadOptions load_options(std::uint16_t port, std::uint32_t clients = 1,
           .connect_timeout = kPatience,
           .reply_timeout = kPatience,
           .barrier = false,
+          .reconnect = false,
           .greeting = Template("this is server thread {pid}\n"),
           .request = Template("arijort:lalala {n}\n"),
           .reply = Template("server {pid} got arijort:lalala {n}\n")};

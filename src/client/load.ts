@@ -29,6 +29,7 @@ export interface LoadPlan {
   /** The time over which the first connects are spread. */
   readonly rampMs: number;
   readonly barrier: boolean;
+  readonly reconnect: boolean;
   readonly connectTimeoutMs: number;
   readonly replyTimeoutMs: number;
   readonly osThreads: number;
@@ -48,6 +49,7 @@ export interface ClientResult {
   readonly osThreads: number;
   readonly greeted: { readonly clients: number; readonly pids: number };
   readonly barrier: boolean;
+  readonly reconnect: boolean;
   readonly requests: { readonly sent: number; readonly verified: number; readonly failed: number };
   readonly failures: readonly LoadFailures[];
   readonly connections: number;
@@ -130,6 +132,7 @@ export class Load {
         connectTimeoutMs: plan.connectTimeoutMs,
         replyTimeoutMs: plan.replyTimeoutMs,
         barrier: plan.barrier,
+        reconnect: plan.reconnect,
       },
       threads,
       clients: plan.clients,
@@ -179,6 +182,7 @@ export class Load {
       osThreads: results.length,
       greeted: { clients: greeted, pids: peak.greeters },
       barrier: plan.barrier,
+      reconnect: plan.reconnect,
       requests: {
         sent: sum(({ counts }) => counts.sent),
         verified,

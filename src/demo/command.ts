@@ -228,6 +228,7 @@ function planOf(clients: number, server: DemoServer, workMs: number): LoadPlan {
     rate: 0,
     rampMs: 0,
     barrier: true,
+    reconnect: false,
     connectTimeoutMs: GREETED_WITHIN_MS,
     replyTimeoutMs: workMs + 10_000,
     osThreads: DEFAULT_OS_THREADS,

@@ -54,6 +54,7 @@ export class Front {
   private births = 0;
   private trouble = "";
   private saidMaximumAt = 0;
+  private toldToStop = false;
   private readonly segmentName = `/kilofork-${process.pid}-${randomBytes(4).toString("hex")}`;
   private finish!: () => void;
   private readonly finished = new Promise<void>((resolve) => {
@@ -282,7 +283,8 @@ export class Front {
       process.exit(EXIT.yes);
     }
     this.phase = "stopping";
-    this.supervisor.order(how);
+    this.supervisor.order(this.toldToStop ? "quit" : how);
+    this.toldToStop = true;
   }
 
   /** What a signal asked for; what became of it is said here and in the shared memory. */

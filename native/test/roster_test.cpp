@@ -1,0 +1,431 @@
+// Who has which slot. The children are numbers: their ends are statuses as of waitpid(2), what they
+// do is written into their slots.
+#include "roster.hpp"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <map>
+#include <numeric>
+#include <random>
+#include <set>
+
+#include "check.hpp"
+#include "child.hpp"
+#include "sandbox.hpp"
+
+namespace kilofork {
+namespace {
+
+constexpr int exit_of(int code) {
+  return W_EXITCODE(code, 0);
+}
+constexpr int signal_of(int signal) {
+  return W_EXITCODE(0, signal);
+}
+
+Scoreboard make_board(std::uint32_t slots) {
+  Scoreboard board = Scoreboard::create(check::segment_name(), slots, 1, {});
+  Scoreboard::remove(check::segment_name());
+  return board;
+}
+
+// A roster and what it needs.
+struct Rostered {
+  explicit Rostered(std::uint32_t slots)
+      : board(make_board(slots)), memory(Roster::bytes(slots)), roster(board, memory) {}
+
+  void bear(std::size_t index, pid_t pid, Cause cause = Cause::start) {
+    roster.reserve(index, 0);
+    roster.born(index, pid, cause);
+    enter(index, State::starting);
+  }
+  void enter(std::size_t index, State state, std::int64_t since = 0) {
+    board.slots()[index].enter(roster.members()[index].pid, state, since);
+  }
+  [[nodiscard]] State state(std::size_t index) const {
+    return board.slots()[index].occupancy().state;
+  }
+
+  Scoreboard board;
+  std::vector<std::byte> memory;
+  Roster roster;
+};
+
+// Each way to end, and what it is called when nobody has told the child to leave.
+const std::vector<std::pair<int, Cause>> kEnds = [] {
+  std::vector<std::pair<int, Cause>> ends{
+      {exit_of(kExitOrdered), Cause::asked},      {exit_of(kExitRecycled), Cause::recycled},
+      {exit_of(kExitCut), Cause::cut},            {exit_of(kExitSick), Cause::sick},
+      {exit_of(kExitStuck), Cause::work_timeout}, {exit_of(1), Cause::crashed},
+      {exit_of(2), Cause::crashed},               {exit_of(127), Cause::crashed},
+      {exit_of(255), Cause::crashed}};
+  for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, SIGTRAP}) {
+    ends.emplace_back(signal_of(signal), Cause::crashed);
+    ends.emplace_back(signal_of(signal) | WCOREFLAG, Cause::crashed);
+  }
+  for (const int signal : {SIGKILL, SIGTERM, SIGQUIT, SIGINT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE})
+    ends.emplace_back(signal_of(signal), Cause::killed);
+  return ends;
+}();
+
+TEST("a new roster is vacant and owes nothing") {
+  const Rostered rostered(3);
+  const Roster& roster = rostered.roster;
+  CHECK_EQ(roster.members().size(), 3);
+  CHECK_EQ(roster.alive() + roster.owed(), 0);
+  CHECK_EQ(roster.find_vacant(0).value(), 0);
+  CHECK_EQ(roster.find_vacant(2).value(), 2);
+  CHECK(!roster.find_vacant(3));
+  CHECK(!roster.find(17));
+  CHECK(roster.find_idle(10).empty());
+  CHECK(roster.census(7) == (Census{.alive = 0, .idle = 0, .waiting = 7, .finished = 0}));
+}
+
+TEST("a slot that is reserved is occupied, by a child of the present generation and log") {
+  Rostered rostered(2);
+  rostered.board.header().generation = 5;
+  rostered.board.slots()[1].total = 1000;
+  rostered.roster.reserve(1, 9);
+  CHECK_EQ(rostered.state(1), State::starting);
+  CHECK_EQ(rostered.board.slots()[1].log_generation.load(), 9);
+  CHECK_EQ(rostered.board.slots()[1].generation.load(), 5);
+  rostered.roster.born(1, 17, Cause::queue);
+  CHECK_EQ(rostered.roster.find(17).value(), 1);
+  CHECK_EQ(rostered.roster.alive(), 1);
+  CHECK_EQ(rostered.board.header().forked.at(static_cast<std::size_t>(Cause::queue)).load(), 1);
+  CHECK_EQ(rostered.board.slots()[1].total.load(), 1000);
+}
+
+TEST("a fork that fails leaves the slot as vacant, or as owed, as it was, and counts nothing") {
+  Rostered rostered(2);
+  rostered.roster.owe(0, Cause::killed);
+  for (std::size_t index = 0; index < 2; index++) {
+    rostered.roster.reserve(index, 0);
+    rostered.roster.vacate(index);
+    CHECK_EQ(rostered.state(index), State::vacant);
+  }
+  CHECK_EQ(rostered.roster.owed(), 1);
+  CHECK_EQ(rostered.roster.alive(), 0);
+  CHECK_EQ(rostered.roster.find_vacant(0).value(), 1);
+  for (const auto& count : rostered.board.header().forked) CHECK_EQ(count.load(), 0);
+}
+
+TEST("each end has its cause, and is counted by it") {
+  Rostered rostered(1);
+  std::array<std::uint64_t, kCauses> counts{};
+  for (const auto& [status, cause] : kEnds) {
+    rostered.bear(0, 17);
+    CHECK_EQ(rostered.roster.bury(0, status, false), cause);
+    counts.at(static_cast<std::size_t>(cause))++;
+    for (std::size_t i = 0; i < kCauses; i++)
+      CHECK_EQ(rostered.board.header().ended.at(i).load(), counts.at(i));
+  }
+}
+
+TEST("who leaves in order does so by the order that it was told, or by the stop of the server") {
+  Rostered rostered(1);
+  for (const Cause order : {Cause::idle, Cause::replaced, Cause::recycled}) {
+    rostered.bear(0, 17);
+    rostered.roster.tell(0, order);
+    CHECK_EQ(rostered.roster.bury(0, exit_of(kExitOrdered), false), order);
+    if (rostered.roster.members()[0].owed) rostered.bear(0, 18, order);
+    if (rostered.roster.alive() == 0) rostered.bear(0, 18);
+    rostered.roster.tell(0, order);
+    CHECK_EQ(rostered.roster.bury(0, exit_of(kExitOrdered), true), Cause::stopped);
+  }
+}
+
+TEST("who dies after it was told to leave has died") {
+  Rostered rostered(1);
+  for (const auto& [status, cause] : kEnds) {
+    if (status == exit_of(kExitOrdered)) continue;
+    rostered.bear(0, 17);
+    rostered.roster.tell(0, Cause::replaced);
+    CHECK_EQ(rostered.roster.bury(0, status, false), cause);
+  }
+}
+
+TEST("a successor is owed for each end, unless the pool was to shrink or the server stops") {
+  for (const bool stopping : {false, true}) {
+    for (const auto& [status, cause] : kEnds) {
+      for (const int order : {-1, static_cast<int>(Cause::idle), static_cast<int>(Cause::replaced)}) {
+        Rostered rostered(1);
+        rostered.bear(0, 17);
+        if (order >= 0) rostered.roster.tell(0, static_cast<Cause>(order));
+        const Cause end = rostered.roster.bury(0, status, stopping);
+        const bool owed = !stopping && order != static_cast<int>(Cause::idle);
+        CHECK_EQ(rostered.roster.owed(), owed ? 1 : 0);
+        CHECK_EQ(rostered.roster.members()[0].owed, owed);
+        CHECK_EQ(rostered.roster.members()[0].told, false);
+        CHECK_EQ(rostered.roster.find_vacant(0).has_value(), !owed);
+        CHECK_EQ(rostered.state(0), State::vacant);
+        if (owed) CHECK_EQ(rostered.roster.members()[0].cause, end);
+      }
+    }
+  }
+}
+
+TEST("the idle are found by how long they are, without those that start, serve or were told") {
+  Rostered rostered(8);
+  for (std::size_t i = 0; i < 7; i++) rostered.bear(i, static_cast<pid_t>(100 + i));
+  rostered.enter(0, State::idle, 50);
+  rostered.enter(1, State::idle, 10);
+  rostered.enter(2, State::idle, 1);
+  rostered.roster.tell(2, Cause::idle);
+  rostered.enter(3, State::working, 2);
+  rostered.enter(4, State::idle, 30);
+  rostered.enter(5, State::stopping, 3);
+  const auto indices = [&](std::size_t count) { return rostered.roster.find_idle(count); };
+  CHECK(indices(0).empty());
+  CHECK(indices(1) == std::vector<std::size_t>{1});
+  CHECK(indices(2) == (std::vector<std::size_t>{1, 4}));
+  CHECK(indices(100) == (std::vector<std::size_t>{1, 4, 0}));
+}
+
+TEST("the census counts each child by what it does") {
+  Rostered rostered(10);
+  constexpr std::array kStates{State::starting, State::idle,     State::reading,
+                               State::working,  State::replying, State::stopping};
+  for (std::size_t i = 0; i < kStates.size(); i++) {
+    rostered.bear(i, static_cast<pid_t>(100 + i));
+    rostered.enter(i, kStates.at(i));
+    rostered.board.slots()[i].connections = 10;
+  }
+  rostered.roster.owe(6, Cause::killed);
+  rostered.board.slots()[7].connections = 500;  // of children that are gone
+  // Sixty and five hundred have come, three are still there.
+  const Census before{.alive = 7, .idle = 3, .waiting = 4, .finished = 557};
+  CHECK(rostered.roster.census(4) == before);
+  // Told to leave, but not gone: neither is idle any more, and their clients have not finished.
+  for (std::size_t i = 0; i < kStates.size(); i++) rostered.roster.tell(i, Cause::replaced);
+  const Census after{.alive = 7, .idle = 1, .waiting = 4, .finished = 557};
+  CHECK(rostered.roster.census(4) == after);
+}
+
+// ---- the long run -----------------------------------------------------------------------------
+
+constexpr std::uint32_t kSlots = 48;
+
+// Keeps account of a pool in its own way, and compares.
+class LongRun {
+ public:
+  explicit LongRun(unsigned seed) : random_(seed) {}
+
+  void round(int number) {
+    // It grows, shrinks and is replaced by turns, and children die all the time.
+    switch (number / 200 % 3) {
+      case 0:
+        if (chance(70)) grow();
+        if (chance(5)) tell_some(Cause::replaced);
+        break;
+      case 1:
+        if (chance(30)) tell_some(Cause::idle);
+        if (chance(5)) grow();
+        break;
+      default:
+        if (chance(40)) tell_some(Cause::replaced);
+        break;
+    }
+    if (chance(60)) pay_what_is_owed();
+    for (int i = 0; i < 5; i++) serve();
+    if (chance(50)) end_one(false);
+    if (chance(2)) replace_executable();
+    compare();
+  }
+  void stop() {
+    while (!living_.empty()) {
+      end_one(true);
+      compare();
+    }
+    CHECK_EQ(sum(forked_), sum(ended_));
+  }
+  [[nodiscard]] std::uint64_t births() const { return sum(forked_); }
+  [[nodiscard]] const std::array<std::uint64_t, kCauses>& ends() const { return ended_; }
+
+ private:
+  struct Living {
+    pid_t pid;
+    State state;
+    std::optional<Cause> order;
+  };
+  using Counts = std::array<std::uint64_t, kCauses>;
+
+  static std::uint64_t sum(const Counts& counts) {
+    return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+  }
+  std::size_t below(std::size_t limit) {
+    return std::uniform_int_distribution<std::size_t>(0, limit - 1)(random_);
+  }
+  bool chance(std::size_t percent) { return below(100) < percent; }
+  std::map<std::size_t, Living>::iterator some_living() {
+    return std::next(living_.begin(), static_cast<std::ptrdiff_t>(below(living_.size())));
+  }
+
+  // Pids are used again as soon as they are free.
+  pid_t free_pid() {
+    for (;;) {
+      const auto pid = static_cast<pid_t>(1 + below(kSlots * 2));
+      if (std::none_of(living_.begin(), living_.end(),
+                       [pid](const auto& entry) { return entry.second.pid == pid; }))
+        return pid;
+    }
+  }
+  void fork_at(std::size_t index, Cause cause) {
+    roster_->reserve(index, 0);
+    if (chance(10)) {
+      roster_->vacate(index);
+      return;
+    }
+    const pid_t pid = free_pid();
+    roster_->born(index, pid, cause);
+    living_[index] = {.pid = pid, .state = State::starting, .order = {}};
+    owed_.erase(index);
+    forked_.at(static_cast<std::size_t>(cause))++;
+  }
+  void grow() {
+    const std::size_t from = below(kSlots);
+    const auto vacant = roster_->find_vacant(from);
+    std::size_t expected = from;
+    while (expected < kSlots && (living_.contains(expected) || owed_.contains(expected)))
+      expected++;
+    CHECK_EQ(vacant.value_or(kSlots), expected);
+    if (vacant) fork_at(*vacant, chance(50) ? Cause::queue : Cause::spare_low);
+  }
+  void pay_what_is_owed() {
+    const auto owed = owed_;
+    for (const auto& [index, cause] : owed) {
+      CHECK_EQ(roster_->members()[index].cause, cause);
+      fork_at(index, cause);
+    }
+  }
+  void tell_some(Cause cause) {
+    const auto idle = roster_->find_idle(1 + below(4));
+    for (const std::size_t index : idle) {
+      Living& child = living_.at(index);
+      CHECK_EQ(child.state, State::idle);
+      CHECK(!child.order);
+      roster_->tell(index, cause);
+      child.order = cause;
+    }
+  }
+  // Some child takes its next step.
+  void serve() {
+    if (living_.empty()) return;
+    const auto& [index, child] = *some_living();
+    Slot& slot = board_.slots()[index];
+    State next = State::idle;
+    switch (child.state) {
+      case State::idle:
+        next = child.order ? State::stopping : State::reading;
+        if (next == State::reading) connections_.at(index)++, slot.connections++;
+        break;
+      case State::reading:
+        next = chance(50) ? State::working : State::idle;
+        break;
+      case State::working:
+        next = State::replying;
+        break;
+      case State::replying:
+        next = State::reading;
+        totals_.at(index)++, slot.total++;
+        break;
+      case State::stopping:
+        next = State::stopping;
+        break;
+      default:
+        break;
+    }
+    living_.at(index).state = next;
+    slot.enter(child.pid, next, static_cast<std::int64_t>(below(1000)));
+  }
+  void end_one(bool stopping) {
+    if (living_.empty()) return;
+    const auto found = some_living();
+    const auto [index, child] = *found;
+    auto [status, expected] = kEnds[below(kEnds.size())];
+    if (child.order && chance(50)) status = exit_of(kExitOrdered), expected = Cause::asked;
+    if (expected == Cause::asked && stopping) expected = Cause::stopped;
+    if (expected == Cause::asked && child.order) expected = *child.order;
+    CHECK_EQ(roster_->find(child.pid).value_or(kSlots), index);
+    CHECK_EQ(roster_->bury(index, status, stopping), expected);
+    living_.erase(found);
+    ended_.at(static_cast<std::size_t>(expected))++;
+    if (!stopping && child.order != Cause::idle) owed_[index] = expected;
+  }
+  // What it knew is all that the next one is told.
+  void replace_executable() {
+    const std::vector<Member> known(roster_->members().begin(), roster_->members().end());
+    std::fill(memory_.begin(), memory_.end(), std::byte{});
+    roster_.emplace(board_, memory_);
+    for (std::size_t i = 0; i < known.size(); i++)
+      if (known[i].pid != 0 || known[i].owed) roster_->adopt(i, known[i]);
+  }
+
+  void compare() const {
+    CHECK_EQ(roster_->alive(), living_.size());
+    CHECK_EQ(roster_->owed(), owed_.size());
+    Census census{.alive = living_.size() + owed_.size(), .idle = owed_.size(), .waiting = 3,
+                  .finished = 0};
+    for (std::size_t i = 0; i < kSlots; i++) {
+      const Slot& slot = board_.slots()[i];
+      const Member& member = roster_->members()[i];
+      const auto living = living_.find(i);
+      const bool alive = living != living_.end();
+      CHECK_EQ(slot.occupancy().state != State::vacant, alive);
+      CHECK_EQ(member.pid, alive ? living->second.pid : 0);
+      CHECK_EQ(member.told, alive && living->second.order.has_value());
+      CHECK_EQ(member.owed, owed_.contains(i));
+      CHECK_EQ(slot.total.load(), totals_.at(i));
+      CHECK_EQ(slot.connections.load(), connections_.at(i));
+      census.finished += static_cast<std::int64_t>(connections_.at(i));
+      if (!alive) continue;
+      const State state = living->second.state;
+      if ((state == State::starting || state == State::idle) && !living->second.order)
+        census.idle++;
+      if (state == State::reading || state == State::working || state == State::replying)
+        census.finished--;
+    }
+    CHECK(roster_->census(3) == census);
+    CHECK_EQ(board_.total(), std::accumulate(totals_.begin(), totals_.end(), std::uint64_t{0}));
+    for (std::size_t i = 0; i < kCauses; i++) {
+      CHECK_EQ(board_.header().forked.at(i).load(), forked_.at(i));
+      CHECK_EQ(board_.header().ended.at(i).load(), ended_.at(i));
+    }
+    CHECK_EQ(sum(forked_), living_.size() + sum(ended_));
+    std::size_t vacant = 0;
+    for (auto at = roster_->find_vacant(0); at; at = roster_->find_vacant(*at + 1)) vacant++;
+    CHECK_EQ(vacant + roster_->alive() + roster_->owed(), kSlots);
+  }
+
+  std::mt19937 random_;
+  Scoreboard board_ = make_board(kSlots);
+  std::vector<std::byte> memory_{Roster::bytes(kSlots)};
+  std::optional<Roster> roster_{std::in_place, board_, memory_};
+
+  std::map<std::size_t, Living> living_;  // by their slots
+  std::map<std::size_t, Cause> owed_;
+  std::array<std::uint64_t, kSlots> totals_{};
+  std::array<std::uint64_t, kSlots> connections_{};
+  Counts forked_{};
+  Counts ended_{};
+};
+
+TEST("thousands of births, orders and deaths leak no slot, and lose or double no count") {
+  for (const unsigned seed : {1U, 17U, 4711U}) {
+    LongRun run(seed);
+    for (int i = 0; i < 5000; i++) run.round(i);
+    run.stop();
+    CHECK(run.births() > 1000);
+    for (const Cause cause :
+         {Cause::idle, Cause::recycled, Cause::replaced, Cause::asked, Cause::cut, Cause::crashed,
+          Cause::killed, Cause::sick, Cause::work_timeout, Cause::stopped})
+      CHECK(run.ends().at(static_cast<std::size_t>(cause)) > 0);
+  }
+}
+
+}  // namespace
+}  // namespace kilofork

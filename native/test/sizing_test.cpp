@@ -1,0 +1,407 @@
+// The rule by which a pool grows and shrinks, shown pools that are nothing but numbers.
+#include "sizing.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "check.hpp"
+
+namespace kilofork {
+namespace {
+
+constexpr Nanoseconds kMoment = Sizing::kMoment;
+constexpr Nanoseconds kEighth = 1250 * kMillisecond;  // of shrink_after
+constexpr PoolLimits kLimits{
+    .start = 10, .min_spare = 5, .max_spare = 20, .max = 1000, .shrink_after = 8 * kEighth};
+
+// A pool that is looked at each moment.
+struct Looks {
+  explicit Looks(const PoolLimits& limits = kLimits) : sizing(limits) { sizing.begin({}, now); }
+  Need look(const Census& census, Nanoseconds after = kMoment) {
+    now += after;
+    return sizing.look(census, now);
+  }
+  Nanoseconds now = 1000 * kSecond;
+  Sizing sizing;
+};
+
+// ---- growing ----------------------------------------------------------------------------------
+
+TEST("clients that nobody is about to accept are met at once and in full") {
+  Looks looks;
+  const Need need = looks.look({.alive = 10, .idle = 0, .waiting = 300, .finished = 0});
+  CHECK_EQ(need.queue, 300);
+  CHECK_EQ(need.spare, 0);
+}
+
+TEST("idle children are set against the clients that wait") {
+  CHECK_EQ(Looks().look({.alive = 10, .idle = 3, .waiting = 10, .finished = 0}).queue, 7);
+  CHECK_EQ(Looks().look({.alive = 10, .idle = 10, .waiting = 10, .finished = 0}).queue, 0);
+  CHECK_EQ(Looks().look({.alive = 11, .idle = 11, .waiting = 10, .finished = 0}).queue, 0);
+}
+
+TEST("what was forked for a queue counts as idle, and is not forked again") {
+  Looks looks;
+  CHECK_EQ(looks.look({.alive = 10, .idle = 0, .waiting = 300, .finished = 0}).queue, 300);
+  // None of them has come to accept yet.
+  for (int i = 0; i < 5; i++)
+    CHECK_EQ(looks.look({.alive = 310, .idle = 300, .waiting = 300, .finished = 0}).queue, 0);
+}
+
+TEST("a queue that is about to be gone costs no fork, however long it is") {
+  Looks looks;
+  std::int64_t finished = 0;
+  for (int i = 0; i < 1000; i++) {
+    finished += 200;
+    const Need need = looks.look({.alive = 10, .idle = 0, .waiting = 195, .finished = finished});
+    CHECK_EQ(need.queue + need.spare, 0);
+  }
+}
+
+TEST("a queue is met by what those that finish leave of it") {
+  CHECK_EQ(Looks().look({.alive = 10, .idle = 0, .waiting = 40, .finished = 40}).queue, 0);
+  CHECK_EQ(Looks().look({.alive = 10, .idle = 0, .waiting = 41, .finished = 40}).queue, 1);
+  CHECK_EQ(Looks().look({.alive = 10, .idle = 3, .waiting = 50, .finished = 40}).queue, 7);
+}
+
+TEST("how fast clients finish is counted by the moment, whenever the last look was") {
+  // In ten moments 400 finished: 40 will in the next.
+  const Census census{.alive = 10, .idle = 0, .waiting = 41, .finished = 400};
+  CHECK_EQ(Looks().look(census, 10 * kMoment).queue, 1);
+  // In a tenth of a moment 4 finished: that is too short to tell more than that they did.
+  const Census early{.alive = 10, .idle = 0, .waiting = 41, .finished = 4};
+  CHECK_EQ(Looks().look(early, kMoment / 10).queue, 37);
+}
+
+TEST("the pace is that since the last look, not since the first") {
+  Looks looks;
+  (void)looks.look({.alive = 10, .idle = 0, .waiting = 0, .finished = 1000});
+  CHECK_EQ(looks.look({.alive = 10, .idle = 0, .waiting = 30, .finished = 1000}).queue, 30);
+}
+
+TEST("what finished while nobody looked says nothing about the present pace") {
+  Looks looks;
+  looks.now += 3600 * kSecond;
+  looks.sizing.begin({.alive = 10, .idle = 10, .waiting = 0, .finished = 1'000'000}, looks.now);
+  const Census census{.alive = 10, .idle = 0, .waiting = 30, .finished = 1'000'000};
+  CHECK_EQ(looks.look(census).queue, 30);
+}
+
+TEST("a count that seems to go back is no pace at all") {
+  Looks looks;
+  (void)looks.look({.alive = 10, .idle = 10, .waiting = 0, .finished = 100});
+  const Need need = looks.look({.alive = 10, .idle = 2, .waiting = 12, .finished = 99});
+  CHECK_EQ(need.queue, 10);
+}
+
+TEST("spare children that lack at two looks in a row are forked, in full") {
+  Looks looks;
+  const Census census{.alive = 10, .idle = 1, .waiting = 0, .finished = 0};
+  CHECK_EQ(looks.look(census).spare, 0);
+  const Need need = looks.look(census);
+  CHECK_EQ(need.spare, 4);
+  CHECK_EQ(need.queue, 0);
+  CHECK_EQ(looks.look({.alive = 14, .idle = 5, .waiting = 0, .finished = 0}).spare, 0);
+}
+
+TEST("a spare child that lacks for one look only costs no fork") {
+  Looks looks;
+  std::size_t forks = 0;
+  for (std::size_t i = 0; i < 1000; i++)
+    forks += looks.look({.alive = 10, .idle = 4 + i % 2, .waiting = 0, .finished = 0}).spare;
+  CHECK_EQ(forks, 0);
+}
+
+TEST("so many spare children are forked as lacked at both looks") {
+  const auto lacks = [](std::size_t first, std::size_t second) {
+    Looks looks;
+    (void)looks.look({.alive = 10, .idle = 5 - first, .waiting = 0, .finished = 0});
+    return looks.look({.alive = 10, .idle = 5 - second, .waiting = 0, .finished = 0}).spare;
+  };
+  CHECK_EQ(lacks(4, 1), 1);
+  CHECK_EQ(lacks(1, 4), 1);
+  CHECK_EQ(lacks(5, 5), 5);
+  CHECK_EQ(lacks(0, 5), 0);
+}
+
+TEST("what lacked before a time without looks does not lack twice") {
+  Looks looks;
+  const Census census{.alive = 10, .idle = 1, .waiting = 0, .finished = 0};
+  (void)looks.look(census);
+  looks.sizing.begin(census, looks.now);
+  CHECK_EQ(looks.look(census).spare, 0);
+  CHECK_EQ(looks.look(census).spare, 4);
+}
+
+TEST("queue and spare children are wished for beside each other, and never more than both") {
+  Looks looks;
+  const Census census{.alive = 10, .idle = 0, .waiting = 30, .finished = 0};
+  (void)looks.look(census);
+  const Need need = looks.look(census);
+  CHECK_EQ(need.queue, 30);
+  CHECK_EQ(need.spare, 5);
+}
+
+TEST("a queue that is about to be gone does not use up the spare children that are there") {
+  Looks looks;
+  for (int i = 1; i <= 10; i++) {
+    const Need need = looks.look({.alive = 50, .idle = 5, .waiting = 20, .finished = i * 20});
+    CHECK_EQ(need.queue + need.spare, 0);
+  }
+}
+
+TEST("there are never more children than the maximum, and the queue comes first") {
+  const auto need_of = [](std::size_t alive) {
+    Looks looks;
+    const Census census{.alive = alive, .idle = 0, .waiting = 300, .finished = 0};
+    (void)looks.look(census);
+    return looks.look(census);
+  };
+  CHECK_EQ(need_of(700).queue, 300);
+  CHECK_EQ(need_of(700).spare, 0);
+  CHECK_EQ(need_of(698).spare, 2);
+  CHECK_EQ(need_of(998).queue, 2);
+  CHECK_EQ(need_of(998).spare, 0);
+  CHECK_EQ(need_of(1000).queue, 0);
+  CHECK_EQ(need_of(1001).queue + need_of(1001).spare, 0);  // the maximum was lower once
+}
+
+TEST("whatever a pool looks like, what it needs stays within its limits") {
+  std::mt19937 random(17);
+  const auto up_to = [&random](std::size_t most) {
+    return std::uniform_int_distribution<std::size_t>(0, most)(random);
+  };
+  Looks looks;
+  std::int64_t finished = 0;
+  for (int i = 0; i < 100'000; i++) {
+    const std::size_t alive = up_to(1000);
+    const Census census{.alive = alive,
+                        .idle = up_to(alive),
+                        .waiting = up_to(up_to(4096)),
+                        .finished = finished += static_cast<std::int64_t>(up_to(up_to(500)))};
+    const Need need = looks.look(census, static_cast<Nanoseconds>(up_to(20)) * kMillisecond);
+    CHECK(census.alive + need.queue + need.spare <= kLimits.max);
+    CHECK(need.queue <= census.waiting);
+    CHECK(need.spare <= kLimits.min_spare);
+    if (census.idle >= census.waiting) CHECK_EQ(need.queue, 0);
+    if (census.idle >= census.waiting + kLimits.min_spare) CHECK_EQ(need.spare, 0);
+  }
+}
+
+TEST("a pool is dynamic when it may be smaller than its maximum") {
+  const PoolLimits fixed{.start = 8, .min_spare = 1, .max_spare = 8, .max = 8, .shrink_after = 1};
+  CHECK(!fixed.is_dynamic());
+  PoolLimits limits = fixed;
+  limits.start = 7;
+  CHECK(limits.is_dynamic());
+  limits = fixed;
+  limits.max_spare = 7;
+  CHECK(limits.is_dynamic());
+}
+
+// ---- shrinking --------------------------------------------------------------------------------
+
+struct Retirement {
+  Nanoseconds after;  // the first look
+  std::size_t count;
+  bool operator==(const Retirement&) const = default;
+};
+
+// The retirements of a pool whose children are all idle: an eighth of those too many with each
+// eighth of the time, from the end of the first whole time on.
+std::vector<Retirement> expected_retirements(std::size_t idle, const PoolLimits& limits) {
+  std::vector<Retirement> all;
+  for (Nanoseconds after = limits.shrink_after; idle > limits.max_spare;
+       after += limits.shrink_after / 8) {
+    const std::size_t eighth = (idle - limits.max_spare + 7) / 8;
+    all.push_back({.after = after, .count = eighth});
+    idle -= eighth;
+  }
+  return all;
+}
+
+// Lets a pool have `busy(time)` busy children, looks at it each moment, and lets go whom it may.
+struct Shrinking {
+  std::vector<Retirement> run(Nanoseconds time, const std::function<std::size_t(Nanoseconds)>& busy) {
+    std::vector<Retirement> all;
+    for (Nanoseconds after = 0; after < time; after += kMoment) {
+      const std::size_t idle = alive - busy(after);
+      const std::size_t count = sizing.surplus(idle, kStart + after);
+      CHECK(count <= idle);
+      if (count > 0) all.push_back({.after = after, .count = count});
+      alive -= count;
+    }
+    return all;
+  }
+  static constexpr Nanoseconds kStart = 1000 * kSecond;
+  std::size_t alive;
+  Sizing sizing{kLimits};
+};
+
+TEST("children that are idle too many leave by eighths, down to the spare limit and not below") {
+  for (const std::size_t idle : {21U, 22U, 28U, 29U, 100U, 1000U}) {
+    Shrinking pool{.alive = idle};
+    const auto retirements = pool.run(100 * kLimits.shrink_after, [](auto) { return 0; });
+    CHECK(retirements == expected_retirements(idle, kLimits));
+    CHECK_EQ(pool.alive, kLimits.max_spare);
+  }
+}
+
+TEST("children that are not idle too many stay") {
+  for (const std::size_t idle : {0U, 1U, 19U, 20U}) {
+    Shrinking pool{.alive = idle};
+    CHECK(pool.run(10 * kLimits.shrink_after, [](auto) { return 0; }).empty());
+  }
+}
+
+TEST("children that were busy for one look within the time stay, for ever so long") {
+  Shrinking pool{.alive = 100};
+  const auto busy = [](Nanoseconds after) -> std::size_t {
+    return after % kLimits.shrink_after == 7 * kMoment ? 80 : 0;
+  };
+  CHECK(pool.run(50 * kLimits.shrink_after, busy).empty());
+}
+
+TEST("only those leave that were idle during all of the time, those needed now and then stay") {
+  Shrinking pool{.alive = 100};
+  const auto busy = [](Nanoseconds after) -> std::size_t {
+    return after % (kLimits.shrink_after / 2) == 7 * kMoment ? 50 : 0;
+  };
+  (void)pool.run(50 * kLimits.shrink_after, busy);
+  CHECK_EQ(pool.alive, 50 + kLimits.max_spare);
+}
+
+TEST("children that have become idle a moment ago have the whole time before them") {
+  Shrinking pool{.alive = 100};
+  const Nanoseconds ends = 3 * kLimits.shrink_after;
+  const auto retirements = pool.run(20 * kLimits.shrink_after, [&](Nanoseconds after) {
+    return after < ends ? std::size_t{95} : 0;
+  });
+  CHECK(!retirements.empty());
+  CHECK(retirements.front().after >= ends + kLimits.shrink_after);
+  CHECK(retirements.front().after <= ends + kLimits.shrink_after + kEighth);
+}
+
+TEST("a pool that is looked at only when its surplus asks for it shrinks all the same") {
+  Sizing sizing(kLimits);
+  Nanoseconds now = 1000 * kSecond;
+  std::size_t idle = 100;
+  std::vector<Retirement> retirements;
+  CHECK_EQ(sizing.surplus(idle, now), 0);
+  while (const Nanoseconds next = sizing.next_surplus(idle)) {
+    CHECK_EQ(next, now + kEighth);
+    CHECK_EQ(sizing.surplus(idle, next - 1), 0);
+    now = next;
+    const std::size_t count = sizing.surplus(idle, now);
+    if (count > 0) retirements.push_back({.after = now - 1000 * kSecond, .count = count});
+    idle -= count;
+  }
+  CHECK(retirements == expected_retirements(100, kLimits));
+  CHECK_EQ(idle, kLimits.max_spare);
+}
+
+// ---- both -------------------------------------------------------------------------------------
+
+// A pool and its clients. It is looked at each moment, forks and lets go as it is told; children
+// accept as soon as they can.
+class PaperPool {
+ public:
+  // One moment, in which so many clients come and so many leave.
+  void pass(std::size_t come, std::size_t leave) {
+    waiting_ += come;
+    CHECK(leave <= busy);
+    busy -= leave;
+    finished_ += static_cast<std::int64_t>(leave);
+    now += kMoment;
+    const Census census{
+        .alive = alive, .idle = alive - busy, .waiting = waiting_, .finished = finished_};
+    const Need need = sizing_.look(census, now);
+    const std::size_t count = sizing_.surplus(census.idle, now);
+    alive -= count;
+    retired += count;
+    alive += need.queue + need.spare;
+    forks += need.queue + need.spare;
+    CHECK(alive <= kLimits.max);
+    const std::size_t accepted = std::min(waiting_, alive - busy);
+    waiting_ -= accepted;
+    busy += accepted;
+  }
+  void pass_idly(Nanoseconds time) {
+    for (Nanoseconds end = now + time; now < end;) pass(0, 0);
+  }
+
+  std::size_t alive = kLimits.start;
+  std::size_t busy = 0;
+  std::size_t forks = 0;
+  std::size_t retired = 0;
+  Nanoseconds now = 0;
+
+ private:
+  Sizing sizing_{kLimits};
+  std::size_t waiting_ = 0;
+  std::int64_t finished_ = 0;
+};
+
+constexpr std::size_t kWave = 300;
+constexpr Nanoseconds kHalfWave = 2 * kSecond;
+
+void wave(PaperPool& pool, std::size_t per_moment) {
+  for (std::size_t come = 0; come < kWave; come += per_moment) pool.pass(per_moment, 0);
+  pool.pass_idly(kHalfWave);
+  for (std::size_t gone = 0; gone < kWave; gone += per_moment) pool.pass(0, per_moment);
+  pool.pass_idly(kHalfWave);
+}
+
+TEST("a load in waves makes a pool grow once, however the waves rise, and then it is left alone") {
+  for (const std::size_t per_moment : {kWave, std::size_t{10}, std::size_t{2}}) {
+    PaperPool pool;
+    pool.pass_idly(kSecond);
+    wave(pool, per_moment);
+    CHECK_EQ(pool.forks, kWave + kLimits.min_spare - kLimits.start);
+    for (int i = 1; i < 100; i++) wave(pool, per_moment);
+    CHECK_EQ(pool.forks, kWave + kLimits.min_spare - kLimits.start);
+    CHECK_EQ(pool.retired, 0);
+  }
+}
+
+TEST("once the waves have ended, the pool comes back to its spare limit in the time of the rule") {
+  PaperPool pool;
+  for (int i = 0; i < 100; i++) wave(pool, kWave);
+  const Nanoseconds ended = pool.now - kHalfWave;
+  const auto steps =
+      static_cast<Nanoseconds>(expected_retirements(pool.alive, kLimits).size());
+  while (pool.alive > kLimits.max_spare) pool.pass(0, 0);
+  // The eighth in which the last wave ended is not counted; the first eighth of the children
+  // leaves when eight more are over.
+  CHECK(pool.now - ended >= (7 + steps) * kEighth);
+  CHECK(pool.now - ended <= (8 + steps) * kEighth + 2 * kMoment);
+  pool.pass_idly(5 * kLimits.shrink_after);
+  CHECK_EQ(pool.alive, kLimits.max_spare);
+  CHECK_EQ(pool.forks, kWave + kLimits.min_spare - kLimits.start);
+}
+
+TEST("waves that are further apart than the time of shrinking are grown for each time") {
+  PaperPool pool;
+  for (int i = 0; i < 3; i++) {
+    wave(pool, kWave);
+    pool.pass_idly(20 * kLimits.shrink_after);
+    CHECK_EQ(pool.alive, kLimits.max_spare);
+  }
+  CHECK(pool.retired > 2 * (kWave - kLimits.max_spare));
+}
+
+TEST("a pool whose clients come and go steadily is neither forked for nor shrunk") {
+  PaperPool pool;
+  pool.pass(100, 0);
+  pool.pass_idly(kSecond);
+  const std::size_t forks = pool.forks;
+  for (int i = 0; i < 100'000; i++) pool.pass(50, 50);
+  CHECK_EQ(pool.forks, forks);
+  CHECK_EQ(pool.retired, 0);
+}
+
+}  // namespace
+}  // namespace kilofork

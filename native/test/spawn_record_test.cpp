@@ -1,0 +1,164 @@
+#include "spawn_record.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "check.hpp"
+#include "sandbox.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::file;
+using check::read_lines;
+
+constexpr Census kCensus{.alive = 12, .idle = 5, .waiting = 8, .finished = 99};
+constexpr int kExit0 = W_EXITCODE(0, 0);
+
+// A record and its two files.
+struct Written {
+  explicit Written(const char* path_of_lines = nullptr)
+      : lines_fd(::open(path_of_lines != nullptr ? path_of_lines : file("lines").c_str(),
+                        O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) {
+    CHECK(static_cast<bool>(lines_fd));
+  }
+  // The last record, without its time.
+  [[nodiscard]] std::string record_text() const {
+    const std::string line = read_lines(file("log")).back();
+    CHECK_EQ(line.substr(RecordTime::kLength, 4), " -- ");
+    return line.substr(RecordTime::kLength + 4);
+  }
+  // The last line of JSON, with T for the time, which is checked.
+  [[nodiscard]] std::string json() const {
+    const std::string start = "{\"timeMs\":";
+    const std::string line = read_lines(file("lines")).back();
+    CHECK(line.starts_with(start));
+    const std::size_t end = line.find(',');
+    const std::string time = line.substr(start.size(), end - start.size());
+    CHECK_EQ(time.find_first_not_of("0123456789."), std::string::npos);
+    CHECK_EQ(time.find('.') + 4, time.size());
+    CHECK_EQ(std::stoll(time) / 1'000'000, realtime_now() / kMillisecond / 1'000'000);
+    return "{\"timeMs\":T" + line.substr(end);
+  }
+
+  Fd log = open_log(file("log"));
+  Fd lines_fd;
+  std::array<char, SpawnRecord::kBufferBytes> buffer{};
+  SpawnRecord record{log.get(), lines_fd.get(), buffer};
+};
+
+std::string pool_counts() {
+  return ",\"alive\":12,\"idle\":5,\"waiting\":8}";
+}
+
+TEST("a fork is recorded with its cause, but for the first ones") {
+  Written written;
+  written.record.forked({.pid = 17, .slot = 3, .cause = Cause::start}, kCensus);
+  CHECK_EQ(written.record_text(), "have child pid 17");
+  CHECK_EQ(written.json(),
+           R"({"timeMs":T,"event":"fork","cause":"start","pid":17,"slot":3)" + pool_counts());
+  for (std::size_t i = 1; i < kCauses; i++) {
+    const auto cause = static_cast<Cause>(i);
+    const std::string name(name_of(cause));
+    written.record.forked({.pid = 18, .slot = 0, .cause = cause}, kCensus);
+    CHECK_EQ(written.record_text(), "have child pid 18 (" + name + ")");
+    CHECK_EQ(written.json(), R"({"timeMs":T,"event":"fork","cause":")" + name +
+                                 R"(","pid":18,"slot":0)" + pool_counts());
+  }
+}
+
+TEST("a child that is told to leave is recorded with the reason") {
+  Written written;
+  written.record.retires({.pid = 17, .slot = 3, .cause = Cause::idle}, kCensus);
+  CHECK_EQ(written.record_text(), "child pid 17 retires (idle)");
+  CHECK_EQ(written.json(),
+           R"({"timeMs":T,"event":"retire","cause":"idle","pid":17,"slot":3)" + pool_counts());
+  written.record.retires({.pid = 17, .slot = 3, .cause = Cause::replaced}, kCensus);
+  CHECK_EQ(written.record_text(), "child pid 17 retires (replaced)");
+}
+
+TEST("each end is recorded in its words, and tells the exit or the signal to machines") {
+  const struct {
+    Cause cause;
+    int status;
+    std::string words;
+    std::string how;
+  } ends[] = {
+      {Cause::idle, kExit0, "idle, retired", "\"exit\":0"},
+      {Cause::recycled, W_EXITCODE(5, 0), "recycled, retired", "\"exit\":5"},
+      {Cause::replaced, kExit0, "replaced, retired", "\"exit\":0"},
+      {Cause::asked, kExit0, "exit 0, retired", "\"exit\":0"},
+      {Cause::stopped, kExit0, "exit 0, stopped", "\"exit\":0"},
+      {Cause::cut, W_EXITCODE(3, 0), "exit 3, abnormal", "\"exit\":3"},
+      {Cause::crashed, W_EXITCODE(255, 0), "exit 255, abnormal", "\"exit\":255"},
+      {Cause::crashed, W_EXITCODE(0, SIGSEGV), "signal 11, abnormal", "\"signal\":11"},
+      {Cause::crashed, W_EXITCODE(0, SIGABRT) | WCOREFLAG, "signal 6, abnormal", "\"signal\":6"},
+      {Cause::killed, W_EXITCODE(0, SIGKILL), "signal 9, abnormal", "\"signal\":9"},
+      {Cause::sick, W_EXITCODE(4, 0), "exit 4, abnormal", "\"exit\":4"},
+      {Cause::work_timeout, W_EXITCODE(6, 0), "work timeout, abnormal", "\"exit\":6"},
+      {Cause::orphaned, W_EXITCODE(0, SIGKILL), "signal 9, abnormal", "\"signal\":9"},
+  };
+  Written written;
+  for (const auto& [cause, status, words, how] : ends) {
+    written.record.ended({.pid = 17, .slot = 3, .cause = cause}, status, kCensus);
+    CHECK_EQ(written.record_text(), "child pid 17 ended: " + words);
+    CHECK_EQ(written.json(), R"({"timeMs":T,"event":"end","cause":")" +
+                                 std::string(name_of(cause)) + R"(","pid":17,"slot":3,)" + how +
+                                 pool_counts());
+  }
+}
+
+TEST("the longest line and the longest record are whole") {
+  Written written;
+  const Census census{.alive = SIZE_MAX, .idle = SIZE_MAX, .waiting = SIZE_MAX, .finished = 0};
+  const SpawnRecord::Child child{.pid = INT32_MAX, .slot = SIZE_MAX, .cause = Cause::work_timeout};
+  const std::string most = std::to_string(SIZE_MAX);
+  written.record.ended(child, W_EXITCODE(255, 0), census);
+  CHECK_EQ(written.json(),
+           R"({"timeMs":T,"event":"end","cause":"work timeout","pid":2147483647,"slot":)" + most +
+               R"(,"exit":255,"alive":)" + most + R"(,"idle":)" + most + R"(,"waiting":)" + most +
+               "}");
+  written.record.forked(child, census);
+  CHECK_EQ(written.record_text(), "have child pid 2147483647 (work timeout)");
+}
+
+TEST("what happens is told in its order, one line for each") {
+  Written written;
+  for (pid_t pid = 1; pid <= 500; pid++) {
+    const SpawnRecord::Child child{.pid = pid, .slot = 0, .cause = Cause::idle};
+    written.record.forked(child, kCensus);
+    written.record.retires(child, kCensus);
+    written.record.ended(child, kExit0, kCensus);
+  }
+  const auto lines = read_lines(file("lines"));
+  CHECK_EQ(lines.size(), 1500);
+  CHECK_EQ(read_lines(file("log")).size(), 1500);
+  const std::array<std::string, 3> events{"fork", "retire", "end"};
+  for (std::size_t i = 0; i < lines.size(); i++) {
+    CHECK(lines[i].find("\"event\":\"" + events.at(i % 3) + '"') != std::string::npos);
+    CHECK(lines[i].find("\"pid\":" + std::to_string(i / 3 + 1) + ',') != std::string::npos);
+  }
+}
+
+TEST("other records go to the same log in between") {
+  Written written;
+  written.record.forked({.pid = 17, .slot = 3, .cause = Cause::queue}, kCensus);
+  written.record.log().record().text("something else ").number(7).commit();
+  CHECK_EQ(written.record_text(), "something else 7");
+  written.record.forked({.pid = 18, .slot = 3, .cause = Cause::queue}, kCensus);
+  CHECK_EQ(written.record_text(), "have child pid 18 (queue)");
+}
+
+TEST("where the lines cannot be written, the log still is") {
+  Written written("/dev/full");
+  written.record.forked({.pid = 17, .slot = 3, .cause = Cause::queue}, kCensus);
+  CHECK_EQ(written.record_text(), "have child pid 17 (queue)");
+}
+
+}  // namespace
+}  // namespace kilofork
