@@ -18,6 +18,7 @@ import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./p
 import { resolveHost } from "./resolve";
 import { Front } from "./serve/front";
 import { dynamicPool, type PoolOptions, staticPool, type Work } from "./serve/options";
+import { runStatus } from "./status/command";
 import { parseCount, parseDuration } from "./units";
 import { version } from "./version";
 
@@ -55,6 +56,7 @@ function createProgram(exit: (code: number) => void): Command {
   addServe(program, exit);
   addClient(program, exit);
   addAudit(program, exit);
+  addStatus(program, exit);
   addCtl(program);
   addDemo(program, exit);
   return program;
@@ -309,6 +311,31 @@ function addAudit(program: Command, exit: (code: number) => void): void {
           json: options.json,
         }),
       );
+    });
+}
+
+function addStatus(program: Command, exit: (code: number) => void): void {
+  program
+    .command("status")
+    .summary("what the children of a running server are doing")
+    .description(
+      "Reads the server's shared memory and asks the kernel for its queue. Nothing is asked of the\n" +
+        "server itself: it works while the front is stopped, too.",
+    )
+    .argument("[port]", "of the server, where several run", count("port", 1, 65535))
+    .option("--pid <n>", "of the server, where several have that port", count("pid", 1, 2 ** 22))
+    .addOption(
+      new Option("--watch [D]", "again and again (default: every 1s), until the server ends")
+        .argParser(duration)
+        .preset("1s"),
+    )
+    .option(
+      "--json",
+      "print one JSON object and nothing else; with --watch, one on each line",
+      false,
+    )
+    .action(async (port: number | undefined, { pid, watch, json }) => {
+      exit(await runStatus({ port, pid, json, watchMs: watch ?? 0 }));
     });
 }
 

@@ -50,8 +50,8 @@ Napi::Value listen_queue(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// startSupervisor({executable, segmentName, listener, log, segment, spawnLog}) → {pid, control, lifeline};
-// the caller closes the descriptors.
+// startSupervisor({executable, segmentName, listener, log, segment, spawnLog}) → {pid, control,
+// lifeline}; the caller closes the descriptors.
 Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
   StartedSupervisor started = guarded(info.Env(), [&] {

@@ -51,8 +51,8 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
   return constructor;
 }
 
-// new Scoreboard(name): opens for reading. new Scoreboard(name, {users, host, address, port, backlog,
-// limits: {start, minSpare, maxSpare, max}, log, release}): creates.
+// new Scoreboard(name): opens for reading. new Scoreboard(name, {users, host, address, port,
+// backlog, limits: {start, minSpare, maxSpare, max}, log, release}): creates.
 ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const std::string name = info[0].As<Napi::String>();
   guarded(info.Env(), [&] {

@@ -85,9 +85,8 @@ StartedSupervisor start_supervisor(const SupervisorStart& start) {
   std::string segment_name = start.segment_name;
   const std::array<char*, 3> argv{name.data(), segment_name.data(), nullptr};
   // In the order of SupervisorFd.
-  const std::array<int, 6> inherited{control.theirs.get(),  start.listener,
-                                     start.log,             start.segment,
-                                     lifeline.theirs.get(), start.spawn_log};
+  const std::array<int, 6> inherited{control.theirs.get(), start.listener,        start.log,
+                                     start.segment,        lifeline.theirs.get(), start.spawn_log};
   const pid_t pid = ::fork();
   if (pid < 0) fail("fork the supervisor");
   if (pid == 0)

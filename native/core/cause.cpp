@@ -7,8 +7,8 @@ namespace kilofork {
 namespace {
 // In the order of Cause.
 constexpr std::array<std::string_view, kCauses> kNames{
-    "start",    "spare low", "queue", "idle",    "recycled", "replaced", "asked",
-    "stopped",  "cut",       "crashed", "killed", "sick",     "work timeout", "orphaned"};
+    "start",   "spare low", "queue",   "idle",   "recycled", "replaced",     "asked",
+    "stopped", "cut",       "crashed", "killed", "sick",     "work timeout", "orphaned"};
 static_assert(static_cast<std::size_t>(Cause::orphaned) + 1 == kCauses);
 }  // namespace
 

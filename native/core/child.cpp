@@ -168,7 +168,8 @@ Child::Child(const ChildContext& context, Slot& slot)
       slot_(slot),
       pid_(::getpid()),
       total_at_birth_(slot.total.load(std::memory_order_relaxed)),
-      last_total_(service_.max_requests == 0 ? UINT64_MAX : total_at_birth_ + requests_allowed(service_)),
+      last_total_(service_.max_requests == 0 ? UINT64_MAX
+                                             : total_at_birth_ + requests_allowed(service_)),
       input_(context.memory),
       output_(context.memory + input_bytes(service_), output_bytes(service_)),
       log_(context.log, output_),

@@ -23,9 +23,9 @@ namespace kilofork {
 
 // How a child ends, as the supervisor reads it from waitpid(2).
 enum ChildExit : int {
-  kExitOrdered = 0,  // told to, between two requests
-  kExitCut = 3,      // told to, in the middle of a request
-  kExitSick = 4,     // cannot accept: its successor will wait a little
+  kExitOrdered = 0,   // told to, between two requests
+  kExitCut = 3,       // told to, in the middle of a request
+  kExitSick = 4,      // cannot accept: its successor will wait a little
   kExitRecycled = 5,  // has served as many requests as a child may, and its last client to the end
   kExitStuck = 6,     // the work of a request took too long
 };

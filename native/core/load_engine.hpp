@@ -3,8 +3,9 @@
 // request with {n}, and the reply that is expected, and compares every byte.
 //
 // A client here is one connection at a time: it connects, is greeted, then sends its requests one
-// after the other, or one only and connects again. A request on a connection that is lost has failed and is never sent again; the
-// client connects anew for the rest. Times are of the monotonic clock.
+// after the other, or one only and connects again. A request on a connection that is lost has
+// failed and is never sent again; the client connects anew for the rest. Times are of the monotonic
+// clock.
 #pragma once
 
 #include <array>

@@ -122,8 +122,8 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                .bell = bell_.get(),
                .memory = reinterpret_cast<char*>(
                    map_private(child_memory_bytes(settings_.service)).data())},
-      private_memory_(map_private(Roster::bytes(scoreboard_.slots().size()) +
-                                  SpawnRecord::kBufferBytes)),
+      private_memory_(
+          map_private(Roster::bytes(scoreboard_.slots().size()) + SpawnRecord::kBufferBytes)),
       roster_(scoreboard_, private_memory_),
       record_(descriptors.log, descriptors.spawn_log,
               {reinterpret_cast<char*>(private_memory_.data()) +
@@ -196,8 +196,9 @@ Nanoseconds Pool::next_deadline() const {
 
 // ---- orders -----------------------------------------------------------------------------------
 
-// By signal, by the front, and by a child that rings. The end of the front is an order too. A service
-// manager may have sent the same order to everyone at once: only a second signal is a second order.
+// By signal, by the front, and by a child that rings. The end of the front is an order too. A
+// service manager may have sent the same order to everyone at once: only a second signal is a
+// second order.
 void Pool::obey() {
   while (auto line = control_.read(false)) obey_line(std::move(*line));
   if (g_told_to_quit != 0) {
@@ -243,8 +244,8 @@ void Pool::settle_log() {
   if (log_reopened_ == 0 || now < next_settling_) return;
   const auto& members = roster_.members();
   for (std::size_t i = 0; i < members.size(); i++) {
-    if (members[i].pid == 0 || scoreboard_.slots()[i].log_generation.load() ==
-                                   context_.log_generation)
+    if (members[i].pid == 0 ||
+        scoreboard_.slots()[i].log_generation.load() == context_.log_generation)
       continue;
     next_settling_ = now + std::clamp((now - log_reopened_) / 4, kMillisecond, kSecond);
     return;
@@ -374,7 +375,7 @@ void Pool::bury(std::size_t index, int status) {
   const bool stopping = phase_ != Phase::running;
   const Cause cause = roster_.bury(index, status, stopping);
   if (stopping && is_death(cause)) cut_++;
-  record_.ended({.pid = pid, .slot = index, .cause = cause}, status, census_);
+  record_.ended({.pid = pid, .slot = index, .cause = cause}, status, roster_.alive(), census_);
   if (cause == Cause::sick || (is_death(cause) && last <= State::starting)) back_off();
   next_replacing_ = 0;
   if (resting_) next_look_ = 0;
@@ -433,14 +434,14 @@ bool Pool::fork_child(std::size_t index, Cause cause) {
   }
   last_born_ = index;
   roster_.born(index, pid, cause);
-  record_.forked({.pid = pid, .slot = index, .cause = cause}, census_);
+  record_.forked({.pid = pid, .slot = index, .cause = cause}, roster_.alive(), census_);
   return true;
 }
 
 void Pool::retire(std::size_t index, Cause cause) {
   const pid_t pid = roster_.members()[index].pid;
   roster_.tell(index, cause);
-  record_.retires({.pid = pid, .slot = index, .cause = cause}, census_);
+  record_.retires({.pid = pid, .slot = index, .cause = cause}, roster_.alive(), census_);
   ::kill(pid, SIGTERM);
 }
 
@@ -488,8 +489,8 @@ void Pool::look() {
     return;
   }
   const auto brake = static_cast<Brake>(scoreboard_.header().brake.load());
-  const bool often = settings_.limits.is_dynamic() &&
-                     (brake == Brake::none || brake == Brake::maximum);
+  const bool often =
+      settings_.limits.is_dynamic() && (brake == Brake::none || brake == Brake::maximum);
   const Nanoseconds interval = often ? Sizing::kLookEvery : kSparseLooks;
   next_look_ = now + std::max(interval, (monotonic_now() - now) * kCostlyLook);
 }

@@ -24,16 +24,16 @@ struct Work {
 
 struct Service {
   Work work;
-  std::size_t max_line;        // bytes, newline included
-  Nanoseconds idle_timeout;    // for the first byte of a request; 0: none
-  Nanoseconds read_timeout;    // from the first byte of a request to its newline; 0: none
-  Nanoseconds write_timeout;   // for a whole reply; 0: none
-  Nanoseconds linger_timeout;  // for a refused client to read why
-  Nanoseconds work_timeout;    // for the work of a request; 0: none
-  std::uint64_t max_requests;  // of one child; 0: no limit
+  std::size_t max_line;               // bytes, newline included
+  Nanoseconds idle_timeout;           // for the first byte of a request; 0: none
+  Nanoseconds read_timeout;           // from the first byte of a request to its newline; 0: none
+  Nanoseconds write_timeout;          // for a whole reply; 0: none
+  Nanoseconds linger_timeout;         // for a refused client to read why
+  Nanoseconds work_timeout;           // for the work of a request; 0: none
+  std::uint64_t max_requests;         // of one child; 0: no limit
   std::uint64_t max_requests_jitter;  // each child may have up to so many more
-  Template greeting;           // of {pid}
-  Template reply;              // of {pid}, {user} and {message}
+  Template greeting;                  // of {pid}
+  Template reply;                     // of {pid}, {user} and {message}
   std::array<std::string, kRefusals> refusals;  // the lines, newline included
 };
 

@@ -32,9 +32,9 @@ struct PoolLimits {
 // The pool at one instant.
 struct Census {
   std::size_t alive = 0;
-  std::size_t idle = 0;  // in accept() or about to be; not those that were told to leave
-  std::size_t waiting = 0;     // connections in the kernel's accept queue
-  std::int64_t finished = 0;   // connections that have ended, ever
+  std::size_t idle = 0;       // in accept() or about to be; not those that were told to leave
+  std::size_t waiting = 0;    // connections in the kernel's accept queue
+  std::int64_t finished = 0;  // connections that have ended, ever
 
   bool operator==(const Census&) const = default;
 };

@@ -8,20 +8,20 @@
 
 namespace kilofork {
 
-void SpawnRecord::forked(const Child& child, const Census& census) {
+void SpawnRecord::forked(const Child& child, std::size_t alive, const Census& seen) {
   log_.record().text("have child pid ").number(child.pid);
   if (child.cause != Cause::start) log_.text(" (").text(name_of(child.cause)).text(")");
   log_.commit();
-  write_line("fork", child, "", census);
+  write_line("fork", child, "", alive, seen);
 }
 
-void SpawnRecord::retires(const Child& child, const Census& census) {
+void SpawnRecord::retires(const Child& child, std::size_t alive, const Census& seen) {
   log_.record().text("child pid ").number(child.pid).text(" retires (");
   log_.text(name_of(child.cause)).text(")").commit();
-  write_line("retire", child, "", census);
+  write_line("retire", child, "", alive, seen);
 }
 
-void SpawnRecord::ended(const Child& child, int status, const Census& census) {
+void SpawnRecord::ended(const Child& child, int status, std::size_t alive, const Census& seen) {
   const bool by_signal = WIFSIGNALED(status);
   const int code = by_signal ? WTERMSIG(status) : WEXITSTATUS(status);
   const std::string_view word = by_signal ? "signal" : "exit";
@@ -41,11 +41,11 @@ void SpawnRecord::ended(const Child& child, int status, const Census& census) {
 
   std::array<char, 32> how{};
   std::snprintf(how.data(), how.size(), ",\"%s\":%d", word.data(), code);
-  write_line("end", child, how.data(), census);
+  write_line("end", child, how.data(), alive, seen);
 }
 
 void SpawnRecord::write_line(const char* event, const Child& child, std::string_view how,
-                             const Census& census) const {
+                             std::size_t alive, const Census& seen) const {
   const std::string_view cause = name_of(child.cause);
   const Nanoseconds now = realtime_now();
   std::array<char, 320> line{};
@@ -56,7 +56,7 @@ void SpawnRecord::write_line(const char* event, const Child& child, std::string_
       static_cast<long long>(now / kMillisecond),
       static_cast<long long>(now % kMillisecond / kMicrosecond), event,
       static_cast<int>(cause.size()), cause.data(), child.pid, child.slot,
-      static_cast<int>(how.size()), how.data(), census.alive, census.idle, census.waiting);
+      static_cast<int>(how.size()), how.data(), alive, seen.idle, seen.waiting);
   (void)!::write(file_, line.data(), static_cast<std::size_t>(length));
 }
 

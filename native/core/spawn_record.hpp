@@ -4,8 +4,9 @@
 //   {"timeMs":1595000000000.123,"event":"fork","cause":"queue","pid":17,"slot":3,
 //    "alive":12,"idle":5,"waiting":8}
 //
-// The events are fork, retire (told to leave) and end, which has "exit" or "signal", too. The three
-// counts are the pool's, as it was looked at last; pid and slot tell the child.
+// The events are fork, retire (told to leave) and end, which has "exit" or "signal", too. `alive`
+// is the number of children after the event; `idle` and `waiting` are what the pool's last look
+// saw, on which a fork for "queue" or "spare low" and a retirement for "idle" rest.
 #pragma once
 
 #include <sys/types.h>
@@ -32,17 +33,17 @@ class SpawnRecord {
     std::size_t slot;
     Cause cause;
   };
-  void forked(const Child& child, const Census& census);
-  void retires(const Child& child, const Census& census);
+  void forked(const Child& child, std::size_t alive, const Census& seen);
+  void retires(const Child& child, std::size_t alive, const Census& seen);
   // `status` as of waitpid(2).
-  void ended(const Child& child, int status, const Census& census);
+  void ended(const Child& child, int status, std::size_t alive, const Census& seen);
 
   // The same log, for the supervisor's other records.
   AppendLog& log() { return log_; }
 
  private:
-  void write_line(const char* event, const Child& child, std::string_view how,
-                  const Census& census) const;
+  void write_line(const char* event, const Child& child, std::string_view how, std::size_t alive,
+                  const Census& seen) const;
 
   AppendLog log_;
   int file_;

@@ -102,6 +102,21 @@ TEST("times turn into nanoseconds and back") {
   }
 }
 
+TEST("a time for the kernel is never shorter than asked for, nor longer by a microsecond") {
+  const auto back = [](const timeval& time) {
+    CHECK(time.tv_usec >= 0 && time.tv_usec < 1'000'000);
+    return time.tv_sec * kSecond + time.tv_usec * kMicrosecond;
+  };
+  CHECK_EQ(back(to_timeval(0)), 0);
+  CHECK_EQ(back(to_timeval(1)), kMicrosecond);
+  for (const Nanoseconds time :
+       {kMicrosecond - 1, kMicrosecond, kMicrosecond + 1, kSecond - kMicrosecond, kSecond - 1,
+        kSecond, kSecond + 1, 5 * kSecond - 999, 3600 * kSecond, 1'000'000 * kSecond + 1}) {
+    CHECK(back(to_timeval(time)) >= time);
+    CHECK(back(to_timeval(time)) < time + kMicrosecond);
+  }
+}
+
 TEST("the clock for durations never goes back") {
   Nanoseconds last = monotonic_now();
   for (int i = 0; i < 100'000; i++) {

@@ -59,11 +59,27 @@ Fd open_file(const std::string& name) {
 
 TEST("each setting goes to its place") {
   PoolSettings settings;
-  for (const char* line :
-       {"work sleep 3000000000", "max-line 1024", "idle-timeout 1", "read-timeout 2",
-        "write-timeout 3", "linger-timeout 4", "grace 10000000000", "first-back-off 5",
-        "longest-back-off 9223372036854775807", "greeting this is server thread {pid}",
-        "reply server {pid} recvd message \"{message}\" from user {user}"})
+  for (const char* line : {"work sleep 3000000000",
+                           "max-line 1024",
+                           "idle-timeout 1",
+                           "read-timeout 2",
+                           "write-timeout 3",
+                           "linger-timeout 4",
+                           "grace 10000000000",
+                           "first-back-off 5",
+                           "longest-back-off 9223372036854775807",
+                           "work-timeout 6",
+                           "max-requests 7",
+                           "max-requests-jitter 8",
+                           "start-children 9",
+                           "min-spare 10",
+                           "max-spare 11",
+                           "max-children 12",
+                           "shrink-after 13",
+                           "bytes-per-child 14",
+                           "memory-reserve 15",
+                           "greeting this is server thread {pid}",
+                           "reply server {pid} recvd message \"{message}\" from user {user}"})
     CHECK(apply_setting(settings, line));
   const Service& service = settings.service;
   CHECK(service.work.kind == Work::Kind::sleep);
@@ -76,6 +92,16 @@ TEST("each setting goes to its place") {
   CHECK_EQ(settings.grace, 10 * kSecond);
   CHECK_EQ(settings.first_back_off, 5);
   CHECK_EQ(settings.longest_back_off, INT64_MAX);
+  CHECK_EQ(service.work_timeout, 6);
+  CHECK_EQ(service.max_requests, 7);
+  CHECK_EQ(service.max_requests_jitter, 8);
+  CHECK_EQ(settings.limits.start, 9);
+  CHECK_EQ(settings.limits.min_spare, 10);
+  CHECK_EQ(settings.limits.max_spare, 11);
+  CHECK_EQ(settings.limits.max, 12);
+  CHECK_EQ(settings.limits.shrink_after, 13);
+  CHECK_EQ(settings.bytes_per_child, 14);
+  CHECK_EQ(settings.memory_reserve, 15);
   const Template::Values values{.pid = "1", .user = "u", .message = "m", .n = {}};
   std::string text(service.greeting.size(values), '?');
   service.greeting.render(values, text.data());
@@ -116,7 +142,10 @@ TEST("an unknown setting is refused") {
 TEST("a malformed value is refused") {
   PoolSettings settings;
   for (const char* value : {"", " ", "x", "1x", "1 2", " 1", "1 ", "0x10", "1s", "1.5", "+1"})
-    for (const char* name : {"max-line ", "grace ", "work sleep ", "work spin "})
+    for (const char* name :
+         {"max-line ", "grace ", "work sleep ", "work spin ", "work-timeout ", "max-requests ",
+          "max-requests-jitter ", "start-children ", "min-spare ", "max-spare ", "max-children ",
+          "shrink-after ", "bytes-per-child ", "memory-reserve "})
       CHECK(!apply_setting(settings, std::string(name).append(value)));
   for (const char* line : {"max-line", "max-line -1", "max-line 99999999999999999999", "grace",
                            "grace 9223372036854775808", "work", "work sleep", "work none 1",
@@ -209,6 +238,63 @@ TEST("a descriptor that nobody asked for is closed with the channel, not leaked"
   Channel channel;  // check.cpp counts descriptors
   channel.write("stop\n", open_file("stray").get());
   CHECK_EQ(joined(lines_in(channel.control)), "stop|");
+}
+
+TEST("the descriptor for the spawn log comes with its line, also between two logs") {
+  Channel channel;
+  channel.write("log\n", open_file("first").get());
+  channel.write("spawn-log\n", open_file("second").get());
+  channel.write("log\n", open_file("third").get());
+  for (const auto& [text, name] :
+       {std::pair{"log", "first"}, {"spawn-log", "second"}, {"log", "third"}}) {
+    const auto line = channel.control.read(false);
+    CHECK_EQ(line->text, text);
+    CHECK_EQ(path_of(line->passed), file(name));
+  }
+}
+
+TEST("a line that is only like those that bring a descriptor gets none") {
+  Channel channel;
+  const Fd log = open_file("log");
+  channel.write("spawn-logs\nlog 1\nspawn\nlo", log.get());
+  for (const char* text : {"spawn-logs", "log 1", "spawn"}) {
+    const auto line = channel.control.read(false);
+    CHECK_EQ(line->text, text);
+    CHECK(!line->passed);
+  }
+  CHECK(!channel.control.read(false));
+  channel.write("g\n");
+  CHECK_EQ(path_of(channel.control.read(false)->passed), file("log"));
+}
+
+TEST("between lines is where nothing has been read that was not given out") {
+  Channel channel;
+  CHECK(channel.control.is_between_lines());
+  channel.write("start\nsto");
+  CHECK(channel.control.is_between_lines());  // nothing has been read
+  CHECK_EQ(channel.control.read(false)->text, "start");
+  CHECK(!channel.control.is_between_lines());
+  CHECK(!channel.control.read(false));
+  CHECK(!channel.control.is_between_lines());
+  channel.write("p\nquit\n");
+  CHECK_EQ(channel.control.read(false)->text, "stop");
+  CHECK(!channel.control.is_between_lines());  // a whole line is there
+  CHECK_EQ(channel.control.read(false)->text, "quit");
+  CHECK(channel.control.is_between_lines());
+  const Fd log = open_file("log");
+  channel.write("l", log.get());
+  CHECK(!channel.control.read(false));
+  channel.write("og\n");
+  CHECK(!channel.control.is_between_lines());
+  CHECK(static_cast<bool>(channel.control.read(false)->passed));
+  CHECK(channel.control.is_between_lines());
+}
+
+TEST("a descriptor that is still to be given out is not between lines") {
+  Channel channel;
+  channel.write("stop\n", open_file("stray").get());
+  CHECK_EQ(joined(lines_in(channel.control)), "stop|");
+  CHECK(!channel.control.is_between_lines());
 }
 
 TEST("at the end of file, all lines come first, and half a line never does") {

@@ -132,13 +132,37 @@ TEST("what is no handover is refused") {
 
 TEST("a line that is not understood is refused") {
   CHECK_EQ(error_of("start\nbell 1\nannounced\nchild 1 2 0 0 start\n"), 0);
-  for (const char* line :
-       {"", " ", "nonsense", "nonsense 1", "Bell 1", " bell 1", "bell", "bell ", "bell x", "bell 1 2",
-        "bell 99999999999", "give-log", "give-log x", "take-log", "take-log 1x", "announced 1",
-        "start", "max-line 1024", "child", "child 1", "child 1 2 0 0", "child 1 2 0 0 ",
-        "child 1 2 0 start", "child 1 2 0 0 nonsense", "child 1 2 0 0 start x",
-        "child 1 2 0 0  start", "child -1 2 0 0 start", "child x 2 0 0 start",
-        "child 1 x 0 0 start", "child 1 2 x 0 start", "child 1 2 0 x start"})
+  for (const char* line : {"",
+                           " ",
+                           "nonsense",
+                           "nonsense 1",
+                           "Bell 1",
+                           " bell 1",
+                           "bell",
+                           "bell ",
+                           "bell x",
+                           "bell 1 2",
+                           "bell 99999999999",
+                           "give-log",
+                           "give-log x",
+                           "take-log",
+                           "take-log 1x",
+                           "announced 1",
+                           "start",
+                           "max-line 1024",
+                           "child",
+                           "child 1",
+                           "child 1 2 0 0",
+                           "child 1 2 0 0 ",
+                           "child 1 2 0 start",
+                           "child 1 2 0 0 nonsense",
+                           "child 1 2 0 0 start x",
+                           "child 1 2 0 0  start",
+                           "child -1 2 0 0 start",
+                           "child x 2 0 0 start",
+                           "child 1 x 0 0 start",
+                           "child 1 2 x 0 start",
+                           "child 1 2 0 x start"})
     CHECK_EQ(error_of("start\nbell 1\n" + std::string(line) + "\nbell 1\n"), EPROTO);
 }
 

@@ -4,10 +4,14 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
+
+#include <vector>
 
 #include "check.hpp"
 #include "client.hpp"
 #include "error.hpp"
+#include "sandbox.hpp"
 
 namespace kilofork {
 namespace {
@@ -47,6 +51,31 @@ TEST("accepted sockets inherit the time-out for sending, and wait for no full se
   socklen_t length = sizeof no_delay;
   CHECK_EQ(::getsockopt(accepted.get(), IPPROTO_TCP, TCP_NODELAY, &no_delay, &length), 0);
   CHECK_EQ(no_delay, 1);
+}
+
+TEST("connections that wait to be accepted are counted, also those that have sent or left") {
+  const Listener listener =
+      listen_on({.address = "127.0.0.1", .port = 0, .backlog = 64, .write_timeout = 0});
+  const int fd = listener.fd.get();
+  CHECK_EQ(count_waiting(fd), 0);
+  std::vector<TestClient> clients;
+  for (std::size_t i = 1; i <= 40; i++) {
+    clients.emplace_back(listener.port);
+    CHECK(check::holds_in_time([&] { return count_waiting(fd) == i; }));
+  }
+  clients[0].send("arijort:lalala\n");
+  clients[1].end_sending();
+  CHECK_EQ(count_waiting(fd), 40);
+  std::vector<Fd> accepted;
+  for (std::size_t left = 40; left-- > 0;) {
+    accepted.emplace_back(::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC));
+    CHECK_EQ(count_waiting(fd), left);
+  }
+}
+
+TEST("what is no socket has nothing that waits") {
+  CHECK_EQ(count_waiting(-1), 0);
+  CHECK_EQ(count_waiting(STDIN_FILENO), 0);
 }
 
 TEST("IPv6 is listened on where the machine has it") {

@@ -119,8 +119,7 @@ TEST("processes that read while it is written get no text that is torn") {
     }
   });
   std::vector<Process> readers;
-  for (int i = 0; i < 3; i++)
-    readers.emplace_back([&] { CHECK(read_for(*notice, kSecond) > 0); });
+  for (int i = 0; i < 3; i++) readers.emplace_back([&] { CHECK(read_for(*notice, kSecond) > 0); });
   for (Process& reader : readers) CHECK_EQ(reader.wait(), 0);
 }
 

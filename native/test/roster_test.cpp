@@ -57,12 +57,15 @@ struct Rostered {
 
 // Each way to end, and what it is called when nobody has told the child to leave.
 const std::vector<std::pair<int, Cause>> kEnds = [] {
-  std::vector<std::pair<int, Cause>> ends{
-      {exit_of(kExitOrdered), Cause::asked},      {exit_of(kExitRecycled), Cause::recycled},
-      {exit_of(kExitCut), Cause::cut},            {exit_of(kExitSick), Cause::sick},
-      {exit_of(kExitStuck), Cause::work_timeout}, {exit_of(1), Cause::crashed},
-      {exit_of(2), Cause::crashed},               {exit_of(127), Cause::crashed},
-      {exit_of(255), Cause::crashed}};
+  std::vector<std::pair<int, Cause>> ends{{exit_of(kExitOrdered), Cause::asked},
+                                          {exit_of(kExitRecycled), Cause::recycled},
+                                          {exit_of(kExitCut), Cause::cut},
+                                          {exit_of(kExitSick), Cause::sick},
+                                          {exit_of(kExitStuck), Cause::work_timeout},
+                                          {exit_of(1), Cause::crashed},
+                                          {exit_of(2), Cause::crashed},
+                                          {exit_of(127), Cause::crashed},
+                                          {exit_of(255), Cause::crashed}};
   for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, SIGTRAP}) {
     ends.emplace_back(signal_of(signal), Cause::crashed);
     ends.emplace_back(signal_of(signal) | WCOREFLAG, Cause::crashed);
@@ -152,7 +155,8 @@ TEST("who dies after it was told to leave has died") {
 TEST("a successor is owed for each end, unless the pool was to shrink or the server stops") {
   for (const bool stopping : {false, true}) {
     for (const auto& [status, cause] : kEnds) {
-      for (const int order : {-1, static_cast<int>(Cause::idle), static_cast<int>(Cause::replaced)}) {
+      for (const int order :
+           {-1, static_cast<int>(Cause::idle), static_cast<int>(Cause::replaced)}) {
         Rostered rostered(1);
         rostered.bear(0, 17);
         if (order >= 0) rostered.roster.tell(0, static_cast<Cause>(order));
@@ -368,8 +372,8 @@ class LongRun {
   void compare() const {
     CHECK_EQ(roster_->alive(), living_.size());
     CHECK_EQ(roster_->owed(), owed_.size());
-    Census census{.alive = living_.size() + owed_.size(), .idle = owed_.size(), .waiting = 3,
-                  .finished = 0};
+    Census census{
+        .alive = living_.size() + owed_.size(), .idle = owed_.size(), .waiting = 3, .finished = 0};
     for (std::size_t i = 0; i < kSlots; i++) {
       const Slot& slot = board_.slots()[i];
       const Member& member = roster_->members()[i];

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cerrno>
 #include <optional>
@@ -24,7 +25,14 @@ using check::segment_name;
 
 constexpr std::int64_t kLongestSince = (std::int64_t{1} << 38) - 1;
 
-const Scoreboard::Identity kIdentity{.host = "localhost", .address = "127.0.0.1", .port = 31337};
+const Scoreboard::Identity kIdentity{
+    .host = "localhost",
+    .address = "127.0.0.1",
+    .port = 31337,
+    .backlog = 4096,
+    .limits = {.start = 5, .min_spare = 6, .max_spare = 7, .max = 1000, .shrink_after = kSecond},
+    .log = "/var/log/server.log",
+    .release = "1.2.3"};
 
 Scoreboard create(std::uint32_t slots, std::uint32_t users = 4) {
   return Scoreboard::create(segment_name(), slots, users, kIdentity);
@@ -89,7 +97,16 @@ TEST("a new segment says who made it, is private, allocated, and all vacant") {
   CHECK_EQ(std::string_view(header.host.data()), "localhost");
   CHECK_EQ(std::string_view(header.address.data()), "127.0.0.1");
   CHECK(header.created > 0 && header.created_realtime > header.created);
-  CHECK_EQ(header.forked.load() + header.left.load() + header.died.load(), 0);
+  CHECK_EQ(header.backlog, 4096);
+  CHECK_EQ(header.start, 5);
+  CHECK_EQ(header.min_spare, 6);
+  CHECK_EQ(header.max_spare, 7);
+  CHECK_EQ(std::string_view(header.log.data()), "/var/log/server.log");
+  CHECK_EQ(std::string_view(header.release.data()), "1.2.3");
+  for (const auto& counts : {&header.forked, &header.ended})
+    for (const auto& count : *counts) CHECK_EQ(count.load(), 0);
+  CHECK_EQ(header.supervisor_rests.load(), 0);
+  CHECK_EQ(header.answer.get().value(), "");
   CHECK_EQ(board.slots().size(), 1000);
   CHECK_EQ(board.total(), 0);
   for (const Slot& slot : board.slots()) CHECK_EQ(slot.occupancy().state, State::vacant);
@@ -117,13 +134,20 @@ TEST("slots share no cache line with each other, nor with the users, and end ins
   }
 }
 
-TEST("a long host name is cut, not written past its place") {
+TEST("a long text is cut, not written past its place") {
   const NameRemoved removed;
-  const Scoreboard board = Scoreboard::create(
-      segment_name(), 1, 1,
-      {.host = std::string(1000, 'h'), .address = std::string(1000, 'a'), .port = 1});
+  const Scoreboard board = Scoreboard::create(segment_name(), 1, 1,
+                                              {.host = std::string(1000, 'h'),
+                                               .address = std::string(1000, 'a'),
+                                               .port = 1,
+                                               .backlog = 1,
+                                               .limits = {},
+                                               .log = std::string(1000, 'l'),
+                                               .release = std::string(1000, 'r')});
   CHECK_EQ(std::string(board.header().host.data()), std::string(255, 'h'));
   CHECK_EQ(std::string(board.header().address.data()), std::string(63, 'a'));
+  CHECK_EQ(std::string(board.header().log.data()), std::string(511, 'l'));
+  CHECK_EQ(std::string(board.header().release.data()), std::string(31, 'r'));
   CHECK_EQ(board.header().supervisor.load(), 0);
 }
 
@@ -221,6 +245,51 @@ TEST("sweepers that come while segments are made never take one that is in use")
     const Scoreboard board = create(1);
     CHECK(exists(segment_name()));
     Scoreboard::remove(segment_name());
+  }
+}
+
+TEST("a segment lives while any process holds its lock, and looking at it does no harm") {
+  const NameRemoved removed;
+  std::optional<Scoreboard> board = create(1);
+  CHECK(Scoreboard::lives(segment_name()));
+  const Process child([] { ::pause(); });  // inherits the lock
+  board.reset();
+  CHECK(Scoreboard::lives(segment_name()));
+  std::optional<Scoreboard> writer = Scoreboard::open(segment_name(), true);
+  child.signal(SIGKILL);
+  siginfo_t end{};
+  CHECK_EQ(::waitid(P_PID, static_cast<id_t>(child.pid()), &end, WEXITED | WNOWAIT), 0);
+  CHECK(Scoreboard::lives(segment_name()));
+  writer.reset();
+  for (int i = 0; i < 3; i++) CHECK(!Scoreboard::lives(segment_name()));
+  const Scoreboard reader = Scoreboard::open(segment_name(), false);
+  CHECK(!Scoreboard::lives(segment_name()));  // whoever only reads holds no lock
+  CHECK(exists(segment_name()));
+  CHECK(Scoreboard::sweep(segment_name()));
+}
+
+TEST("what cannot be told lives") {
+  CHECK(Scoreboard::lives(segment_name()));  // there is no such segment
+}
+
+TEST("an abandoned segment lives again when it is opened for writing") {
+  const NameRemoved removed;
+  { (void)create(1); }
+  CHECK(!Scoreboard::lives(segment_name()));
+  const Scoreboard board = Scoreboard::open(segment_name(), true);
+  CHECK(Scoreboard::lives(segment_name()));
+}
+
+TEST("forks and ends are counted by their causes, apart from each other") {
+  const NameRemoved removed;
+  Scoreboard board = create(1);
+  for (std::size_t i = 0; i < kCauses; i++) {
+    for (std::size_t times = 0; times < i; times++) board.count_fork(static_cast<Cause>(i));
+    for (std::size_t times = 0; times < 2 * i; times++) board.count_end(static_cast<Cause>(i));
+  }
+  for (std::size_t i = 0; i < kCauses; i++) {
+    CHECK_EQ(board.header().forked.at(i).load(), i);
+    CHECK_EQ(board.header().ended.at(i).load(), 2 * i);
   }
 }
 

@@ -12,15 +12,16 @@
 namespace kilofork {
 namespace {
 
-constexpr Nanoseconds kMoment = Sizing::kMoment;
+constexpr Nanoseconds kLook = Sizing::kLookEvery;
+constexpr std::int64_t kLooksInAMoment = Sizing::kMoment / kLook;
 constexpr Nanoseconds kEighth = 1250 * kMillisecond;  // of shrink_after
 constexpr PoolLimits kLimits{
     .start = 10, .min_spare = 5, .max_spare = 20, .max = 1000, .shrink_after = 8 * kEighth};
 
-// A pool that is looked at each moment.
+// A pool that is looked at as often as it should be.
 struct Looks {
   explicit Looks(const PoolLimits& limits = kLimits) : sizing(limits) { sizing.begin({}, now); }
-  Need look(const Census& census, Nanoseconds after = kMoment) {
+  Need look(const Census& census, Nanoseconds after = kLook) {
     now += after;
     return sizing.look(census, now);
   }
@@ -56,24 +57,31 @@ TEST("a queue that is about to be gone costs no fork, however long it is") {
   std::int64_t finished = 0;
   for (int i = 0; i < 1000; i++) {
     finished += 200;
-    const Need need = looks.look({.alive = 10, .idle = 0, .waiting = 195, .finished = finished});
+    const auto waiting = static_cast<std::size_t>(200 * kLooksInAMoment) - kLimits.min_spare;
+    const Need need =
+        looks.look({.alive = 10, .idle = 0, .waiting = waiting, .finished = finished});
     CHECK_EQ(need.queue + need.spare, 0);
   }
 }
 
-TEST("a queue is met by what those that finish leave of it") {
-  CHECK_EQ(Looks().look({.alive = 10, .idle = 0, .waiting = 40, .finished = 40}).queue, 0);
-  CHECK_EQ(Looks().look({.alive = 10, .idle = 0, .waiting = 41, .finished = 40}).queue, 1);
-  CHECK_EQ(Looks().look({.alive = 10, .idle = 3, .waiting = 50, .finished = 40}).queue, 7);
+TEST("a queue is met by what those that finish within a moment leave of it") {
+  const auto queue = [](std::size_t idle, std::size_t waiting) {
+    return Looks()
+        .look({.alive = 10, .idle = idle, .waiting = waiting, .finished = 200 / kLooksInAMoment})
+        .queue;
+  };
+  CHECK_EQ(queue(0, 200), 0);
+  CHECK_EQ(queue(0, 201), 1);
+  CHECK_EQ(queue(3, 210), 7);
 }
 
 TEST("how fast clients finish is counted by the moment, whenever the last look was") {
-  // In ten moments 400 finished: 40 will in the next.
+  // Ten moments ago: of what finished since, a tenth will in the next.
   const Census census{.alive = 10, .idle = 0, .waiting = 41, .finished = 400};
-  CHECK_EQ(Looks().look(census, 10 * kMoment).queue, 1);
-  // In a tenth of a moment 4 finished: that is too short to tell more than that they did.
+  CHECK_EQ(Looks().look(census, 10 * Sizing::kMoment).queue, 1);
+  // That is too short to tell more than that they did.
   const Census early{.alive = 10, .idle = 0, .waiting = 41, .finished = 4};
-  CHECK_EQ(Looks().look(early, kMoment / 10).queue, 37);
+  CHECK_EQ(Looks().look(early, kLook / 10).queue, 41 - 4 * kLooksInAMoment);
 }
 
 TEST("the pace is that since the last look, not since the first") {
@@ -148,7 +156,8 @@ TEST("queue and spare children are wished for beside each other, and never more 
 TEST("a queue that is about to be gone does not use up the spare children that are there") {
   Looks looks;
   for (int i = 1; i <= 10; i++) {
-    const Need need = looks.look({.alive = 50, .idle = 5, .waiting = 20, .finished = i * 20});
+    const std::size_t waiting = static_cast<std::size_t>(4 * kLooksInAMoment);
+    const Need need = looks.look({.alive = 50, .idle = 5, .waiting = waiting, .finished = i * 4});
     CHECK_EQ(need.queue + need.spare, 0);
   }
 }
@@ -223,11 +232,12 @@ std::vector<Retirement> expected_retirements(std::size_t idle, const PoolLimits&
   return all;
 }
 
-// Lets a pool have `busy(time)` busy children, looks at it each moment, and lets go whom it may.
+// Lets a pool have `busy(time)` busy children, looks at it time and again, and lets go whom it may.
 struct Shrinking {
-  std::vector<Retirement> run(Nanoseconds time, const std::function<std::size_t(Nanoseconds)>& busy) {
+  std::vector<Retirement> run(Nanoseconds time,
+                              const std::function<std::size_t(Nanoseconds)>& busy) {
     std::vector<Retirement> all;
-    for (Nanoseconds after = 0; after < time; after += kMoment) {
+    for (Nanoseconds after = 0; after < time; after += kLook) {
       const std::size_t idle = alive - busy(after);
       const std::size_t count = sizing.surplus(idle, kStart + after);
       CHECK(count <= idle);
@@ -260,7 +270,7 @@ TEST("children that are not idle too many stay") {
 TEST("children that were busy for one look within the time stay, for ever so long") {
   Shrinking pool{.alive = 100};
   const auto busy = [](Nanoseconds after) -> std::size_t {
-    return after % kLimits.shrink_after == 7 * kMoment ? 80 : 0;
+    return after % kLimits.shrink_after == 7 * kLook ? 80 : 0;
   };
   CHECK(pool.run(50 * kLimits.shrink_after, busy).empty());
 }
@@ -268,7 +278,7 @@ TEST("children that were busy for one look within the time stay, for ever so lon
 TEST("only those leave that were idle during all of the time, those needed now and then stay") {
   Shrinking pool{.alive = 100};
   const auto busy = [](Nanoseconds after) -> std::size_t {
-    return after % (kLimits.shrink_after / 2) == 7 * kMoment ? 50 : 0;
+    return after % (kLimits.shrink_after / 2) == 7 * kLook ? 50 : 0;
   };
   (void)pool.run(50 * kLimits.shrink_after, busy);
   CHECK_EQ(pool.alive, 50 + kLimits.max_spare);
@@ -305,17 +315,16 @@ TEST("a pool that is looked at only when its surplus asks for it shrinks all the
 
 // ---- both -------------------------------------------------------------------------------------
 
-// A pool and its clients. It is looked at each moment, forks and lets go as it is told; children
-// accept as soon as they can.
+// A pool and its clients. It forks and lets go as it is told; children accept as soon as they can.
 class PaperPool {
  public:
-  // One moment, in which so many clients come and so many leave.
+  // The time until the next look, in which so many clients come and so many leave.
   void pass(std::size_t come, std::size_t leave) {
     waiting_ += come;
     CHECK(leave <= busy);
     busy -= leave;
     finished_ += static_cast<std::int64_t>(leave);
-    now += kMoment;
+    now += kLook;
     const Census census{
         .alive = alive, .idle = alive - busy, .waiting = waiting_, .finished = finished_};
     const Need need = sizing_.look(census, now);
@@ -348,20 +357,20 @@ class PaperPool {
 constexpr std::size_t kWave = 300;
 constexpr Nanoseconds kHalfWave = 2 * kSecond;
 
-void wave(PaperPool& pool, std::size_t per_moment) {
-  for (std::size_t come = 0; come < kWave; come += per_moment) pool.pass(per_moment, 0);
+void wave(PaperPool& pool, std::size_t per_look) {
+  for (std::size_t come = 0; come < kWave; come += per_look) pool.pass(per_look, 0);
   pool.pass_idly(kHalfWave);
-  for (std::size_t gone = 0; gone < kWave; gone += per_moment) pool.pass(0, per_moment);
+  for (std::size_t gone = 0; gone < kWave; gone += per_look) pool.pass(0, per_look);
   pool.pass_idly(kHalfWave);
 }
 
 TEST("a load in waves makes a pool grow once, however the waves rise, and then it is left alone") {
-  for (const std::size_t per_moment : {kWave, std::size_t{10}, std::size_t{2}}) {
+  for (const std::size_t per_look : {kWave, std::size_t{10}, std::size_t{2}}) {
     PaperPool pool;
     pool.pass_idly(kSecond);
-    wave(pool, per_moment);
+    wave(pool, per_look);
     CHECK_EQ(pool.forks, kWave + kLimits.min_spare - kLimits.start);
-    for (int i = 1; i < 100; i++) wave(pool, per_moment);
+    for (int i = 1; i < 100; i++) wave(pool, per_look);
     CHECK_EQ(pool.forks, kWave + kLimits.min_spare - kLimits.start);
     CHECK_EQ(pool.retired, 0);
   }
@@ -371,13 +380,12 @@ TEST("once the waves have ended, the pool comes back to its spare limit in the t
   PaperPool pool;
   for (int i = 0; i < 100; i++) wave(pool, kWave);
   const Nanoseconds ended = pool.now - kHalfWave;
-  const auto steps =
-      static_cast<Nanoseconds>(expected_retirements(pool.alive, kLimits).size());
+  const auto steps = static_cast<Nanoseconds>(expected_retirements(pool.alive, kLimits).size());
   while (pool.alive > kLimits.max_spare) pool.pass(0, 0);
   // The eighth in which the last wave ended is not counted; the first eighth of the children
   // leaves when eight more are over.
   CHECK(pool.now - ended >= (7 + steps) * kEighth);
-  CHECK(pool.now - ended <= (8 + steps) * kEighth + 2 * kMoment);
+  CHECK(pool.now - ended <= (8 + steps) * kEighth + 2 * kLook);
   pool.pass_idly(5 * kLimits.shrink_after);
   CHECK_EQ(pool.alive, kLimits.max_spare);
   CHECK_EQ(pool.forks, kWave + kLimits.min_spare - kLimits.start);

@@ -108,7 +108,7 @@ export class Run {
         this.introduce(pid, record.text);
         return;
       case Kind.birth:
-        this.processes.set(pid, { openSinceMs: -1, selected: false, completed: 0 });
+        this.processOf(pid); // may have received a request by now: its parent writes this record
         return;
       case Kind.received:
         this.receive(pid, timeMs, selected);

@@ -93,6 +93,14 @@ export const run = (...args: string[]): Promise<Ended> => new Command(args).end(
 
 export interface ServerOptions {
   readonly children?: number;
+  /** Instead: a pool that breathes. */
+  readonly pool?: {
+    readonly start: number;
+    readonly minSpare: number;
+    readonly maxSpare: number;
+    readonly max: number;
+    readonly shrinkAfter?: string;
+  };
   readonly work?: string;
   readonly folder?: string;
   readonly args?: readonly string[];
@@ -116,6 +124,7 @@ export class Server {
   static async start(options: ServerOptions = {}): Promise<Server> {
     const {
       children = 10,
+      pool,
       work = "none",
       folder = temporaryFolder(),
       args = [],
@@ -126,7 +135,7 @@ export class Server {
         "serve",
         "127.0.0.1",
         "0",
-        ...["--children", String(children)],
+        ...poolArgs(children, pool),
         ...["--work", work],
         ...["--log", join(folder, "server.log")],
         "--stop-at-eof",
@@ -140,7 +149,7 @@ export class Server {
       if (command.hasEnded) throw new Error(`the server ended: ${command.stderr}`);
       return /listening on \S+:(\d+);/.exec(command.stderr)?.[1];
     });
-    return new Server(command, folder, Number(port), children);
+    return new Server(command, folder, Number(port), pool?.start ?? children);
   }
 
   get front(): number {
@@ -188,10 +197,32 @@ export class Server {
     return audit({ logs: [this.log], client, atLeast: 0, all: false });
   }
 
+  /** Children ever forked, and ended; the rest is alive. */
+  tally(): { forked: number; ended: number; alive: number } {
+    const sum = (counts: object) =>
+      Object.values(counts).reduce((a: number, b: number) => a + b, 0) as number;
+    const { forked, ended } = this.scoreboard.header();
+    return {
+      forked: sum(forked),
+      ended: sum(ended),
+      alive: this.slots().filter(({ state }) => state !== "vacant").length,
+    };
+  }
+
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<Ended> {
     this.command.kill(signal);
     return this.command.end();
   }
+}
+
+function poolArgs(children: number, pool: ServerOptions["pool"]): string[] {
+  if (!pool) return ["--children", String(children)];
+  const { start, minSpare, maxSpare, max, shrinkAfter = "10s" } = pool;
+  return [
+    ...["--pool", "dynamic", "--start-children", String(start), "--max-children", String(max)],
+    ...["--min-spare", String(minSpare), "--max-spare", String(maxSpare)],
+    ...["--shrink-after", shrinkAfter],
+  ];
 }
 
 /** Pids of processes that carry our tag. */

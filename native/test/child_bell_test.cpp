@@ -1,0 +1,200 @@
+// The bell that a child rings for a supervisor that rests: when it turns from idle to busy or back.
+#include <poll.h>
+#include <sys/mman.h>
+
+#include <random>
+
+#include "check.hpp"
+#include "child_stage.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::ChildStage;
+using check::greeting_of;
+using check::Process;
+using check::reply_of;
+using check::TestClient;
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr int kChanges = 6'000;
+#else
+constexpr int kChanges = 40'000;
+#endif
+
+std::uint64_t rings(const ChildStage& stage) {
+  std::uint64_t count = 0;
+  return ::read(stage.bell.get(), &count, sizeof count) > 0 ? count : 0;
+}
+
+std::atomic<std::uint32_t>& rests(const ChildStage& stage) {
+  return stage.board.header().supervisor_rests;
+}
+
+// From here on the child has passed each point where it could ring, until the client leaves.
+TestClient greeted(const ChildStage& stage, const Process& child) {
+  TestClient client(stage.port());
+  CHECK_EQ(client.line(), greeting_of(child));
+  return client;
+}
+
+TEST("where nobody rests, nothing rings") {
+  ChildStage stage;
+  const Process child = stage.fork_child();
+  for (int i = 0; i < 100; i++) {
+    TestClient client = greeted(stage, child);
+    client.send("arijort:lalala\n");
+    CHECK_EQ(client.line(), reply_of(child, "lalala"));
+  }
+  (void)greeted(stage, child);
+  CHECK_EQ(rings(stage), 0);
+  CHECK_EQ(rests(stage).load(), 0);
+}
+
+TEST("a child rings once when it has come to wait for clients, awaited or not") {
+  for (const std::uint32_t awaited : {0U, 1U}) {
+    ChildStage stage;
+    rests(stage) = awaited;
+    const Process child = stage.fork_child();  // has heard a ring
+    (void)greeted(stage, child);
+    CHECK(rings(stage) <= awaited);
+    CHECK_EQ(rests(stage).load(), 0);
+  }
+}
+
+TEST("the end of a connection rings once, and takes back that it is awaited") {
+  ChildStage stage;
+  const Process child = stage.fork_child();
+  for (int i = 0; i < 100; i++) {
+    TestClient client = greeted(stage, child);
+    rests(stage) = 1;
+    client.abort();
+    CHECK(check::holds_in_time([&] { return rests(stage) == 0; }));
+    (void)greeted(stage, child);
+    CHECK_EQ(rings(stage), 1);
+    CHECK_EQ(rests(stage).load(), 0);
+  }
+}
+
+TEST("an accepted connection rings once, and takes back that it is awaited") {
+  ChildStage stage;
+  const Process child = stage.fork_child();
+  TestClient(stage.port()).abort();
+  for (int i = 0; i < 100; i++) {
+    rests(stage) = 1;
+    const TestClient client = greeted(stage, child);
+    CHECK_EQ(rings(stage), 1);
+    CHECK_EQ(rests(stage).load(), 0);
+  }
+}
+
+TEST("between the two nothing rings: a busy child stays busy") {
+  ChildStage stage;
+  const Process child = stage.fork_child();
+  TestClient client = greeted(stage, child);
+  rests(stage) = 1;
+  for (int i = 0; i < 100; i++) {
+    client.send("arijort:lalala\n");
+    CHECK_EQ(client.line(), reply_of(child, "lalala"));
+  }
+  CHECK_EQ(rings(stage), 0);
+  CHECK_EQ(rests(stage).load(), 1);
+}
+
+// ---- many children ----------------------------------------------------------------------------
+
+constexpr std::size_t kChildren = 8;
+
+// Slots of their own, in memory that forked processes share.
+class SharedSlots {
+ public:
+  SharedSlots()
+      : memory_(::mmap(nullptr, sizeof(Slot) * kChildren, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
+    CHECK(memory_ != MAP_FAILED);
+  }
+  SharedSlots(const SharedSlots&) = delete;
+  SharedSlots& operator=(const SharedSlots&) = delete;
+  ~SharedSlots() { ::munmap(memory_, sizeof(Slot) * kChildren); }
+  Slot& operator[](std::size_t index) const { return static_cast<Slot*>(memory_)[index]; }
+
+ private:
+  void* memory_;
+};
+
+TEST("of many children that turn at the same moment, one rings") {
+  ChildStage stage;
+  const SharedSlots slots;
+  const ChildContext context = stage.make_context();
+  std::vector<Process> children;
+  for (std::size_t i = 0; i < kChildren; i++)
+    children.emplace_back([&, i] {
+      stage.front_end.reset();
+      run_child(context, slots[i]);
+    });
+  std::uint64_t born = 0;
+  CHECK(check::holds_in_time([&] { return (born += rings(stage)) == kChildren; }));
+
+  for (int round = 0; round < 500; round++) {
+    // Of those that accept, or of those whose clients leave.
+    const bool at_the_end = round % 2 == 1;
+    if (!at_the_end) rests(stage) = 1;
+    std::vector<TestClient> clients;
+    for (std::size_t i = 0; i < kChildren; i++) clients.emplace_back(stage.port());
+    for (TestClient& client : clients) CHECK(client.line().starts_with("this is server"));
+    CHECK_EQ(rings(stage), at_the_end ? 0 : 1);
+    CHECK_EQ(rests(stage).load(), 0);
+    if (at_the_end) rests(stage) = 1;
+    for (TestClient& client : clients) client.abort();
+    if (!at_the_end) continue;
+    std::uint64_t rung = 0;
+    CHECK(check::holds_in_time([&] { return (rung += rings(stage)) > 0; }));
+    clients.clear();
+    for (std::size_t i = 0; i < kChildren; i++) clients.emplace_back(stage.port());
+    for (TestClient& client : clients) CHECK(client.line().starts_with("this is server"));
+    CHECK_EQ(rung + rings(stage), 1);
+    for (TestClient& client : clients) client.abort();
+  }
+}
+
+// ---- the race ---------------------------------------------------------------------------------
+
+// Rests as the supervisor does: announces it, looks once more, and then waits for the bell.
+// Returns when the slot's state is no longer what was seen. It must not sleep through the change.
+void rest_until_changed(const ChildStage& stage, State seen) {
+  const auto changed = [&] { return stage.slot().occupancy().state != seen; };
+  constexpr int kFarTooLong = 5000;  // ms
+  while (!changed()) {
+    rests(stage).store(1);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (changed()) {
+      rests(stage).store(0);
+      return;
+    }
+    pollfd bell{.fd = stage.bell.get(), .events = POLLIN, .revents = 0};
+    CHECK_EQ(::poll(&bell, 1, kFarTooLong), 1);
+    (void)rings(stage);
+  }
+}
+
+TEST("who announces its rest and then looks again misses no change, at whatever moment it comes") {
+  std::mt19937 random(17);
+  ChildStage stage;
+  const Process child = stage.fork_child();
+  const auto spin = [&random](Nanoseconds longest) {
+    const Nanoseconds until =
+        monotonic_now() + std::uniform_int_distribution<Nanoseconds>(0, longest)(random);
+    while (monotonic_now() < until) continue;
+  };
+  for (int i = 0; i < kChanges / 2; i++) {
+    TestClient client(stage.port());
+    spin(i % 2 == 0 ? 40 * kMicrosecond : kMicrosecond);
+    rest_until_changed(stage, State::idle);
+    client.abort();
+    spin(i % 2 == 0 ? 20 * kMicrosecond : kMicrosecond);
+    rest_until_changed(stage, State::reading);
+  }
+}
+
+}  // namespace
+}  // namespace kilofork

@@ -1,0 +1,415 @@
+// What ends a child by itself: it has served as many requests as it may, or the work of one takes
+// too long.
+#include <signal.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+#include "check.hpp"
+#include "child_stage.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::ChildStage;
+using check::exited;
+using check::file;
+using check::greeting_of;
+using check::make_service;
+using check::Process;
+using check::reply_of;
+using check::TestClient;
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr int kConnections = 100;  // a fork takes its time there
+#else
+constexpr int kConnections = 400;
+#endif
+
+constexpr Work kNoWork{.kind = Work::Kind::none, .duration = 0};
+constexpr Work kEndlessWork{.kind = Work::Kind::sleep, .duration = 3600 * kSecond};
+
+TestClient greeted(const ChildStage& stage, const Process& child) {
+  TestClient client(stage.port());
+  CHECK_EQ(client.line(), greeting_of(child));
+  return client;
+}
+
+void serve(TestClient& client, const Process& child, const std::string& message) {
+  client.send("arijort:" + message + "\n");
+  CHECK_EQ(client.line(), reply_of(child, message));
+}
+
+// ---- recycling --------------------------------------------------------------------------------
+
+Service recycling_service(std::uint64_t max_requests, std::uint64_t jitter = 0) {
+  Service service = make_service();
+  service.max_requests = max_requests;
+  service.max_requests_jitter = jitter;
+  return service;
+}
+
+TEST("a child leaves after as many requests as it may have, and says why; its count stays") {
+  ChildStage stage(recycling_service(3));
+  stage.slot().total = 1000;  // of those that had the slot before: not its own
+  for (std::uint64_t born = 0; born < 3; born++) {
+    Process child = stage.fork_child();
+    for (int i = 0; i < 3; i++) {
+      TestClient client = greeted(stage, child);
+      serve(client, child, "lalala");
+    }
+    CHECK(exited(child.wait(), kExitRecycled));
+    CHECK_EQ(stage.slot().total.load(), 1003 + born * 3);
+    CHECK_EQ(stage.slot().connections.load(), 3 + born * 3);
+  }
+}
+
+TEST("a child that has had its requests serves its client to the end, however many more come") {
+  ChildStage stage(recycling_service(2));
+  Process child = stage.fork_child();
+  TestClient client = greeted(stage, child);
+  TestClient queued(stage.port());
+  for (int i = 0; i < 50; i++) serve(client, child, "request " + std::to_string(i));
+  client.close();
+  CHECK(exited(child.wait(), kExitRecycled));
+  CHECK_EQ(stage.slot().total.load(), 50);
+  CHECK(queued.is_silent());
+  CHECK(static_cast<bool>(stage.accept_left_over()));
+}
+
+TEST("only requests count: neither clients that say nothing, nor those that are refused") {
+  ChildStage stage(recycling_service(2));
+  Process child = stage.fork_child();
+  for (int i = 0; i < 10; i++) greeted(stage, child).close();
+  for (const char* line : {"nonsense\n", "stranger:hello\n"}) {
+    TestClient client = greeted(stage, child);
+    client.send(line);
+    CHECK(client.rest().starts_with("error "));
+  }
+  for (int i = 0; i < 2; i++) {
+    TestClient client = greeted(stage, child);
+    serve(client, child, "lalala");
+  }
+  CHECK(exited(child.wait(), kExitRecycled));
+  CHECK_EQ(stage.slot().total.load(), 2);
+}
+
+TEST("without a limit no child is recycled, whatever the jitter") {
+  ChildStage stage(recycling_service(0, 1));
+  Process child = stage.fork_child();
+  for (int i = 0; i < 200; i++) {
+    TestClient client = greeted(stage, child);
+    serve(client, child, "lalala");
+  }
+  CHECK(stage.reaches(State::idle));
+  CHECK(!child.has_ended());
+}
+
+TEST("a child that is told to retire with its last request leaves by that order") {
+  ChildStage stage(recycling_service(1));
+  Process child = stage.fork_child();
+  TestClient client = greeted(stage, child);
+  serve(client, child, "lalala");
+  child.signal(SIGTERM);
+  client.close();
+  CHECK(exited(child.wait(), kExitOrdered));
+}
+
+// How many requests one more child serves before it is recycled.
+std::uint64_t requests_of_a_child(ChildStage& stage) {
+  const std::uint64_t before = stage.slot().total;
+  Process child = stage.fork_child();
+  while (!child.has_ended()) {
+    TestClient client(stage.port());
+    (void)::send(client.fd(), "arijort:lalala\n", 15, MSG_NOSIGNAL);
+    const bool is_served =
+        check::holds_in_time([&] { return !client.is_silent() || child.has_ended(); });
+    CHECK(is_served);
+    if (!client.is_silent()) CHECK_EQ(client.line(), greeting_of(child));
+    if (child.has_ended()) break;
+    CHECK_EQ(client.line(), reply_of(child, "lalala"));
+    client.abort();
+  }
+  CHECK(exited(child.wait(), kExitRecycled));
+  while (stage.accept_left_over()) continue;
+  return stage.slot().total - before;
+}
+
+TEST("with jitter, children do not all leave after the same count, but each within its range") {
+  constexpr std::uint64_t kLeast = 3;
+  constexpr std::uint64_t kJitter = 7;
+  ChildStage stage(recycling_service(kLeast, kJitter));
+  std::set<std::uint64_t> counts;
+  for (int i = 0; i < 100; i++) counts.insert(requests_of_a_child(stage));
+  CHECK(*counts.begin() >= kLeast);
+  CHECK(*counts.rbegin() <= kLeast + kJitter);
+  CHECK(counts.size() > 4);
+}
+
+TEST("without jitter, all leave after the same count") {
+  ChildStage stage(recycling_service(4));
+  for (int i = 0; i < 20; i++) CHECK_EQ(requests_of_a_child(stage), 4);
+}
+
+// ---- the time of the work ---------------------------------------------------------------------
+
+Service timing_service(Work work, Nanoseconds timeout) {
+  Service service = make_service(work);
+  service.work_timeout = timeout;
+  return service;
+}
+
+struct Timeout {
+  std::string request;  // quoted
+  std::string pid;
+  long milliseconds;
+};
+
+// Nothing: the record is another one.
+std::optional<Timeout> parse_timeout(const std::string& record) {
+  const std::string start = "work timeout: req ";
+  const std::string after = " after ";
+  if (!record.starts_with(start)) return std::nullopt;
+  const std::size_t on = record.rfind(" on ");
+  const std::size_t time = record.rfind(after);
+  CHECK(on != std::string::npos && time != std::string::npos && on < time);
+  CHECK(record.ends_with(" ms"));
+  return Timeout{.request = record.substr(start.size(), on - start.size()),
+                 .pid = record.substr(on + 4, time - on - 4),
+                 .milliseconds = std::stol(record.substr(time + after.size()))};
+}
+
+TEST(
+    "work that takes too long ends the child: a record names the request, the client gets no "
+    "word") {
+  ChildStage stage(timing_service(kEndlessWork, 20 * kMillisecond));
+  stage.slot().total = 7;
+  Process child = stage.fork_child();
+  TestClient client = greeted(stage, child);
+  TestClient queued(stage.port());
+  client.send("foobar:la\"la\x1b on 1\n");
+  CHECK_EQ(client.rest(), "");
+  CHECK(exited(child.wait(), kExitStuck));
+  const auto records = ChildStage::records();
+  CHECK_EQ(records.size(), 2);
+  CHECK(records[0].starts_with("server "));
+  const auto timeout = parse_timeout(records[1]);
+  CHECK(timeout.has_value());
+  CHECK_EQ(timeout->request, R"("la\"la\x1b on 1")");
+  CHECK_EQ(timeout->pid, std::to_string(child.pid()));
+  CHECK(timeout->milliseconds >= 20);
+  CHECK_EQ(stage.slot().total.load(), 7);
+  CHECK(queued.is_silent());
+  CHECK(static_cast<bool>(stage.accept_left_over()));
+}
+
+TEST("work that spins is ended as well") {
+  ChildStage stage(
+      timing_service({.kind = Work::Kind::spin, .duration = 3600 * kSecond}, 20 * kMillisecond));
+  Process child = stage.fork_child();
+  TestClient client = greeted(stage, child);
+  client.send("arijort:lalala\n");
+  CHECK_EQ(client.rest(), "");
+  CHECK(exited(child.wait(), kExitStuck));
+}
+
+TEST("work that ends in time is answered, and so is all work where there is no time-out") {
+  constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 30 * kMillisecond};
+  for (const Nanoseconds timeout : {Nanoseconds{0}, 3600 * kSecond}) {
+    ChildStage stage(timing_service(kWork, timeout));
+    const Process child = stage.fork_child();
+    TestClient client = greeted(stage, child);
+    for (int i = 0; i < 3; i++) serve(client, child, "lalala");
+  }
+}
+
+TEST("the time-out is for each request alone, not for all of a connection or a child") {
+  constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 50 * kMillisecond};
+  ChildStage stage(timing_service(kWork, 2 * kSecond));
+  const Process child = stage.fork_child();
+  TestClient client = greeted(stage, child);
+  for (int i = 0; i < 60; i++) serve(client, child, "lalala");  // three seconds
+}
+
+TEST("an alarm outside of work means nothing") {
+  ChildStage stage(timing_service(kNoWork, 3600 * kSecond));
+  const Process child = stage.fork_child();
+  child.signal(SIGALRM);
+  TestClient client = greeted(stage, child);
+  child.signal(SIGALRM);
+  serve(client, child, "lalala");
+  child.signal(SIGALRM);
+  client.send("arijort:half ");
+  child.signal(SIGALRM);
+  client.send("a line\n");
+  CHECK_EQ(client.line(), reply_of(child, "half a line"));
+  CHECK_EQ(ChildStage::records().size(), 4);
+}
+
+TEST("a child that is to retire or stop is ended by the time-out, and by a quit before that") {
+  for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
+    const Nanoseconds timeout = signal == SIGQUIT ? 3600 * kSecond : 50 * kMillisecond;
+    ChildStage stage(timing_service(kEndlessWork, timeout));
+    Process child = stage.fork_child();
+    TestClient client = greeted(stage, child);
+    client.send("arijort:lalala\n");
+    CHECK(stage.reaches(State::working));
+    child.signal(signal);
+    CHECK(exited(child.wait(), signal == SIGQUIT ? kExitCut : kExitStuck));
+    CHECK_EQ(client.rest(), "");
+    CHECK_EQ(ChildStage::records().size(), signal == SIGQUIT ? 1 : 2);
+  }
+}
+
+TEST("the time-out is recorded in the reopened log") {
+  ChildStage stage(timing_service(kEndlessWork, 100 * kMillisecond));
+  Process child = stage.fork_child();
+  TestClient client = greeted(stage, child);
+  client.send("arijort:lalala\n");
+  CHECK(stage.reaches(State::working));
+  offer_log(stage.handoff, open_log(file("new")).get(), 1);
+  stage.board.header().log_generation = 1;
+  CHECK(exited(child.wait(), kExitStuck));
+  CHECK_EQ(ChildStage::records().size(), 1);
+  CHECK_EQ(ChildStage::records(file("new")).size(), 1);
+  CHECK(parse_timeout(ChildStage::records(file("new"))[0]).has_value());
+}
+
+// The lines, newlines included, of what a client got.
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t newline = text.find('\n', at);
+    CHECK(newline != std::string::npos);  // nothing but whole lines
+    lines.push_back(text.substr(at, newline - at));
+    at = newline + 1;
+  }
+  return lines;
+}
+
+constexpr std::size_t kRequests = 20;
+
+std::string message_of(std::size_t number) {
+  return "request " + std::to_string(number);
+}
+
+// What the log says must be what the client got: each request until the end is received, completed
+// and answered, and the one that the child ended in is received, and named by the time-out.
+void check_ledger(const Process& child, const std::vector<std::string>& replies, bool timed_out,
+                  Nanoseconds timeout) {
+  const auto records = ChildStage::records();
+  CHECK_EQ(records.size(), replies.size() * 2 + (timed_out ? 2 : 0));
+  for (std::size_t i = 0; i * 2 < records.size(); i++) {
+    const std::string quoted = '"' + message_of(i) + '"';
+    const std::string& second = records[i * 2 + 1];
+    CHECK(records[i * 2].find(" recvd message " + quoted + " from ") != std::string::npos);
+    if (i < replies.size()) {
+      CHECK(second.starts_with("completed req " + quoted + " on "));
+      CHECK_EQ(replies[i], reply_of(child, message_of(i)));
+    } else {
+      const auto named = parse_timeout(second);
+      CHECK(named.has_value());
+      CHECK_EQ(named->request, quoted);
+      CHECK(named->milliseconds >= timeout / kMillisecond);
+    }
+  }
+}
+
+// Sends them all at once, or each when the last one is answered.
+std::vector<std::string> exchange(TestClient& client, bool pipelined) {
+  std::string got;
+  if (pipelined) {
+    std::string requests;
+    for (std::size_t i = 0; i < kRequests; i++) requests += "arijort:" + message_of(i) + "\n";
+    client.send(requests);
+    client.end_sending();
+    return split(client.rest());
+  }
+  for (std::size_t i = 0; i < kRequests; i++) {
+    const std::string request = "arijort:" + message_of(i) + "\n";
+    if (::send(client.fd(), request.data(), request.size(), MSG_NOSIGNAL) < 0) break;
+    const std::size_t before = got.size();
+    char byte = 0;
+    while (!got.ends_with('\n') || got.size() == before) {
+      const ssize_t received = ::recv(client.fd(), &byte, 1, 0);
+      CHECK(received >= 0 || errno == ECONNRESET);
+      if (received <= 0) return split(got);
+      got += byte;
+    }
+  }
+  client.end_sending();
+  return split(got + client.rest());
+}
+
+// Work and time-out are of nearly the same length: the time-out is moved to where it comes as
+// often as it does not.
+void race(Work work) {
+  ChildStage stage(timing_service(work, work.duration + work.duration / 5));
+  std::size_t answered = 0;
+  std::size_t timed_out = 0;
+  for (int i = 0; i < kConnections; i++) {
+    CHECK_EQ(::ftruncate(stage.log.get(), 0), 0);
+    stage.slot().total = 0;
+    const Nanoseconds timeout = stage.service.work_timeout;
+    Process child = stage.fork_child();
+    TestClient client = greeted(stage, child);
+    const auto replies = exchange(client, i % 2 == 0);
+    client.close();
+    const bool all = replies.size() == kRequests;
+    if (all) child.signal(SIGTERM);
+    CHECK(exited(child.wait(), all ? kExitOrdered : kExitStuck));
+    check_ledger(child, replies, !all, timeout);
+    CHECK_EQ(stage.slot().total.load(), replies.size());
+    answered += replies.size();
+    timed_out += all ? 0 : 1;
+    // In steps of a microsecond or a little more: most requests meet the edge itself.
+    const Nanoseconds step = std::max(kMicrosecond, timeout / 200);
+    stage.service.work_timeout += replies.size() < kRequests / 2 ? step : -step;
+  }
+  CHECK(answered > 0);
+  CHECK(timed_out > 0);
+  std::printf("    answered %zu, timed out %zu\n", answered, timed_out);
+}
+
+TEST("work that spins for just about the time-out: each request is answered or named, never both") {
+  race({.kind = Work::Kind::spin, .duration = 100 * kMicrosecond});
+}
+
+TEST(
+    "work that sleeps for just about the time-out: each request is answered or named, never both") {
+  race({.kind = Work::Kind::sleep, .duration = 100 * kMicrosecond});
+}
+
+// Requests that need no time begin when the alarm of the last one would be due. A child may be held
+// up for the whole time-out all the same; a child that is ended before has been ended for another
+// request.
+TEST("no request is ended by the alarm of the one before it") {
+  constexpr Nanoseconds kTimeout = kMillisecond;
+  std::mt19937 random(17);
+  std::uniform_int_distribution<Nanoseconds> gaps(kTimeout - 80 * kMicrosecond,
+                                                  kTimeout + 20 * kMicrosecond);
+  ChildStage stage(timing_service(kNoWork, kTimeout));
+  for (int sent = 0; sent < 2500;) {
+    CHECK_EQ(::ftruncate(stage.log.get(), 0), 0);
+    Process child = stage.fork_child();
+    TestClient client = greeted(stage, child);
+    bool ended = false;
+    for (; sent < 2500 && !ended; sent++) {
+      const Nanoseconds until = monotonic_now() + gaps(random);
+      while (monotonic_now() < until) continue;
+      ended = ::send(client.fd(), "arijort:lalala\n", 15, MSG_NOSIGNAL) < 0 ||
+              !check::holds_in_time([&] { return !client.is_silent() || child.has_ended(); }) ||
+              child.has_ended();
+      if (!ended) CHECK_EQ(client.line(), reply_of(child, "lalala"));
+    }
+    if (!ended) break;
+    CHECK(exited(child.wait(), kExitStuck));
+    const auto named = parse_timeout(ChildStage::records().back());
+    CHECK(named.has_value());
+    CHECK(named->milliseconds >= kTimeout / kMillisecond);
+  }
+}
+
+}  // namespace
+}  // namespace kilofork

@@ -1,0 +1,61 @@
+/** `kilofork status`: once, or again and again until the server ends. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { EXIT, unjudgeable } from "../errors";
+import { Scoreboard } from "../native";
+import { findServer, isThere, type Server, type Wanted, whereIs } from "../servers";
+import { plural } from "../units";
+import { RequestMeter, readStatus } from "./read";
+import { Screen } from "./screen";
+import { showStatus } from "./show";
+
+/** Over which the requests a second are counted. */
+const SAMPLE_MS = 1000;
+
+export interface StatusCommand extends Wanted {
+  readonly json: boolean;
+  /** From one frame to the next; 0: one is all. */
+  readonly watchMs: number;
+}
+
+/** The exit code. */
+export async function runStatus({ port, pid, json, watchMs }: StatusCommand): Promise<number> {
+  const server = findServer({ port, pid });
+  const meter = new RequestMeter(server.scoreboard);
+  await sleep(Math.min(SAMPLE_MS, watchMs || SAMPLE_MS));
+  if (!lives(server)) throw unjudgeable(`${whereIs(server.header)}: the server has just ended`);
+  if (watchMs > 0) {
+    await watch(server, meter, json, watchMs);
+  } else {
+    const status = readStatus(server, meter.read());
+    print(json ? JSON.stringify(status, null, 2) : showStatus(status));
+  }
+  return EXIT.yes;
+}
+
+/** On a terminal in place; elsewhere one frame after the other, each an object on a line of its own. */
+async function watch(server: Server, meter: RequestMeter, json: boolean, everyMs: number) {
+  process.stdout.on("error", () => process.exit(EXIT.yes)); // its reader has left
+  const screen = process.stdout.isTTY && !json ? new Screen(process.stdout) : undefined;
+  try {
+    for (; lives(server); await sleep(everyMs)) {
+      const status = readStatus(server, meter.read());
+      if (screen) screen.draw(showStatus(status));
+      else print(json ? JSON.stringify(status) : `${showStatus(status)}\n`);
+    }
+  } finally {
+    screen?.close();
+  }
+  const total = plural(server.scoreboard.total(), "request"); // our own mapping is still there
+  const end = `${whereIs(server.header)}: the server has ended after ${total}`;
+  if (json) process.stderr.write(`kilofork: ${end}\n`);
+  else print(end);
+}
+
+/** The segment of a server that was killed with all its processes stays, and nobody holds it. */
+function lives({ segment }: Server): boolean {
+  return isThere(segment) && Scoreboard.lives(segment);
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

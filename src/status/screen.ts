@@ -1,0 +1,38 @@
+/** A text that is drawn again and again at the same place of a terminal: console_codes(4). */
+import type { WriteStream } from "node:tty";
+
+const HIDE_CURSOR = "\x1b[?25l";
+const SHOW_CURSOR = "\x1b[?25h";
+const ERASE_REST_OF_LINE = "\x1b[K";
+const ERASE_BELOW = "\x1b[J";
+const up = (lines: number) => (lines > 0 ? `\x1b[${lines}A` : "");
+
+const DEADLY = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+export class Screen {
+  private drawn = 0;
+  private readonly die = (signal: NodeJS.Signals) => {
+    this.close();
+    process.kill(process.pid, signal); // nobody handles it any more
+  };
+
+  /** The cursor is hidden until close(), or until a signal ends this process. */
+  constructor(private readonly terminal: WriteStream) {
+    for (const signal of DEADLY) process.on(signal, this.die);
+    terminal.write(HIDE_CURSOR);
+  }
+
+  /** What the terminal has no room for is cut off: a line that wraps could not be drawn over. */
+  draw(text: string): void {
+    const { rows, columns } = this.terminal;
+    const lines = text.split("\n").slice(0, Math.max(rows - 1, 1));
+    const cut = lines.map((line) => `${line.slice(0, columns)}${ERASE_REST_OF_LINE}\n`);
+    this.terminal.write(`${up(this.drawn)}${cut.join("")}${ERASE_BELOW}`);
+    this.drawn = lines.length;
+  }
+
+  close(): void {
+    for (const signal of DEADLY) process.off(signal, this.die);
+    this.terminal.write(SHOW_CURSOR);
+  }
+}

@@ -1,0 +1,213 @@
+/** The text of `kilofork status`. A function of the object and of nothing else. */
+import { CAUSES, type Cause, isDeath } from "../native";
+import { whereIs } from "../servers";
+import { plural, showCount, showDuration } from "../units";
+import { LETTERS, type Status } from "./read";
+
+const ROW = 50;
+const MOST_ROWS = 10;
+const MIXED = "+";
+
+export function showStatus(status: Status): string {
+  return [
+    showServer(status),
+    ...status.problems.map((problem) => line("problem", problem)),
+    "",
+    ...showPool(status),
+    ...showTraffic(status),
+    ...showChildren(status),
+    ...showFiles(status),
+    "",
+    ...showSlots(status.slots),
+  ].join("\n");
+}
+
+function line(name: string, ...parts: readonly string[]): string {
+  return `${name.padEnd(10)}${parts.filter((part) => part !== "").join("   ")}`;
+}
+
+function showServer(status: Status): string {
+  const { release, front, upMs, owner } = status;
+  return [
+    `kilofork ${release}`,
+    whereIs(status),
+    `pid ${front.pid}`,
+    `up ${showAge(upMs)}`,
+    `user ${owner}`,
+  ].join("   ");
+}
+
+function showPool({ limits, children, slotsByState, full }: Status): string[] {
+  const { pool, minSpare, maxSpare, max } = limits;
+  const alive = showCount(children.alive);
+  const size =
+    pool === "dynamic"
+      ? `dynamic: ${alive} of at most ${plural(max, "child", "children")}, spare ${showCount(minSpare)} to ${showCount(maxSpare)}`
+      : `static: ${children.alive === max ? "" : `${alive} of `}${plural(max, "child", "children")}`;
+  const { idle, starting, stopping, reading, working, replying } = slotsByState;
+  return [
+    line("pool", size),
+    line(
+      "",
+      `${showCount(reading + working + replying)} busy`,
+      `${showCount(idle)} idle`,
+      `${showCount(starting)} starting`,
+      `${showCount(stopping)} stopping`,
+      `at maximum: ${showFull(full)}`,
+    ),
+  ];
+}
+
+function showFull({ times, nowMs, totalMs }: Status["full"]): string {
+  if (times === 0) return "never";
+  const all = `${plural(times, "time")}, ${showAge(totalMs)} in all`;
+  if (nowMs === null) return all;
+  return `now for ${showAge(nowMs)}${times > 1 ? ` (${all})` : ""}`;
+}
+
+function showTraffic(status: Status): string[] {
+  const { requestsPerSecond, sampleMs, oldestRequest, queue, limits, requests } = status;
+  const rate = requestsPerSecond < 10 ? requestsPerSecond.toFixed(1) : showCount(requestsPerSecond);
+  const refused = listCounts(status.refused);
+  return [
+    line(
+      "now",
+      `${showFigure(requestsPerSecond)} requests/s (sampled ${showDuration(sampleMs)})`,
+      oldestRequest
+        ? `oldest request ${showAge(oldestRequest.ageMs)}, pid ${oldestRequest.pid}`
+        : "no request in work",
+    ),
+    queue
+      ? line(
+          "queue",
+          `${showCount(queue.waiting)} waiting of ${showCount(queue.limit)}`,
+          `${plural(queue.dropped, "handshake")} dropped${queue.dropped > 0 ? ", it was full" : ""}`,
+        )
+      : line("queue", `unknown of ${showCount(limits.backlog)}`),
+    line(
+      "total",
+      plural(requests, "request"),
+      plural(status.connections, "connection"),
+      refused.total === 0 ? "0 refused" : `${showCount(refused.total)} refused (${refused.list})`,
+    ),
+  ];
+}
+
+function showChildren({ children }: Status): string[] {
+  const { forked, alive, retired, died, ofOlderGeneration } = children;
+  const ended = (those: (cause: Cause) => boolean) =>
+    Object.fromEntries(CAUSES.filter(those).map((cause) => [cause, children.endedByCause[cause]]));
+  const causes = [
+    { what: "forked for", ...listCounts(children.forkedByCause) },
+    { what: "retired", ...listCounts(ended((cause) => !isDeath(cause))) },
+    { what: "died", ...listCounts(ended(isDeath)) },
+  ];
+  return [
+    line(
+      "children",
+      `${showCount(forked)} forked = ${showCount(alive)} alive + ${showCount(retired)} retired + ${showCount(died)} died`,
+    ),
+    ...causes
+      .filter(({ total }) => total > 0)
+      .map(({ what, list }) => line("", `${what.padEnd(12)}${list}`)),
+    ...(ofOlderGeneration > 0
+      ? [
+          line(
+            "",
+            `${showCount(ofOlderGeneration)} of ${showCount(alive)} are of an older generation, to be replaced`,
+          ),
+        ]
+      : []),
+  ];
+}
+
+function showFiles({ log, memory, children }: Status): string[] {
+  const { onOlderLog, alive } = children;
+  const lines = [
+    line(
+      "log",
+      log.path === "-" ? "standard output" : log.path,
+      onOlderLog > 0
+        ? `${plural(onOlderLog, "child", "children")} still on the old one`
+        : log.inPlace
+          ? "all children on this file"
+          : "",
+    ),
+  ];
+  if (memory) {
+    const { bytesOfChildren, bytesPerChild, childrenRead } = memory;
+    const basis = childrenRead < alive ? `, ${showCount(childrenRead)} of them read` : "";
+    lines.push(
+      line(
+        "memory",
+        `${showBytes(bytesOfChildren)} (${showBytes(bytesPerChild)} a child${basis}): private memory and page tables`,
+      ),
+    );
+  }
+  return lines;
+}
+
+/** A letter for each slot, or for 10, 100 … of them, so that it stays a picture. */
+function showSlots(slots: string): string[] {
+  let perLetter = 1;
+  while (slots.length / perLetter > ROW * MOST_ROWS) perLetter *= 10;
+  const letters = split(slots, perLetter)
+    .map((some) => (some.split("").every((letter) => letter === some[0]) ? some[0] : MIXED))
+    .join("");
+  const legend = Object.entries(LETTERS).map(([state, letter]) => `${letter} ${state}`);
+  if (perLetter > 1) legend.push(`${MIXED} mixed`);
+  return [
+    ...split(letters, ROW).map((row) => `  ${row}`),
+    ...(perLetter > 1 ? [`  ${showCount(perLetter)} slots a letter`] : []),
+    `  ${legend.join("  ")}`,
+  ];
+}
+
+function split(text: string, length: number): string[] {
+  return Array.from({ length: Math.ceil(text.length / length) }, (_, i) =>
+    text.slice(i * length, (i + 1) * length),
+  );
+}
+
+/** `unauthorized 300, timeout 12`: those that are not zero. */
+function listCounts(counts: Readonly<Record<string, number>>): { total: number; list: string } {
+  const entries = Object.entries(counts).filter(([, count]) => count > 0);
+  return {
+    total: entries.reduce((total, [, count]) => total + count, 0),
+    list: entries.map(([name, count]) => `${name} ${showCount(count)}`).join(", "),
+  };
+}
+
+/** `2.90 s`, `3 min 20 s`, `2 h 14 min`, `12 d 3 h`. */
+export function showAge(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 60) return showDuration(ms);
+  const units = [
+    { name: "d", seconds: 86_400 },
+    { name: "h", seconds: 3600 },
+    { name: "min", seconds: 60 },
+    { name: "s", seconds: 1 },
+  ];
+  const first = units.findIndex((unit) => seconds >= unit.seconds);
+  let rest = seconds;
+  return units
+    .slice(first, first + 2)
+    .map((unit) => {
+      const count = Math.floor(rest / unit.seconds);
+      rest %= unit.seconds;
+      return `${count} ${unit.name}`;
+    })
+    .join(" ");
+}
+
+function showBytes(bytes: number): string {
+  if (bytes >= 2 ** 30) return `${showFigure(bytes / 2 ** 30)} GB`;
+  return bytes >= 2 ** 20
+    ? `${showFigure(bytes / 2 ** 20)} MB`
+    : `${showFigure(bytes / 2 ** 10)} kB`;
+}
+
+/** A small one is not rounded to a whole number: `0.3`, `7.5`, `1,204`. */
+function showFigure(value: number): string {
+  return value < 10 ? String(Number(value.toFixed(1))) : showCount(value);
+}

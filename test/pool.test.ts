@@ -1,0 +1,307 @@
+/** A pool that breathes: it grows with the need, comes back, renews itself, and keeps its books. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { Server, temporaryFolder, until } from "./support/server";
+import { RawClient } from "./support/socket";
+
+const SMALL = { start: 5, minSpare: 5, maxSpare: 10, max: 1000 };
+const SECONDS = Number(process.env.KILOFORK_TEST_SECONDS ?? 10);
+
+/** Clients that are greeted and then say nothing: each occupies a child. */
+async function occupy(server: Server, count: number): Promise<RawClient[]> {
+  return Promise.all(Array.from({ length: count }, () => RawClient.greeted(server.port)));
+}
+
+const closeAll = (clients: readonly RawClient[]) =>
+  Promise.all(clients.map((client) => client.close()));
+
+describe("growing", () => {
+  test("1000 clients connect at once to 5 children: all are in flight at one instant", async () => {
+    const server = await Server.start({ pool: SMALL, work: "sleep:3s" });
+    const client = await server.client(1000, "arijort:grow");
+    expect(client.requests).toMatchObject({ verified: 1000, failed: 0 });
+    expect(client.synRetransmits).toBe(0);
+    await server.stop();
+    const { problems, runs } = server.audit(client);
+    expect(problems).toEqual([]);
+    expect(runs[0]?.peak).toBe(1000);
+  });
+
+  test("the spare children are kept up, by as many as lack and no more", async () => {
+    const server = await Server.start({ pool: SMALL });
+    const clients = await occupy(server, 20);
+    await until("five are spare", () => server.count("idle") === 5);
+    await sleep(200); // it has had the time to do more
+    expect(server.tally()).toMatchObject({ alive: 25, forked: 25 });
+    const { forked } = server.scoreboard.header();
+    expect(forked.start).toBe(5);
+    expect(forked.queue + forked["spare low"]).toBe(20);
+    await closeAll(clients);
+    await server.stop();
+  });
+
+  test("short requests at full rate, each on a new connection, do not grow it to their number", async () => {
+    const server = await Server.start({ pool: SMALL });
+    const load = ["--reconnect", "--duration", "2s", "--ramp", "1s"];
+    const client = await server.client(200, "arijort:short", ...load);
+    expect(client.requests.failed).toBe(0);
+    expect(client.requests.verified).toBeGreaterThan(1000);
+    expect(server.tally().forked).toBeLessThan(100);
+    await server.stop();
+  });
+
+  test("at its maximum it says so, and clients wait until one leaves", async () => {
+    const pool = { start: 2, minSpare: 1, maxSpare: 2, max: 4 };
+    const server = await Server.start({ pool });
+    const busy = await occupy(server, 4);
+    const waiting = new RawClient(server.port);
+    await until("it is full", () => server.scoreboard.header().brake === "maximum");
+    expect(server.scoreboard.header().full).toMatchObject({ times: 1 });
+    expect(server.scoreboard.header().full.nowMs).not.toBeNull();
+    await until("it has said so", () =>
+      server.command.stderr.includes("all 4 children are busy, and clients wait"),
+    );
+    expect(waiting.text).toBe("");
+    await busy.pop()?.close();
+    await waiting.lines(1);
+    await closeAll([...busy, waiting]);
+    await until("it is no longer", () => server.scoreboard.header().full.nowMs === null);
+    expect(server.scoreboard.header().brake).toBe("none");
+    expect(server.scoreboard.header().full.totalMs).toBeGreaterThan(0);
+    await server.stop();
+  });
+});
+
+describe("shrinking", () => {
+  test("it comes back to its spare limits, the longest idle first, and serves meanwhile", async () => {
+    const server = await Server.start({ pool: { ...SMALL, shrinkAfter: "800ms" } });
+    await closeAll(await occupy(server, 150));
+    const loop = server.client(1, "arijort:meanwhile", "--reconnect", "--duration", "3s");
+    const least: number[] = [];
+    await until("it is back", () => {
+      const { alive } = server.tally();
+      least.push(alive);
+      return alive <= 11; // ten idle, and the one with our client
+    });
+    await sleep(400); // it has had the time to go too far
+    expect(Math.min(...least, server.tally().alive)).toBeGreaterThanOrEqual(10);
+    expect((await loop).requests.failed).toBe(0);
+    const { ended } = server.scoreboard.header();
+    expect(ended.idle).toBe(server.tally().ended);
+    expect(server.records(/ retires \(idle\)$/)).toHaveLength(ended.idle);
+    await server.stop();
+    expect(server.audit().problems).toEqual([]);
+  });
+
+  test("waves of load do not make it fork and kill in turn", async () => {
+    const server = await Server.start({ pool: { ...SMALL, shrinkAfter: "20s" } });
+    for (let wave = 0; wave < 8; wave++) {
+      await closeAll(await occupy(server, 100));
+      await until("the wave is over", () => server.count("reading", "working", "replying") === 0);
+      await sleep(150);
+    }
+    expect(server.tally().forked).toBeLessThanOrEqual(110); // 100 busy and ten spare, once
+    expect(server.tally().ended).toBe(0);
+    await server.stop();
+  });
+
+  test("a child that is told to leave while clients connect serves them or leaves them to others", async () => {
+    // Shrinks all the time, by as much as it grows.
+    const pool = { start: 1, minSpare: 1, maxSpare: 1, max: 100, shrinkAfter: "16ms" };
+    const server = await Server.start({ pool, work: "sleep:30ms" });
+    const serveOne = async (n: number) => {
+      const client = await RawClient.greeted(server.port);
+      client.send(`arijort:${n}\n`);
+      const [, reply] = await client.lines(2);
+      expect(reply).toBe(`server ${client.pid} recvd message "${n}" from user arijort`);
+      await client.close();
+    };
+    for (let wave = 0; wave < 40; wave++) {
+      await Promise.all(Array.from({ length: 30 }, (_, i) => serveOne(i)));
+      await sleep(60 + Math.random() * 150); // in the middle of its shrinking
+    }
+    expect(server.scoreboard.header().ended.idle).toBeGreaterThan(100);
+    await server.stop();
+    expect(server.audit()).toMatchObject({ ok: true, runs: [{ ledger: { counted: 1200 } }] });
+  });
+});
+
+describe("renewal", () => {
+  test("a child is recycled after its requests, between connections, and its count stays", async () => {
+    const limits = ["--max-requests", "10", "--max-requests-jitter", "10"];
+    const server = await Server.start({ children: 5, args: limits });
+    const kept = await server.client(1, "arijort:kept", "--requests", "50");
+    expect(kept).toMatchObject({ connections: 1, requests: { verified: 50 } });
+    const client = await server.client(5, "arijort:new", "--requests", "100", "--reconnect");
+    expect(client.requests).toMatchObject({ verified: 500, failed: 0 });
+    await server.untilIdle();
+    const { ended } = server.scoreboard.header();
+    expect(ended.recycled).toBeGreaterThanOrEqual(500 / 20);
+    expect(server.scoreboard.total()).toBe(550);
+    expect(server.records(/ended: recycled, retired$/)).toHaveLength(ended.recycled);
+    await server.stop();
+    expect(server.audit()).toMatchObject({ ok: true, runs: [{ ledger: { counted: 550 } }] });
+
+    const served = new Map<string, number>(); // of the recycled ones, by pid
+    for (const line of server.records(/completed req "new/)) {
+      const [, pid = "", count] = / on (\d+) total reqs (\d+)$/.exec(line) ?? [];
+      served.set(pid, Number(count));
+    }
+    const recycled = new Set(
+      server.records(/ended: recycled/).map((line) => /pid (\d+)/.exec(line)?.[1] ?? ""),
+    );
+    const counts = [...served].filter(([pid]) => recycled.has(pid)).map(([, count]) => count);
+    expect(Math.min(...counts)).toBeGreaterThanOrEqual(10);
+    expect(Math.max(...counts.filter((count) => count < 50))).toBeLessThanOrEqual(20);
+    expect(new Set(counts).size).toBeGreaterThan(2); // they do not leave together
+  });
+
+  test("work that takes too long ends its child: no answer, a record with the time, a successor", async () => {
+    const server = await Server.start({
+      children: 2,
+      work: "sleep:10m",
+      args: ["--work-timeout", "150ms"],
+    });
+    const client = await RawClient.greeted(server.port);
+    client.send('arijort:stuck "one"\n');
+    expect(await client.rest()).toBe(`this is server thread ${client.pid}\n`);
+    await client.close();
+    await until("it has a successor", () => server.tally().forked === 3);
+    await server.untilIdle();
+    const [expired = ""] = server.records(/work timeout: req/);
+    const [, pid, ms] = /req "stuck \\"one\\"" on (\d+) after (\d+) ms$/.exec(expired) ?? [];
+    expect(Number(pid)).toBe(client.pid);
+    expect(Number(ms)).toBeGreaterThanOrEqual(150);
+    expect(server.records(/ended: work timeout, abnormal$/)).toHaveLength(1);
+    expect(server.records(/have child pid \d+ \(work timeout\)$/)).toHaveLength(1);
+    expect(server.scoreboard.header().ended["work timeout"]).toBe(1);
+    await server.stop();
+    expect(server.audit()).toMatchObject({
+      ok: true,
+      runs: [{ ledger: { died: 1, unfinished: 1 } }],
+    });
+  });
+
+  test("work that is quicker than its time-out is never hit", async () => {
+    const server = await Server.start({
+      children: 5,
+      work: "sleep:2ms",
+      args: ["--work-timeout", "10s"],
+    });
+    const client = await server.client(5, "arijort:quick", "--requests", "200");
+    expect(client.requests.verified).toBe(1000);
+    expect(server.tally().ended).toBe(0);
+    await server.stop();
+  });
+});
+
+describe("books", () => {
+  test("each fork, retirement and end is in the log, in the spawn log, and in the counts", async () => {
+    const folder = temporaryFolder();
+    const spawnLog = join(folder, "spawn.jsonl");
+    const server = await Server.start({
+      folder,
+      pool: { ...SMALL, shrinkAfter: "400ms" },
+      args: ["--spawn-log", spawnLog],
+    });
+    const [victim] = await occupy(server, 30).then(async (clients) => {
+      await closeAll(clients.slice(1));
+      return clients;
+    });
+    process.kill(victim?.pid ?? 0, "SIGKILL");
+    await victim?.close();
+    await until("it is back", () => server.tally().alive === 10);
+    const { forked, ended } = server.scoreboard.header();
+    await server.stop();
+
+    const events = readFileSync(spawnLog, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const count = (event: string, cause: string) =>
+      events.filter((each) => each.event === event && each.cause === cause).length;
+    for (const [cause, times] of Object.entries(forked)) expect(count("fork", cause)).toBe(times);
+    for (const [cause, times] of Object.entries(ended))
+      if (cause !== "stopped") expect(count("end", cause)).toBe(times);
+    expect(count("retire", "idle")).toBe(ended.idle);
+    expect(ended.killed).toBe(1);
+    expect(forked.killed).toBe(1);
+    expect(server.records(/have child pid/)).toHaveLength(
+      events.filter((each) => each.event === "fork").length,
+    );
+    expect(events.find(({ cause }) => cause === "killed")).toMatchObject({
+      event: "end",
+      pid: victim?.pid,
+      signal: 9,
+    });
+  });
+
+  test(`children are killed at random for ${SECONDS} s while it grows and shrinks: no slot leaks, no count is lost`, async () => {
+    const server = await Server.start({
+      pool: { start: 5, minSpare: 5, maxSpare: 10, max: 200, shrinkAfter: "200ms" },
+      work: "sleep:20ms",
+    });
+    let kills = 0;
+    const until_ = Date.now() + SECONDS * 1000;
+    const killer = (async () => {
+      for (; Date.now() < until_; await sleep(20)) {
+        const alive = server.slots().filter(({ pid }) => pid > 0);
+        const victim = alive[Math.floor(Math.random() * alive.length)];
+        if (!victim) continue;
+        try {
+          process.kill(victim.pid, "SIGKILL");
+          kills++;
+        } catch {
+          // it has just left
+        }
+      }
+    })();
+    let verified = 0;
+    for (let wave = 0; Date.now() < until_; wave++) {
+      const { requests } = await server.client(100, `arijort:wave ${wave}`, "--requests", "5");
+      verified += requests.verified;
+      await sleep(500);
+    }
+    await killer;
+    await until("it is back", () => server.tally().alive <= 10 && server.count("idle") >= 5);
+    const { forked, ended, alive } = server.tally();
+    expect(forked).toBe(ended + alive);
+    expect(server.slots().filter(({ state }) => state === "starting")).toEqual([]);
+    expect(server.scoreboard.header().ended.idle).toBeGreaterThan(0);
+    const killed = server.scoreboard.header().ended.killed;
+    expect(killed).toBeGreaterThan(SECONDS);
+    expect(killed).toBeLessThanOrEqual(kills);
+    const total = server.scoreboard.total();
+    expect(total).toBeGreaterThanOrEqual(verified);
+    await server.stop();
+    const { problems, runs } = server.audit();
+    expect(problems).toEqual([]);
+    expect(runs[0]?.ledger).toMatchObject({ counted: total, died: killed });
+  });
+
+  test("a server with 1000 children that has nothing to do uses less than 0.1 % of a processor", async () => {
+    const WINDOW_MS = 5000;
+    const server = await Server.start({
+      pool: { start: 1000, minSpare: 5, maxSpare: 1000, max: 1001 },
+    });
+    const pids = [server.front, server.supervisor, ...server.slots().map(({ pid }) => pid)];
+    const used = () =>
+      pids
+        .filter((pid) => pid > 0)
+        .map((pid) => Number(readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[0]) / 1e6)
+        .reduce((a, b) => a + b);
+    // V8 tidies up once, some seconds after the start.
+    await until(
+      "a calm window",
+      async () => {
+        const before = used();
+        await sleep(WINDOW_MS);
+        return used() - before < WINDOW_MS / 1000;
+      },
+      60_000,
+    );
+    await server.stop();
+  });
+});
