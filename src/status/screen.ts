@@ -24,7 +24,8 @@ export class Screen {
 
   /** What the terminal has no room for is cut off: a line that wraps could not be drawn over. */
   draw(text: string): void {
-    const { rows, columns } = this.terminal;
+    const rows = this.terminal.rows || Number.POSITIVE_INFINITY; // 0: of unknown size
+    const columns = this.terminal.columns || Number.POSITIVE_INFINITY;
     const lines = text.split("\n").slice(0, Math.max(rows - 1, 1));
     const cut = lines.map((line) => `${line.slice(0, columns)}${ERASE_REST_OF_LINE}\n`);
     this.terminal.write(`${up(this.drawn)}${cut.join("")}${ERASE_BELOW}`);

@@ -67,7 +67,6 @@ function showFull({ times, nowMs, totalMs }: Status["full"]): string {
 
 function showTraffic(status: Status): string[] {
   const { requestsPerSecond, sampleMs, oldestRequest, queue, limits, requests } = status;
-  const rate = requestsPerSecond < 10 ? requestsPerSecond.toFixed(1) : showCount(requestsPerSecond);
   const refused = listCounts(status.refused);
   return [
     line(

@@ -1,0 +1,238 @@
+/** Operation without a gap: users, log, children and supervisor change under load. */
+import { copyFileSync, readFileSync, readlinkSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { audit } from "../src/audit/audit";
+import { supervisorPath } from "../src/paths";
+import { run, Server, temporaryFolder, until } from "./support/server";
+import { RawClient } from "./support/socket";
+
+const SECONDS = Number(process.env.KILOFORK_TEST_SECONDS ?? 10);
+
+const ctl = (verb: string, server: Server, ...args: string[]) =>
+  run("ctl", verb, String(server.port), ...args);
+
+/** Puts another file of the same bytes in its place, as an upgrade does. */
+function renewExecutable(): void {
+  const copy = `${supervisorPath}.new`;
+  copyFileSync(supervisorPath, copy);
+  renameSync(copy, supervisorPath);
+}
+
+test(`${SECONDS} s of load on new and on kept connections, with replace, reload and reopen in turn: no request fails`, async () => {
+  const folder = temporaryFolder();
+  const users = join(folder, "users");
+  writeFileSync(users, "arijort\n");
+  const server = await Server.start({
+    folder,
+    pool: { start: 50, minSpare: 5, maxSpare: 10, max: 200, shrinkAfter: "1s" },
+    args: ["--users", users],
+  });
+  const load = ["--duration", `${SECONDS}s`];
+  const kept = server.client(30, "arijort:kept", ...load);
+  const anew = server.client(30, "arijort:anew", "--reconnect", ...load);
+  const logs: string[] = [];
+  const { supervisor } = server;
+  const end = Date.now() + SECONDS * 1000;
+  for (let second = 0; Date.now() < end; second++) {
+    await sleep(1000);
+    if (second % 3 === 0) {
+      server.command.kill("SIGUSR2");
+    } else if (second % 3 === 1) {
+      server.command.kill("SIGHUP");
+    } else {
+      const old = `${server.log}.${logs.length}`;
+      renameSync(server.log, old);
+      logs.push(old);
+      server.command.kill("SIGUSR1");
+    }
+  }
+  const results = [await kept, await anew];
+  for (const { requests, problems, synRetransmits } of results) {
+    expect(problems).toEqual([]);
+    expect(requests.failed).toBe(0);
+    expect(requests.verified).toBeGreaterThan(1000);
+    expect(synRetransmits).toBe(0);
+  }
+  const verified = results.reduce((sum, { requests }) => sum + requests.verified, 0);
+  expect(server.scoreboard.total()).toBe(verified);
+  expect(server.supervisor).toBe(supervisor); // the same process, by another executable each time
+  const { generation, ended } = server.scoreboard.header();
+  expect(generation).toBeGreaterThanOrEqual(Math.floor(SECONDS / 3) - 1);
+  expect(ended.replaced).toBeGreaterThan(generation * 10);
+  expect(ended.orphaned + ended.killed + ended.crashed + ended.sick).toBe(0);
+  await server.stop();
+
+  logs.push(server.log);
+  expect(logs.length).toBeGreaterThan(SECONDS / 4);
+  expect(audit({ logs, atLeast: 0, all: false })).toMatchObject({
+    ok: true,
+    problems: [],
+    runs: [{ ended: true, ledger: { completed: verified, counted: verified, foreignLines: 0 } }],
+  });
+  // Each request has its two lines, in all the files together, once.
+  const seen = new Map<string, number>();
+  for (const path of logs)
+    for (const [, message = ""] of readFileSync(path, "utf8").matchAll(
+      /(?:message|req) ("[^"]*")/g,
+    ))
+      seen.set(message, (seen.get(message) ?? 0) + 1);
+  expect(seen.size).toBe(verified);
+  expect([...seen.values()].filter((times) => times !== 2)).toEqual([]);
+});
+
+describe("replace", () => {
+  test("takes on the executable that lies there now, in the same process, and renews all children", async () => {
+    const server = await Server.start({ children: 40 });
+    const { supervisor } = server;
+    const before = new Set(server.slots().map(({ pid }) => pid));
+    renewExecutable();
+    expect(readlinkSync(`/proc/${supervisor}/exe`)).toMatch(/ \(deleted\)$/);
+    expect(await ctl("replace", server)).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/: 40 children replaced, .* after the order\n$/),
+    });
+    expect(server.supervisor).toBe(supervisor);
+    for (const { pid } of [{ pid: supervisor }, ...server.slots()])
+      expect(readlinkSync(`/proc/${pid}/exe`)).toBe(supervisorPath);
+    expect(server.slots().filter(({ pid }) => before.has(pid))).toEqual([]);
+    expect(server.scoreboard.header().ended).toMatchObject({ replaced: 40, killed: 0 });
+
+    // It knows its children: it counts a death, replaces it, and stops them all.
+    process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
+    await until("the dead one has a successor", () => server.tally().forked === 81);
+    await server.untilIdle();
+    expect((await server.stop()).code).toBe(0);
+    expect(server.audit().problems).toEqual([]);
+  });
+
+  test("an executable that could not take over is left alone, and the children are renewed", async () => {
+    const server = await Server.start({ children: 3 });
+    const saved = `${supervisorPath}.saved`;
+    copyFileSync(supervisorPath, saved);
+    writeFileSync(`${supervisorPath}.new`, "#!/bin/sh\necho scoreboard 0 handover 0\n", {
+      mode: 0o755,
+    });
+    renameSync(`${supervisorPath}.new`, supervisorPath);
+    try {
+      expect((await ctl("replace", server)).code).toBe(0);
+    } finally {
+      renameSync(saved, supervisorPath);
+    }
+    expect(server.command.stderr).toContain("cannot take over");
+    expect(server.scoreboard.header().ended.replaced).toBe(3);
+    expect((await server.stop()).code).toBe(0);
+  });
+
+  test("a client on a kept connection is served by its old child until it leaves", async () => {
+    const server = await Server.start({ children: 2 });
+    const client = await RawClient.greeted(server.port);
+    const waiting = await ctl("replace", server, "--timeout", "300ms");
+    expect(waiting).toMatchObject({ code: 1 });
+    expect(waiting.stderr).toMatch(/not done within .*: 1 child has a client yet/);
+    client.send("arijort:still here\n");
+    expect((await client.lines(2))[1]).toBe(
+      `server ${client.pid} recvd message "still here" from user arijort`,
+    );
+    await client.close();
+    await until("it is replaced as well", () => server.scoreboard.header().ended.replaced === 2);
+    await server.stop();
+  });
+
+  test("deaths and a stop in the middle of it leave nothing behind", async () => {
+    const server = await Server.start({ children: 60 });
+    for (let round = 0; round < 10; round++) {
+      server.command.kill("SIGUSR2");
+      for (const { pid } of server.slots().slice(0, 5)) if (pid > 0) process.kill(pid, "SIGKILL");
+      await sleep(Math.random() * 30);
+    }
+    const { code } = await server.stop();
+    expect(code).toBe(0);
+    expect(server.audit().problems).toEqual([]);
+  });
+});
+
+describe("ctl", () => {
+  test("reload reads the users and says which; with a bad file it keeps them and exits 1", async () => {
+    const folder = temporaryFolder();
+    const users = join(folder, "users");
+    writeFileSync(users, "arijort\n");
+    const server = await Server.start({ folder, args: ["--users", users] });
+    writeFileSync(users, "second\nthird\n");
+    const read = await ctl("reload", server);
+    expect(read).toMatchObject({ code: 0, stdout: expect.stringContaining("second, third") });
+    writeFileSync(users, "bad:name\n");
+    const refused = await ctl("reload", server);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("users kept") });
+    await server.stop();
+  });
+
+  test("reopen is done when the last child has left the old log", async () => {
+    const server = await Server.start({ children: 30 });
+    const stuck = server.slots()[7]?.pid ?? 0;
+    process.kill(stuck, "SIGSTOP");
+    renameSync(server.log, `${server.log}.1`);
+    const waiting = await ctl("reopen", server, "--timeout", "300ms");
+    expect(waiting).toMatchObject({ code: 1, stderr: expect.stringContaining("1 child still on") });
+    expect(server.records(/left the old log/)).toEqual([]);
+    process.kill(stuck, "SIGCONT");
+    const done = await ctl("reopen", server); // the same file: it waits for what goes on
+    expect(done.code).toBe(0);
+    await until("it is in the log", () => server.records(/left the old log/).length === 1);
+    expect(server.slots().every(({ logGeneration }) => logGeneration === 1)).toBe(true);
+    expect(server.command.stderr).toContain("the last child left the old one");
+    await server.stop();
+  });
+
+  test("stop waits for the requests in work, and says when some were cut", async () => {
+    const patient = await Server.start({ children: 2, work: "sleep:400ms" });
+    const client = await RawClient.greeted(patient.port);
+    client.send("arijort:x\n");
+    await until("it works", () => patient.count("working") === 1);
+    const stopped = await ctl("stop", patient);
+    expect(stopped).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("stopped after 1 req"),
+    });
+    await client.close();
+    await patient.command.end();
+
+    const hasty = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "10ms"] });
+    const lost = await RawClient.greeted(hasty.port);
+    lost.send("arijort:x\n");
+    await until("it works", () => hasty.count("working") === 1);
+    expect(await ctl("stop", hasty)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("1 request was cut"),
+    });
+    await lost.close();
+    await hasty.command.end();
+  });
+
+  test("a front that does not answer is named; no server, or an unknown verb, is an error", async () => {
+    const server = await Server.start({ children: 1 });
+    server.command.kill("SIGSTOP");
+    const { code, stderr } = await ctl("replace", server, "--timeout", "200ms");
+    expect(stderr).toContain(`the front (pid ${server.front}) does not answer`);
+    expect(code).toBe(1);
+    server.command.kill("SIGCONT");
+    await server.stop();
+    expect(await ctl("stop", server)).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining(`no server on port ${server.port} is running`),
+    });
+    expect((await run("ctl", "restart")).code).toBe(2);
+  });
+});
+
+test("the same order to every process at once, as a service manager gives it, cuts no request", async () => {
+  const server = await Server.start({ children: 30, work: "sleep:500ms" });
+  const client = server.client(20, "arijort:x");
+  await until("they work", () => server.count("working") === 20);
+  const everyone = [server.supervisor, ...server.slots().map(({ pid }) => pid), server.front];
+  for (const pid of everyone) process.kill(pid, "SIGTERM");
+  expect((await client).requests).toMatchObject({ verified: 20, failed: 0 });
+  expect((await server.command.end()).code).toBe(0);
+  expect(server.audit().problems).toEqual([]);
+});

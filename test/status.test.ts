@@ -1,0 +1,563 @@
+/** What `kilofork status` says of servers in known states; and its text, from objects alone. */
+import { readFileSync, renameSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { CAUSES, REFUSALS, STATES } from "../src/native";
+import { commandPath } from "../src/paths";
+import { findServer } from "../src/servers";
+import { LETTERS, RequestMeter, readStatus, type Status } from "../src/status/read";
+import { showAge, showStatus } from "../src/status/show";
+import { Command, run, Server, until } from "./support/server";
+import { RawClient } from "./support/socket";
+
+/** As the command reads it, without waiting for a sample. */
+function look(server: Server): Status {
+  const found = findServer({ port: server.port, pid: server.front });
+  const status = readStatus(found, new RequestMeter(found.scoreboard).read());
+  found.scoreboard.close();
+  return status;
+}
+
+async function textOf(server: Server): Promise<string> {
+  const { code, stdout, stderr } = await run("status", String(server.port));
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return stdout;
+}
+
+async function closeAll(clients: readonly RawClient[]): Promise<void> {
+  for (const client of clients) await client.close();
+}
+
+async function working(server: Server): Promise<RawClient> {
+  const client = await RawClient.greeted(server.port);
+  const before = server.count("working");
+  client.send("arijort:x\n");
+  await until("it works", () => server.count("working") === before + 1);
+  return client;
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  expect(pid).toBeGreaterThan(1);
+  process.kill(pid, name);
+}
+
+async function halt(pid: number): Promise<void> {
+  signal(pid, "SIGSTOP");
+  await until("it is stopped", () => readFileSync(`/proc/${pid}/stat`, "utf8").includes(") T "));
+}
+
+describe("of a server that runs", () => {
+  test("who it is, and a letter for what each child does", async () => {
+    const server = await Server.start({ children: 4, work: "sleep:10m" });
+    const client = await working(server);
+    const quiet = await RawClient.greeted(server.port);
+    await until("one reads", () => server.count("reading") === 1);
+    const text = await textOf(server);
+    const { slots, owner } = look(server);
+    expect(slots.split("").sort().join("")).toBe("RW__");
+    expect(text).toContain(`\n  ${slots}\n`);
+    expect(text).toMatch(
+      new RegExp(
+        `^kilofork [\\d.]+ {3}127\\.0\\.0\\.1:${server.port} {3}pid ${server.front} {3}up [\\d.]+ m?s {3}user ${owner}\n`,
+      ),
+    );
+    expect(text).toContain("static: 4 children\n");
+    expect(text).toContain("2 busy   2 idle   0 starting   0 stopping   at maximum: never\n");
+    expect(text).toContain("2 connections");
+    expect(text).toContain(`log       ${server.log}   all children on this file\n`);
+    expect(text).toMatch(
+      /memory {4}\S+ [kM]B \(\S+ kB a child\): private memory and page tables\n/,
+    );
+    await closeAll([client, quiet]);
+    await server.stop("SIGQUIT");
+  });
+
+  test("the oldest request in work grows older, and a younger one is not it", async () => {
+    const server = await Server.start({ children: 2, work: "sleep:10m" });
+    expect(look(server).oldestRequest).toBeNull();
+    expect(await textOf(server)).toContain("no request in work\n");
+    const first = await working(server);
+    const { ageMs = 0 } = look(server).oldestRequest ?? {};
+    await until("it is older", () => (look(server).oldestRequest?.ageMs ?? 0) > ageMs + 50);
+    const second = await working(server);
+    expect(look(server).oldestRequest?.pid).toBe(first.pid);
+    expect(await textOf(server)).toMatch(
+      new RegExp(`oldest request [\\d.]+ m?s, pid ${first.pid}\n`),
+    );
+    await closeAll([first, second]);
+    await server.stop("SIGQUIT");
+  });
+
+  test("requests, and those a second", async () => {
+    const server = await Server.start({ children: 3 });
+    const looking = run("status", String(server.port), "--json");
+    await server.client(3, "arijort:x", "--requests", "20", "--rate", "40");
+    const { requestsPerSecond, sampleMs } = JSON.parse((await looking).stdout) as Status;
+    expect(requestsPerSecond).toBeGreaterThan(0);
+    expect(sampleMs).toBeGreaterThanOrEqual(999);
+    const status = look(server);
+    expect(status.requests).toBe(60);
+    expect(status.connections).toBe(3);
+    await server.stop();
+  });
+
+  test("clients that wait in the kernel's queue, and its limit", async () => {
+    const server = await Server.start({
+      children: 1,
+      work: "sleep:10m",
+      args: ["--backlog", "1234"],
+    });
+    const client = await working(server);
+    expect(look(server).queue).toEqual({ waiting: 0, limit: 1234, dropped: 0 });
+    const waiting = Array.from({ length: 5 }, () => new RawClient(server.port));
+    await until("five wait", () => look(server).queue?.waiting === 5);
+    expect(await textOf(server)).toContain("queue     5 waiting of 1,234   0 handshakes dropped\n");
+    await closeAll([client, ...waiting]);
+    await server.stop("SIGQUIT");
+  });
+
+  test("a full queue, and what was dropped for it", async () => {
+    const server = await Server.start({ children: 1, work: "sleep:10m", args: ["--backlog", "1"] });
+    const client = await working(server);
+    const waiting = Array.from({ length: 6 }, () => new RawClient(server.port));
+    await until("one is dropped", () => (look(server).queue?.dropped ?? 0) > 0);
+    expect(look(server).problems).toContainEqual(expect.stringMatching(/^the queue is full: /));
+    expect(await textOf(server)).toMatch(/waiting of 1 {3}\d+ handshakes? dropped, it was full\n/);
+    await closeAll([client, ...waiting]);
+    await server.stop("SIGQUIT");
+  });
+
+  test("deaths by cause: a child that was killed, and the one forked for it", async () => {
+    const server = await Server.start({ children: 3 });
+    signal(server.slots()[0]?.pid ?? 0, "SIGKILL");
+    await until("it is replaced", () => look(server).children.forked === 4);
+    await server.untilIdle();
+    const { children } = look(server);
+    expect(children).toMatchObject({ alive: 3, forked: 4, retired: 0, died: 1 });
+    expect(children.endedByCause.killed).toBe(1);
+    const text = await textOf(server);
+    expect(text).toContain("children  4 forked = 3 alive + 0 retired + 1 died\n");
+    expect(text).toContain("          forked for  start 3, killed 1\n");
+    expect(text).toContain("          died        killed 1\n");
+    expect(text).not.toMatch(/^ +retired /m);
+    await server.stop();
+  });
+
+  test("refusals by kind, those that there were", async () => {
+    const server = await Server.start({ children: 2 });
+    for (const request of ["root:x\n", "root:y\n", "no colon\n"]) {
+      const client = await RawClient.greeted(server.port);
+      client.send(request);
+      await client.rest();
+      await client.close();
+    }
+    await until("all are counted", () => look(server).refused.protocol === 1);
+    expect(await textOf(server)).toContain("3 refused (protocol 1, unauthorized 2)\n");
+    await server.stop();
+  });
+
+  test("children of an older generation, and on an older log", async () => {
+    const server = await Server.start({ children: 3, work: "sleep:10m" });
+    const client = await working(server);
+    renameSync(server.log, `${server.log}.1`);
+    expect(look(server)).toMatchObject({ ok: false, log: { inPlace: false } });
+    server.command.kill("SIGUSR1");
+    await until("the idle ones are on the new one", () => look(server).children.onOlderLog === 1);
+    expect(look(server).log.inPlace).toBe(true);
+    expect(await textOf(server)).toContain(`${server.log}   1 child still on the old one\n`);
+    server.command.kill("SIGUSR2");
+    await until("the idle ones are replaced", () => {
+      const { alive, retired, ofOlderGeneration } = look(server).children;
+      return alive === 3 && retired === 2 && ofOlderGeneration === 1;
+    });
+    expect(await textOf(server)).toContain("1 of 3 are of an older generation, to be replaced\n");
+    await closeAll([client]);
+    await server.stop("SIGQUIT");
+  });
+
+  test("a dynamic pool at its maximum, and after that", async () => {
+    const server = await Server.start({ pool: { start: 1, minSpare: 1, maxSpare: 2, max: 3 } });
+    expect(await textOf(server)).toMatch(
+      /dynamic: \d of at most 3 children, spare 1 to 2\n.*at maximum: never\n/,
+    );
+    const clients = [];
+    for (let i = 0; i < 3; i++) clients.push(await RawClient.greeted(server.port));
+    const waiting = new RawClient(server.port);
+    await until("it is held back", () => look(server).brake === "maximum");
+    expect(look(server)).toMatchObject({ ok: false, full: { times: 1 }, queue: { waiting: 1 } });
+    const text = await textOf(server);
+    expect(text).toContain(
+      "problem   held back by its maximum: all 3 children have a client, and clients wait\n",
+    );
+    expect(text).toMatch(/at maximum: now for [\d.]+ m?s\n/);
+    expect(text).toContain("\n  RRR\n");
+    await closeAll([...clients, waiting]);
+    await until("it is not full any more", () => look(server).full.nowMs === null);
+    await until("nothing holds it back", () => look(server).ok);
+    expect(await textOf(server)).toMatch(/at maximum: \d+ times?, [\d.]+ m?s in all\n/);
+    await server.stop();
+  });
+});
+
+describe("of a server that is in trouble", () => {
+  test("nothing is needed of a front that is stopped", async () => {
+    const server = await Server.start({ children: 3 });
+    await halt(server.front);
+    const client = await RawClient.greeted(server.port);
+    const text = await textOf(server);
+    expect(text).toContain(`problem   the front (pid ${server.front}) is stopped: `);
+    expect(text).toMatch(/\n {2}[_R]{3}\n/);
+    expect(look(server)).toMatchObject({ front: { life: "stopped" }, queue: { waiting: 0 } });
+    await client.close();
+    server.command.kill("SIGCONT");
+    await until("it runs again", () => look(server).ok);
+    expect((await server.stop()).code).toBe(0);
+  });
+
+  test("a supervisor that is stopped is told, with the child that it does not replace", async () => {
+    const server = await Server.start({ children: 2 });
+    const { supervisor } = server;
+    await halt(supervisor);
+    expect(look(server).problems).toEqual([
+      `the supervisor (pid ${supervisor}) is stopped: no child is forked`,
+    ]);
+    signal(supervisor, "SIGCONT");
+    await until("it runs again", () => look(server).ok);
+    await server.stop();
+  });
+
+  test("of a front that was killed, until the last of its requests is done", async () => {
+    const server = await Server.start({ children: 2, work: "sleep:2s" });
+    const client = await working(server);
+    server.command.kill("SIGKILL");
+    await server.command.end();
+    expect(look(server).problems).toContainEqual(
+      `the front (pid ${server.front}) is gone: the server is ending`,
+    );
+    await client.rest();
+    await client.close();
+  });
+});
+
+describe("which server", () => {
+  test("of several, the port says which; without it: exit 2", async () => {
+    const [one, two] = [
+      await Server.start({ children: 1 }),
+      await Server.start({ children: 2 }),
+    ] as const;
+    const { code, stdout, stderr } = await run("status");
+    expect(code).toBe(2);
+    expect(stdout).toBe("");
+    for (const { port, front } of [one, two])
+      expect(stderr).toContain(`127.0.0.1:${port} (pid ${front})`);
+    expect(stderr).toContain("give the port of one");
+    expect(await textOf(two)).toContain("static: 2 children\n");
+    const byPid = await run("status", "--pid", String(one.front));
+    expect(byPid.stdout).toContain("static: 1 child\n");
+    await one.stop();
+    await two.stop();
+  });
+
+  test("none is exit 3", async () => {
+    expect(await run("status", "1")).toMatchObject({
+      code: 3,
+      stdout: "",
+      stderr: "kilofork: no server on port 1 is running\n",
+    });
+  });
+
+  // Only the superuser may become another one.
+  test.skipIf(process.getuid?.() !== 0)("another user's is refused by its name", async () => {
+    const server = await Server.start({ children: 1 });
+    const nobody = new Command(
+      [
+        ...["--reuid=65534", "--regid=65534", "--clear-groups", process.execPath, commandPath],
+        ...["status", String(server.port)],
+      ],
+      "setpriv",
+    );
+    const { code, stdout, stderr } = await nobody.end();
+    expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
+    expect(stderr).toMatch(
+      new RegExp(`the server with pid ${server.front} belongs to ${look(server).owner}: only `),
+    );
+    await server.stop();
+  });
+});
+
+describe("--json", () => {
+  test("prints one object and nothing else", async () => {
+    const server = await Server.start({ children: 2 });
+    const { stdout, stderr, code } = await run("status", String(server.port), "--json");
+    expect({ stderr, code }).toEqual({ stderr: "", code: 0 });
+    expect(JSON.parse(stdout)).toMatchObject({
+      kind: "status",
+      schema: 1,
+      ok: true,
+      problems: [],
+      port: server.port,
+      front: { pid: server.front, life: "running" },
+      limits: { pool: "static", max: 2, backlog: 4096 },
+      slots: "__",
+    });
+    await server.stop();
+  });
+});
+
+describe("--watch", () => {
+  test("without a terminal, prints a frame after the other, and ends with the server", async () => {
+    const server = await Server.start({ children: 2 });
+    const watch = new Command(["status", String(server.port), "--watch", "20ms"]);
+    const frames = () => watch.stdout.match(/^kilofork \d/gm)?.length ?? 0;
+    await until("there are three", () => frames() >= 3);
+    const client = await RawClient.greeted(server.port);
+    await until("the client is seen", () => watch.stdout.includes("1 busy   1 idle"));
+    await client.close();
+    await server.stop();
+    const { code, stdout, stderr } = await watch.end();
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).not.toContain("\x1b");
+    expect(stdout).toMatch(
+      new RegExp(`\n127\\.0\\.0\\.1:${server.port}: the server has ended after 0 requests\n$`),
+    );
+  });
+
+  test("with --json, prints an object on each line, and says the end elsewhere", async () => {
+    const server = await Server.start({ children: 2 });
+    const watch = new Command(["status", String(server.port), "--watch", "20ms", "--json"]);
+    await until("there are three", () => watch.stdout.split("\n").length > 3);
+    await server.stop();
+    const { code, stdout, stderr } = await watch.end();
+    expect(code).toBe(0);
+    for (const line of stdout.trimEnd().split("\n"))
+      expect(JSON.parse(line)).toMatchObject({ kind: "status", port: server.port });
+    expect(stderr).toContain("the server has ended");
+  });
+
+  test("ends with a server that was killed with all its processes", async () => {
+    const server = await Server.start({ children: 1 });
+    const watch = new Command(["status", String(server.port), "--watch", "20ms"]);
+    await until("it watches", () => watch.stdout.includes("idle"));
+    const everyone = [server.front, server.supervisor, ...server.slots().map(({ pid }) => pid)];
+    for (const pid of everyone) signal(pid, "SIGSTOP");
+    for (const pid of everyone) signal(pid, "SIGKILL");
+    expect((await watch.end()).stdout).toContain("the server has ended");
+    await (await Server.start({ children: 1 })).stop(); // sweeps the segment
+  });
+
+  test.each([
+    ["Ctrl-C", "os.write(fd, b'\\x03')", -2],
+    ["the end of the server", "os.kill(int(sys.argv[1]), 15)", 0],
+  ])(
+    "on a terminal, draws in place and gives the cursor back after %s",
+    async (_, act, exitCode) => {
+      const server = await Server.start({ children: 2 });
+      const terminal = `
+import fcntl, os, pty, struct, sys, termios
+pid, fd = pty.fork()
+if pid == 0:
+    os.read(0, 1)
+    os.execv(sys.argv[2], sys.argv[2:])
+fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("4H", 12, 40, 0, 0))
+os.write(fd, b"\\n")
+said, acted = b"", False
+while True:
+    try:
+        data = os.read(fd, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    said += data
+    if said.count(b"static: 2") >= 3 and not acted:
+        acted = True
+        ${act}
+sys.stdout.write(said.decode())
+sys.stdout.flush()
+print("exit", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+      const args = ["status", String(server.port), "--watch", "20ms"];
+      const { stdout, stderr } = await new Command(
+        ["-c", terminal, String(server.front), process.execPath, commandPath, ...args],
+        "python3",
+      ).end();
+      expect(stderr).toBe("");
+      expect(stdout.split("\x1b[?25l")).toHaveLength(2);
+      expect(stdout.split("\x1b[?25h")).toHaveLength(2);
+      const [frames = "", rest] = stdout.slice(stdout.indexOf("\x1b[?25l")).split("\x1b[?25h");
+      expect(frames).toContain("\x1b[11A"); // of 12 lines, one is left for the cursor
+      for (const line of frames.replaceAll(/\x1b\[[?\d]*[A-Za-z]/g, "").split("\r\n"))
+        expect(line.length).toBeLessThanOrEqual(40);
+      expect(rest?.includes("the server has ended")).toBe(exitCode === 0);
+      expect(stdout).toContain(`exit ${exitCode}\n`);
+      await server.stop();
+    },
+  );
+});
+
+// ---- the text -----------------------------------------------------------------------------------
+
+const zeros = <Name extends string>(names: readonly Name[]) =>
+  Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
+
+/** A server whose slots have these letters, from the first on; the rest is vacant. */
+function madeUp(max: number, letters: string, changes: Partial<Status> = {}): Status {
+  const slots = letters.padEnd(max, ".");
+  const slotsByState = zeros(STATES);
+  for (const state of STATES) slotsByState[state] = slots.split(LETTERS[state]).length - 1;
+  const alive = max - slotsByState.vacant;
+  return {
+    kind: "status",
+    schema: 1,
+    ok: true,
+    problems: [],
+    release: "0.1.0",
+    host: "localhost",
+    address: "127.0.0.1",
+    port: 31337,
+    owner: "kilo",
+    startedMs: 0,
+    upMs: 8_040_000,
+    front: { pid: 29755, life: "running" },
+    supervisor: { pid: 29756, life: "running" },
+    limits: { pool: "static", start: max, minSpare: 0, maxSpare: max, max, backlog: 4096 },
+    brake: "none",
+    full: { times: 0, nowMs: null, totalMs: 0 },
+    queue: { waiting: 0, limit: 4096, dropped: 0 },
+    requests: 0,
+    connections: 0,
+    refused: zeros(REFUSALS),
+    requestsPerSecond: 0,
+    sampleMs: 1000,
+    oldestRequest: null,
+    slotsByState,
+    children: {
+      alive,
+      forked: alive,
+      retired: 0,
+      died: 0,
+      forkedByCause: { ...zeros(CAUSES), start: alive },
+      endedByCause: zeros(CAUSES),
+      ofOlderGeneration: 0,
+      onOlderLog: 0,
+    },
+    log: { path: "/var/log/kilofork.log", inPlace: true },
+    memory: null,
+    slots,
+    ...changes,
+  };
+}
+
+const picture = (status: Status) => showStatus(status).split("\n\n").at(-1)?.split("\n") ?? [];
+const LEGEND = "  _ idle  S starting  R reading  W working  > replying  G stopping  . vacant";
+
+describe("the text", () => {
+  test("is what SCREENS promises", () => {
+    const status = madeUp(1000, "W".repeat(634) + "_".repeat(6), {
+      limits: { pool: "dynamic", start: 5, minSpare: 5, maxSpare: 10, max: 1000, backlog: 4096 },
+      requestsPerSecond: 211.4,
+      oldestRequest: { pid: 30112, ageMs: 2900 },
+      requests: 1_204_551,
+      connections: 98_000,
+      refused: { ...zeros(REFUSALS), unauthorized: 300, timeout: 12 },
+      children: {
+        alive: 640,
+        forked: 4120,
+        retired: 3477,
+        died: 3,
+        forkedByCause: { ...zeros(CAUSES), start: 5, "spare low": 4000, queue: 115 },
+        endedByCause: { ...zeros(CAUSES), idle: 3401, recycled: 76, killed: 2, crashed: 1 },
+        ofOlderGeneration: 0,
+        onOlderLog: 0,
+      },
+      memory: { bytesPerChild: 96 * 1024, bytesOfChildren: 640 * 96 * 1024, childrenRead: 100 },
+    });
+    expect(showStatus(status)).toBe(`\
+kilofork 0.1.0   127.0.0.1:31337   pid 29755   up 2 h 14 min   user kilo
+
+pool      dynamic: 640 of at most 1,000 children, spare 5 to 10
+          634 busy   6 idle   0 starting   0 stopping   at maximum: never
+now       211 requests/s (sampled 1.00 s)   oldest request 2.90 s, pid 30112
+queue     0 waiting of 4,096   0 handshakes dropped
+total     1,204,551 requests   98,000 connections   312 refused (unauthorized 300, timeout 12)
+children  4,120 forked = 640 alive + 3,477 retired + 3 died
+          forked for  start 5, spare low 4,000, queue 115
+          retired     idle 3,401, recycled 76
+          died        crashed 1, killed 2
+log       /var/log/kilofork.log   all children on this file
+memory    60 MB (96 kB a child, 100 of them read): private memory and page tables
+
+  ${"W".repeat(50)}
+  WWWWWWWWWWWWW+....................................
+  10 slots a letter
+${LEGEND}  + mixed`);
+  });
+
+  test("has a letter for each of 20 slots", () => {
+    expect(picture(madeUp(20, "SRW>G_"))).toEqual(["  SRW>G_..............", LEGEND]);
+  });
+
+  test("has a letter for 10 of 640 slots, and of 1000", () => {
+    expect(picture(madeUp(640, "W".repeat(639)))).toEqual([
+      `  ${"W".repeat(50)}`,
+      `  ${"W".repeat(13)}+`,
+      "  10 slots a letter",
+      `${LEGEND}  + mixed`,
+    ]);
+    expect(picture(madeUp(1000, "_".repeat(1000)))).toEqual([
+      `  ${"_".repeat(50)}`,
+      `  ${"_".repeat(50)}`,
+      "  10 slots a letter",
+      `${LEGEND}  + mixed`,
+    ]);
+  });
+
+  test("has a letter for 100 of 30,000 slots, in six rows", () => {
+    const rows = picture(madeUp(30_000, "W".repeat(10_050) + "_".repeat(19_950)));
+    expect(rows).toHaveLength(8);
+    expect(rows.slice(0, 6).join("").replaceAll(" ", "")).toBe(
+      `${"W".repeat(100)}+${"_".repeat(199)}`,
+    );
+    expect(rows[6]).toBe("  100 slots a letter");
+  });
+
+  test.each([500, 501, 5000, 5001, 1_000_000])("never has more than ten rows: %i slots", (max) => {
+    const rows = picture(madeUp(max, "")).filter((row) => /^ {2}\.+$/.test(row));
+    expect(rows.length).toBeLessThanOrEqual(10);
+    expect(Math.max(...rows.map((row) => row.length))).toBe(52);
+  });
+
+  test("says for how long the pool was, and is, at its maximum", () => {
+    const full = (times: number, nowMs: number | null, totalMs: number) =>
+      /at maximum: (.*)/.exec(showStatus(madeUp(20, "", { full: { times, nowMs, totalMs } })))?.[1];
+    expect(full(0, null, 0)).toBe("never");
+    expect(full(1, 12_000, 12_000)).toBe("now for 12.0 s");
+    expect(full(3, null, 40_000)).toBe("3 times, 40.0 s in all");
+    expect(full(3, 12_000, 90_000)).toBe("now for 12.0 s (3 times, 1 min 30 s in all)");
+  });
+
+  test("names problems first, and leaves out what is not known", () => {
+    const text = showStatus(
+      madeUp(20, "_", {
+        ok: false,
+        problems: ["the queue cannot be seen: x"],
+        queue: null,
+        log: { path: "-", inPlace: null },
+      }),
+    );
+    expect(text).toContain("user kilo\nproblem   the queue cannot be seen: x\n\npool ");
+    expect(text).toContain("static: 1 of 20 children\n");
+    expect(text).toContain("queue     unknown of 4,096\n");
+    expect(text).toContain("log       standard output\n");
+    expect(text).not.toContain("memory");
+  });
+
+  test("long times are in two units", () => {
+    expect([450, 59_999, 60_000, 3_725_000, 93_600_000].map(showAge)).toEqual([
+      "450 ms",
+      "60.0 s",
+      "1 min 0 s",
+      "1 h 2 min",
+      "1 d 2 h",
+    ]);
+  });
+});
