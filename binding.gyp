@@ -28,6 +28,7 @@
         "native/addon/convert.cpp",
         "native/addon/load_objects.cpp",
         "native/addon/log_object.cpp",
+        "native/addon/notify.cpp",
         "native/addon/scoreboard_object.cpp",
         "native/addon/spawn.cpp"
       ],

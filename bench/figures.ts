@@ -6,11 +6,13 @@ import { promisify } from "node:util";
 import { audit } from "../src/audit/audit";
 import { type ClientResult, DEFAULT_OS_THREADS, Load } from "../src/client/load";
 import { availableMemory } from "../src/limits";
-import type { Running, SubjectName, Workshop } from "./subjects";
+import { missing, type Running, type SubjectName, type Workshop } from "./subjects";
 
 const MESSAGE = "arijort:lalala";
 const BACKLOG = 4096;
 const SEED_BACKLOG = 100;
+/** Children of a pool that has to grow. */
+const FEW = 5;
 const REFERENCE_CLIENT_ENDS_WITHIN_MS = 15_000;
 
 export interface Figure {
@@ -75,6 +77,19 @@ export function figuresOf(shop: Workshop, size: Size): Figure[] {
         },
       ],
       goal: lower(0.6, `reference, backlog ${BACKLOG}`),
+    },
+    {
+      name: `first to last recvd of ${children} clients, from ${FEW} children`,
+      unit: "ms",
+      subjects: [
+        { label: "kilofork", measure: () => receivedWindow(shop, "kilofork", size, BACKLOG, FEW) },
+        ...installed(shop, "prefork", {
+          label: "Net::Server",
+          measure: () => receivedWindow(shop, "prefork", size, BACKLOG, FEW),
+        }),
+        { label: "Apache's rule, computed", measure: async () => apacheGrowth(FEW, children) },
+      ],
+      goal: lower(0.25, "Net::Server"),
     },
     {
       name: `first connect to last reply of ${children} clients, no work`,
@@ -151,8 +166,10 @@ async function receivedWindow(
   name: SubjectName,
   { children, workMs }: Size,
   backlog: number,
+  few?: number,
 ): Promise<number> {
-  const server = await shop.start(name, { children, workMs, backlog });
+  const setting = { children, workMs, backlog };
+  const server = await shop.start(name, few === undefined ? setting : { ...setting, start: few });
   if (name === "reference") {
     // With a backlog of 100, some of its clients are never accepted: their handshake was forgotten.
     await referenceClient(shop, server.port, children).catch(() => {});
@@ -166,6 +183,25 @@ async function receivedWindow(
   if (count < children)
     shop.notes.add(`${name}, backlog ${backlog}: only ${count} of ${children} were received`);
   return (run?.received.lastMs ?? 0) - (run?.received.firstMs ?? 0);
+}
+
+/** Left out, with a note, where it is not installed. */
+function installed<Subject>(shop: Workshop, name: SubjectName, subject: Subject): Subject[] {
+  const lacks = missing(name);
+  if (lacks === undefined) return [subject];
+  shop.notes.add(`left out: ${lacks} is not installed`);
+  return [];
+}
+
+/**
+ * Milliseconds until its prefork server would have all children: 1, 2, 4 … 32 forks a second, while
+ * too few are idle. Source: perform_idle_server_maintenance() in server/mpm/prefork/prefork.c.
+ */
+function apacheGrowth(few: number, children: number): number {
+  let seconds = 0;
+  for (let rate = 1, alive = few; alive < children; alive += rate, rate = Math.min(2 * rate, 32))
+    seconds++;
+  return seconds * 1000;
 }
 
 async function roundTrip(

@@ -1,5 +1,5 @@
 /** The servers that are measured side by side, each started as its user would start it. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -14,9 +14,18 @@ export interface Setting {
   readonly children: number;
   readonly workMs: number;
   readonly backlog: number;
+  /** A pool that starts with so many, keeps 5 to 10 spare, and grows to `children`. */
+  readonly start?: number;
 }
 
-export type SubjectName = "kilofork" | "reference" | "cluster";
+export type SubjectName = "kilofork" | "reference" | "cluster" | "prefork";
+
+/** What the user of the machine would have to install for a subject; nothing: it is there. */
+export function missing(name: SubjectName): string | undefined {
+  if (name !== "prefork") return undefined;
+  const { status } = spawnSync("perl", ["-MNet::Server::PreFork", "-e", "1"]);
+  return status === 0 ? undefined : "Net::Server::PreFork (Debian: libnet-server-perl)";
+}
 
 export interface Running {
   readonly port: number;
@@ -71,6 +80,11 @@ export class Workshop {
     const port = await freePort();
     const log = this.newLog();
     const numbers = [port, setting.children, setting.workMs, setting.backlog].map(String);
+    const spare = setting.start === undefined ? [] : [String(setting.start), "5", "10"];
+    if (name === "prefork") {
+      const script = join(benchFolder, "peers", "prefork.pl");
+      return start(["perl", script, ...numbers, log, ...spare], port, log);
+    }
     if (name === "reference") return start([this.referenceServer, ...numbers, log], port, log);
     if (name === "cluster") {
       const [, , ...rest] = numbers;
@@ -81,7 +95,13 @@ export class Workshop {
     return start(
       [
         ...[process.execPath, commandPath, "serve", "127.0.0.1", String(port)],
-        ...["--children", String(setting.children), "--backlog", String(setting.backlog)],
+        ...(setting.start === undefined
+          ? ["--children", String(setting.children)]
+          : [
+              ...["--pool", "dynamic", "--start-children", String(setting.start)],
+              ...["--max-children", String(setting.children)],
+            ]),
+        ...["--backlog", String(setting.backlog)],
         ...["--work", setting.workMs > 0 ? `sleep:${setting.workMs}ms` : "none", "--log", log],
       ],
       port,

@@ -319,13 +319,13 @@ function addStatus(program: Command, exit: (code: number) => void): void {
     .command("status")
     .summary("what the children of a running server are doing")
     .description(
-      "Reads the server's shared memory and asks the kernel for its queue. Nothing is asked of the\n" +
-        "server itself: it works while the front is stopped, too.",
+      "Reads the server's shared memory, and asks the kernel for its queue. Nothing\n" +
+        "is asked of the server: it works while the front is stopped, too.",
     )
     .argument("[port]", "of the server, where several run", count("port", 1, 65535))
     .option("--pid <n>", "of the server, where several have that port", count("pid", 1, 2 ** 22))
     .addOption(
-      new Option("--watch [D]", "again and again (default: every 1s), until the server ends")
+      new Option("--watch [D]", "again and again, until the server ends")
         .argParser(duration)
         .preset("1s"),
     )

@@ -284,6 +284,8 @@ interface Addon {
   sendControl(fd: number, line: string, passedFd?: number): boolean;
   reap(pid: number): { exit: number } | { signal: number } | null;
   reapStranger(own: number): boolean;
+  /** Tells the service manager, if there is one: sd_notify(3). */
+  notify(state: string): boolean;
   limits(): { files: number; processes: number };
   parseRequest(line: Uint8Array, ended: boolean): { user: Buffer; message: Buffer } | null;
 }
@@ -302,6 +304,7 @@ export const {
   sendControl,
   reap,
   reapStranger,
+  notify,
   limits,
   parseRequest,
 } = addon;

@@ -53,6 +53,27 @@ describe("start", () => {
     expect(existsSync(file)).toBe(false);
   });
 
+  test("a service manager is told when it is ready, and when it stops", async () => {
+    const socket = join(temporaryFolder(), "notify");
+    const listen = `
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print("bound", flush=True)
+while True:
+    said = s.recv(100).decode()
+    print(said, flush=True)
+    if said == "STOPPING=1":
+        break
+`;
+    const manager = new Command(["-c", listen, socket], "python3");
+    await until("it listens", () => manager.stdout === "bound\n");
+    const server = await Server.start({ children: 3, env: { NOTIFY_SOCKET: socket } });
+    await until("it is told", () => manager.stdout === "bound\nREADY=1\n");
+    await server.stop();
+    expect((await manager.end()).stdout).toBe("bound\nREADY=1\nSTOPPING=1\n");
+  });
+
   test("a segment that nobody could remove is swept at the next start, a living one is not", async () => {
     const living = await Server.start({ children: 1 });
     const first = await Server.start({ children: 1 });

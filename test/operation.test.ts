@@ -1,7 +1,10 @@
 /** Operation without a gap: users, log, children and supervisor change under load. */
+import { spawnSync } from "node:child_process";
 import { copyFileSync, readFileSync, readlinkSync, renameSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { supervisorPath } from "../src/paths";
@@ -152,6 +155,43 @@ describe("replace", () => {
     expect(server.audit().problems).toEqual([]);
   });
 });
+
+test.skipIf(spawnSync("logrotate", ["--version"]).error !== undefined)(
+  "logrotate, with the file that comes with kilofork, loses no record",
+  async () => {
+    const server = await Server.start({ children: 20 });
+    const client = server.client(10, "arijort:rotate", "--duration", "3s");
+    const { uid, username } = userInfo();
+    const group = uid === 0 ? "root" : username;
+    const settings = readFileSync(join(__dirname, "..", "contrib", "kilofork.logrotate"), "utf8")
+      .replace("/var/log/kilofork/kilofork.log", server.log)
+      .replace("su kilofork kilofork", `su ${username} ${group}`)
+      .replace(/! systemctl.*/, `kill -USR1 ${server.front}`);
+    const file = join(server.folder, "logrotate.conf");
+    writeFileSync(file, settings, { mode: 0o644 });
+    for (let round = 0; round < 2; round++) {
+      await until("there is traffic", () => server.records(/ recvd /).length > 100);
+      const state = join(server.folder, "state");
+      const { status, stderr } = spawnSync("logrotate", ["--force", "--state", state, file]);
+      expect(stderr.toString()).toBe("");
+      expect(status).toBe(0);
+      await until("it has settled", () => {
+        const { logSettled } = server.scoreboard.header();
+        return logSettled === round + 1;
+      });
+    }
+    const result = await client;
+    expect(result.requests.failed).toBe(0);
+    await server.stop();
+    const oldest = gunzipSync(readFileSync(`${server.log}.2.gz`));
+    writeFileSync(`${server.log}.2`, oldest);
+    const logs = [`${server.log}.2`, `${server.log}.1`, server.log];
+    expect(audit({ logs, client: result, atLeast: 0, all: false })).toMatchObject({
+      ok: true,
+      runs: [{ ledger: { counted: result.requests.verified } }],
+    });
+  },
+);
 
 describe("ctl", () => {
   test("reload reads the users and says which; with a bad file it keeps them and exits 1", async () => {

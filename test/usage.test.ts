@@ -37,7 +37,33 @@ describe("exit 2, with one line that says what to do", () => {
       () => client("no.such.invalid", "31337", "1", "a:b"),
     ],
     [/port "70000" is not/, () => run("serve", "localhost", "70000")],
-    [/children "0" is not/, () => run("serve", "--children", "0")],
+    [/children "0" is not a whole number from 1 to/, () => run("serve", "--children", "0")],
+    [
+      /--min-spare 20 is more than --max-spare 10/,
+      () => run("serve", "--pool", "dynamic", "--min-spare", "20"),
+    ],
+    [
+      /--start-children 50 is more than --max-children 10/,
+      () => run("serve", "--pool", "dynamic", "--start-children", "50", "--max-children", "10"),
+    ],
+    [
+      /--min-spare 8 is more than --max-children 4/,
+      () =>
+        run(
+          "serve",
+          ...["--pool", "dynamic", "--min-spare", "8", "--max-spare", "9"],
+          ...["--start-children", "1", "--max-children", "4"],
+        ),
+    ],
+    [
+      /children "0" is not a whole number from 1 to/,
+      () => run("serve", "--pool", "dynamic", "--max-children", "0"),
+    ],
+    [/--min-spare is for --pool dynamic/, () => run("serve", "--min-spare", "3")],
+    [/--children is for --pool static/, () => run("serve", "--pool", "dynamic", "--children", "3")],
+    [/--pool <kind>.*Allowed choices are static, dynamic/, () => run("serve", "--pool", "both")],
+    [/--work-timeout <D>.*"5" is not a duration/, () => run("serve", "--work-timeout", "5")],
+    [/cannot open the spawn log/, () => serve("--log", log(), "--spawn-log", "/no/such/folder/x")],
     [
       /--work "nap:3s": write none, sleep:3s or spin:5ms/,
       () => serve("--work", "nap:3s", "--log", log()),

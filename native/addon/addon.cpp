@@ -14,6 +14,7 @@
 #include "convert.hpp"
 #include "load_objects.hpp"
 #include "log_object.hpp"
+#include "notify.hpp"
 #include "scoreboard_object.hpp"
 #include "spawn.hpp"
 
@@ -118,6 +119,11 @@ Napi::Value limits(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// notify(state) → whether there is a service manager, and it has been told.
+Napi::Value notify(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), notify_service_manager(info[0].As<Napi::String>()));
+}
+
 // parseRequest(bytes, ended) → {user, message} as bytes, or null. For tests, which hold it against
 // the TypeScript rules.
 Napi::Value parse_request(const Napi::CallbackInfo& info) {
@@ -146,6 +152,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("sendControl", Napi::Function::New<send_control>(env, "sendControl"));
   exports.Set("reap", Napi::Function::New<reap>(env, "reap"));
   exports.Set("reapStranger", Napi::Function::New<reap_stranger>(env, "reapStranger"));
+  exports.Set("notify", Napi::Function::New<notify>(env, "notify"));
   exports.Set("limits", Napi::Function::New<limits>(env, "limits"));
   exports.Set("parseRequest", Napi::Function::New<parse_request>(env, "parseRequest"));
   return exports;

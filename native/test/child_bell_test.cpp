@@ -19,7 +19,7 @@ using check::TestClient;
 #ifdef __SANITIZE_ADDRESS__
 constexpr int kChanges = 6'000;
 #else
-constexpr int kChanges = 40'000;
+constexpr int kChanges = 30'000;
 #endif
 
 std::uint64_t rings(const ChildStage& stage) {

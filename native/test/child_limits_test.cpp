@@ -24,8 +24,10 @@ using check::TestClient;
 #ifdef __SANITIZE_ADDRESS__
 constexpr int kConnections = 100;  // a fork takes its time there
 #else
-constexpr int kConnections = 400;
+constexpr int kConnections = 300;
 #endif
+
+constexpr int kRaces = 1200;
 
 constexpr Work kNoWork{.kind = Work::Kind::none, .duration = 0};
 constexpr Work kEndlessWork{.kind = Work::Kind::sleep, .duration = 3600 * kSecond};
@@ -226,10 +228,10 @@ TEST("work that ends in time is answered, and so is all work where there is no t
 
 TEST("the time-out is for each request alone, not for all of a connection or a child") {
   constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 50 * kMillisecond};
-  ChildStage stage(timing_service(kWork, 2 * kSecond));
+  ChildStage stage(timing_service(kWork, kSecond));
   const Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
-  for (int i = 0; i < 60; i++) serve(client, child, "lalala");  // three seconds
+  for (int i = 0; i < 25; i++) serve(client, child, "lalala");  // together, longer than that
 }
 
 TEST("an alarm outside of work means nothing") {
@@ -251,6 +253,7 @@ TEST("a child that is to retire or stop is ended by the time-out, and by a quit 
   for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
     const Nanoseconds timeout = signal == SIGQUIT ? 3600 * kSecond : 50 * kMillisecond;
     ChildStage stage(timing_service(kEndlessWork, timeout));
+    CHECK_EQ(::ftruncate(stage.log.get(), 0), 0);
     Process child = stage.fork_child();
     TestClient client = greeted(stage, child);
     client.send("arijort:lalala\n");
@@ -390,12 +393,12 @@ TEST("no request is ended by the alarm of the one before it") {
   std::uniform_int_distribution<Nanoseconds> gaps(kTimeout - 80 * kMicrosecond,
                                                   kTimeout + 20 * kMicrosecond);
   ChildStage stage(timing_service(kNoWork, kTimeout));
-  for (int sent = 0; sent < 2500;) {
+  for (int sent = 0; sent < kRaces;) {
     CHECK_EQ(::ftruncate(stage.log.get(), 0), 0);
     Process child = stage.fork_child();
     TestClient client = greeted(stage, child);
     bool ended = false;
-    for (; sent < 2500 && !ended; sent++) {
+    for (; sent < kRaces && !ended; sent++) {
       const Nanoseconds until = monotonic_now() + gaps(random);
       while (monotonic_now() < until) continue;
       ended = ::send(client.fd(), "arijort:lalala\n", 15, MSG_NOSIGNAL) < 0 ||

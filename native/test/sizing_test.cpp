@@ -320,10 +320,13 @@ class PaperPool {
  public:
   // The time until the next look, in which so many clients come and so many leave.
   void pass(std::size_t come, std::size_t leave) {
-    waiting_ += come;
     CHECK(leave <= busy);
     busy -= leave;
     finished_ += static_cast<std::int64_t>(leave);
+    waiting_ += come;
+    const std::size_t accepted = std::min(waiting_, alive - busy);
+    waiting_ -= accepted;
+    busy += accepted;
     now += kLook;
     const Census census{
         .alive = alive, .idle = alive - busy, .waiting = waiting_, .finished = finished_};
@@ -334,9 +337,6 @@ class PaperPool {
     alive += need.queue + need.spare;
     forks += need.queue + need.spare;
     CHECK(alive <= kLimits.max);
-    const std::size_t accepted = std::min(waiting_, alive - busy);
-    waiting_ -= accepted;
-    busy += accepted;
   }
   void pass_idly(Nanoseconds time) {
     for (Nanoseconds end = now + time; now < end;) pass(0, 0);

@@ -13,7 +13,7 @@ import { resolve } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { EXIT, failed, misused } from "../errors";
 import { problemsOfServer, readMachine } from "../limits";
-import { type Brake, compatibility, reapStranger, Scoreboard } from "../native";
+import { type Brake, compatibility, notify, reapStranger, Scoreboard } from "../native";
 import { supervisorPath } from "../paths";
 import { DEFAULT_USERS } from "../protocol";
 import { resolveHost } from "../resolve";
@@ -150,6 +150,7 @@ export class Front {
       .on("up", (children, ms) => this.announce(children, ms))
       .on("stopping", () => {
         this.phase = "stopping";
+        notify("STOPPING=1");
       })
       .on("stopped", (cut) => {
         this.cut = cut;
@@ -175,6 +176,7 @@ export class Front {
     const again = this.phase === "running";
     this.phase = "running";
     this.births = 0;
+    notify("READY=1");
     if (again) {
       complain(`${children} children are up again`);
       return;
