@@ -55,46 +55,64 @@ export function availableMemory(): number {
   return Number(/MemAvailable:\s+(\d+)/.exec(readText("/proc/meminfo"))?.[1] ?? Number.NaN) * 1024;
 }
 
-/** What stands in the way of so many children. */
+interface ProcessLimit {
+  /** With its value: "kernel.pid_max 32768". */
+  readonly name: string;
+  /** How to raise it. */
+  readonly remedy: string;
+  /** Processes that may still be started. */
+  readonly left: number;
+}
+
+function processLimits(machine: Machine): ProcessLimit[] {
+  return [
+    {
+      name: `kernel.pid_max ${machine.pidMax}`,
+      remedy: "sysctl kernel.pid_max",
+      left: machine.pidMax - machine.tasks,
+    },
+    {
+      name: `kernel.threads-max ${machine.threadsMax}`,
+      remedy: "sysctl kernel.threads-max",
+      left: machine.threadsMax - machine.tasks,
+    },
+    {
+      name: `pids.max ${machine.cgroupPidsMax} of the cgroup`,
+      remedy: "systemd: TasksMax=, docker: --pids-limit",
+      left: machine.cgroupPidsMax - machine.cgroupPids,
+    },
+    {
+      name: `the limit of ${machine.userProcessesMax} processes a user`,
+      remedy: "ulimit -u, systemd: LimitNPROC=",
+      left: machine.userProcessesMax,
+    },
+  ];
+}
+
+/** The limit that a fork which failed has most likely run into, and how to raise it. */
+export function nearestProcessLimit(machine: Machine): string {
+  const [nearest] = processLimits(machine).sort((a, b) => a.left - b.left);
+  return nearest ? `${nearest.name} (${nearest.remedy})` : "";
+}
+
+/** What stands in the way of so many children; `option` is the one that asks for them. */
 export function problemsOfServer(
   machine: Machine,
-  need: { children: number; backlog: number },
+  need: { children: number; option: string; backlog: number },
 ): string[] {
-  const processes = need.children + 1;
-  const room = (max: number, used: number) => Math.max(0, max - used - PROCESS_RESERVE);
   const wanted = `${showCount(need.children)} children do not fit`;
   const problems: string[] = [];
-  const check = (available: number, what: string, remedy: string) => {
-    if (processes > available)
+  for (const { name, remedy, left } of processLimits(machine)) {
+    const room = Math.max(0, left - PROCESS_RESERVE - 1); // one is the supervisor
+    if (need.children > room)
       problems.push(
-        `${wanted}: ${what} leaves room for ${showCount(Math.max(0, available - 1))}; ${remedy}`,
+        `${wanted}: ${name} leaves room for ${showCount(room)}; raise it (${remedy}) or use ${need.option}`,
       );
-  };
-  check(
-    room(machine.pidMax, machine.tasks),
-    `kernel.pid_max ${machine.pidMax}`,
-    "raise it (sysctl kernel.pid_max) or use --children",
-  );
-  check(
-    room(machine.threadsMax, machine.tasks),
-    `kernel.threads-max ${machine.threadsMax}`,
-    "raise it (sysctl kernel.threads-max) or use --children",
-  );
-  check(
-    room(machine.cgroupPidsMax, machine.cgroupPids),
-    `pids.max ${machine.cgroupPidsMax} of the cgroup`,
-    "raise it (systemd: TasksMax=, docker: --pids-limit) or use --children",
-  );
-  check(
-    room(machine.userProcessesMax, 0),
-    `the limit of ${machine.userProcessesMax} processes a user`,
-    "raise it (ulimit -u, systemd: LimitNPROC=) or use --children",
-  );
-  check(
-    Math.floor(machine.memoryAvailable / BYTES_PER_CHILD),
-    `${showCount(machine.memoryAvailable / 2 ** 20)} MB of available memory`,
-    "free some or use --children",
-  );
+  }
+  if (need.children * BYTES_PER_CHILD > machine.memoryAvailable)
+    problems.push(
+      `${wanted}: ${showCount(machine.memoryAvailable / 2 ** 20)} MB of available memory leave room for ${showCount(Math.floor(machine.memoryAvailable / BYTES_PER_CHILD))}; free some or use ${need.option}`,
+    );
   if (need.backlog > machine.somaxconn)
     problems.push(
       `a backlog of ${need.backlog} is more than net.core.somaxconn ${machine.somaxconn}; raise that (sysctl net.core.somaxconn) or use --backlog ${machine.somaxconn}`,

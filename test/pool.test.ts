@@ -1,5 +1,6 @@
 /** A pool that breathes: it grows with the need, comes back, renews itself, and keeps its books. */
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
@@ -70,6 +71,64 @@ describe("growing", () => {
     await until("it is no longer", () => server.scoreboard.header().full.nowMs === null);
     expect(server.scoreboard.header().brake).toBe("none");
     expect(server.scoreboard.header().full.totalMs).toBeGreaterThan(0);
+    await server.stop();
+  });
+});
+
+// Only the superuser can take limits and memory from others here.
+describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
+  const pool = { start: 5, minSpare: 2, maxSpare: 5, max: 50 };
+
+  test("by a limit of processes says so, serves on, and grows when it is lifted", async () => {
+    const folder = temporaryFolder();
+    chmodSync(folder, 0o777);
+    const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const server = await Server.start({ pool, folder, via: nobody });
+    const [program = "", ...asNobody] = nobody;
+    const allow = (processes: number) => {
+      const limit = ["prlimit", `--pid=${server.supervisor}`, `--nproc=${processes}:`];
+      execFileSync(program, [...asNobody, ...limit]);
+    };
+    allow(1);
+    const clients = Array.from({ length: 20 }, () => new RawClient(server.port));
+    await until("it is held back", () => server.scoreboard.header().brake === "processes");
+    await until("it has said so", () =>
+      /fork failed with EAGAIN beside 5 children; the nearest limit is .*\d/.test(
+        server.command.stderr,
+      ),
+    );
+    expect(server.tally().alive).toBe(5);
+    allow(1000);
+    await Promise.all(clients.map((client) => client.lines(1)));
+    await until("nothing holds it back", () => server.scoreboard.header().brake === "none");
+    await closeAll(clients);
+    await server.stop();
+  });
+
+  test("by too little memory says so, serves on, and grows when there is more", async () => {
+    const folder = temporaryFolder();
+    const meminfo = join(folder, "meminfo");
+    const give = (megabytes: number) =>
+      writeFileSync(meminfo, `MemTotal: 9999999 kB\nMemAvailable: ${megabytes * 1024} kB\n`);
+    give(500);
+    const mount = `mount --bind ${meminfo} /proc/meminfo && exec "$@"`;
+    const via = ["unshare", "--mount", "sh", "-c", mount, "sh"];
+    const server = await Server.start({ pool, folder, via });
+    give(65); // 64 are for others: there is room for seven
+    const clients = Array.from({ length: 20 }, () => new RawClient(server.port));
+    await until("it is held back", () => server.scoreboard.header().brake === "memory");
+    await until("it has said so", () =>
+      server.command.stderr.includes("too little memory is left"),
+    );
+    give(64);
+    const { alive } = server.tally();
+    await sleep(300);
+    expect(server.tally().alive).toBe(alive);
+    expect(alive).toBeLessThan(25);
+    give(500);
+    await Promise.all(clients.map((client) => client.lines(1)));
+    await until("nothing holds it back", () => server.scoreboard.header().brake === "none");
+    await closeAll(clients);
     await server.stop();
   });
 });

@@ -173,6 +173,13 @@ TEST("a successor is owed for each end, unless the pool was to shrink or the ser
   }
 }
 
+TEST("a child whose fork has the cause of an order was not given that order") {
+  Rostered rostered(1);
+  rostered.bear(0, 17, Cause::idle);
+  CHECK_EQ(rostered.roster.bury(0, exit_of(kExitOrdered), false), Cause::asked);
+  CHECK_EQ(rostered.roster.owed(), 1);
+}
+
 TEST("the idle are found by how long they are, without those that start, serve or were told") {
   Rostered rostered(8);
   for (std::size_t i = 0; i < 7; i++) rostered.bear(i, static_cast<pid_t>(100 + i));

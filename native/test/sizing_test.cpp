@@ -302,6 +302,7 @@ TEST("a pool that is looked at only when its surplus asks for it shrinks all the
   std::vector<Retirement> retirements;
   CHECK_EQ(sizing.surplus(idle, now), 0);
   while (const Nanoseconds next = sizing.next_surplus(idle)) {
+    CHECK(next <= 1000 * kSecond + 100 * kLimits.shrink_after);
     CHECK_EQ(next, now + kEighth);
     CHECK_EQ(sizing.surplus(idle, next - 1), 0);
     now = next;
@@ -381,7 +382,8 @@ TEST("once the waves have ended, the pool comes back to its spare limit in the t
   for (int i = 0; i < 100; i++) wave(pool, kWave);
   const Nanoseconds ended = pool.now - kHalfWave;
   const auto steps = static_cast<Nanoseconds>(expected_retirements(pool.alive, kLimits).size());
-  while (pool.alive > kLimits.max_spare) pool.pass(0, 0);
+  while (pool.alive > kLimits.max_spare && pool.now < ended + 100 * kLimits.shrink_after)
+    pool.pass(0, 0);
   // The eighth in which the last wave ended is not counted; the first eighth of the children
   // leaves when eight more are over.
   CHECK(pool.now - ended >= (7 + steps) * kEighth);

@@ -12,7 +12,7 @@ import { closeSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { EXIT, failed, misused } from "../errors";
-import { problemsOfServer, readMachine } from "../limits";
+import { nearestProcessLimit, problemsOfServer, readMachine } from "../limits";
 import { type Brake, compatibility, notify, reapStranger, Scoreboard } from "../native";
 import { supervisorPath } from "../paths";
 import { DEFAULT_USERS } from "../protocol";
@@ -87,7 +87,9 @@ export class Front {
     const [address] = await resolveHost(options.host);
     this.address = address ?? "";
     if (options.usersFile !== undefined) this.users = readUsers(options.usersFile);
-    const need = { children: options.pool.max, backlog: options.backlog };
+    const { max: children, start } = options.pool;
+    const option = start === children ? "--children" : "--max-children";
+    const need = { children, option, backlog: options.backlog };
     const problems = problemsOfServer(readMachine(), need);
     if (problems.length > 0) throw failed(problems.join("\n"));
     for (const name of listSegments()) Scoreboard.sweep(name);
@@ -192,12 +194,13 @@ export class Front {
   }
 
   private forkFailed(errno: number, alive: number): void {
-    const why = `fork failed with ${getSystemErrorName(-errno)} beside ${plural(alive, "child", "children")}`;
+    const error = getSystemErrorName(-errno);
+    const why = `fork failed with ${error} beside ${plural(alive, "child", "children")}; the nearest limit is ${nearestProcessLimit(readMachine())}`;
     if (this.phase !== "starting") {
       complain(`${why}; trying again`);
       return;
     }
-    this.trouble = `${why}; use fewer children or raise the limit (docs/operations.md)`;
+    this.trouble = `${why}; use fewer children or raise it`;
     this.stop();
   }
 

@@ -105,6 +105,8 @@ export interface ServerOptions {
   readonly folder?: string;
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** A command that runs it, as `setpriv` does: in the same process. */
+  readonly via?: readonly string[];
 }
 
 export class Server {
@@ -129,9 +131,12 @@ export class Server {
       folder = temporaryFolder(),
       args = [],
       env = {},
+      via = [],
     } = options;
+    const [program = process.execPath, ...before] = [...via, process.execPath];
     const command = new Command(
       [
+        ...(via.length > 0 ? [...before, commandPath] : []),
         "serve",
         "127.0.0.1",
         "0",
@@ -141,7 +146,7 @@ export class Server {
         "--stop-at-eof",
         ...args,
       ],
-      process.execPath,
+      program,
       env,
     );
     fronts.push(command.pid);
