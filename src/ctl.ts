@@ -48,7 +48,7 @@ function send({ header, owner }: Server, signal: NodeJS.Signals): void {
     process.kill(header.front, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EPERM")
-      throw failed(`the server belongs to ${owner}: only ${owner} and root may give it orders`);
+      throw failed(`the server belongs to ${owner}: only its owner and root may give it orders`);
     throw unjudgeable(`the front (pid ${header.front}) has just ended`);
   }
 }

@@ -79,10 +79,12 @@ function look(segment: string): Server | string | undefined {
   try {
     scoreboard = new Scoreboard(segment);
   } catch (error) {
-    if (!isSystemError(error) || owner === undefined) return undefined; // it has just gone
+    if (!isSystemError(error)) throw error;
     if (error.code === "EACCES")
-      return `the server with pid ${front} belongs to ${owner}: only ${owner} and root may look at it`;
-    return `the server with pid ${front} is of another version of kilofork`;
+      return `the server with pid ${front} belongs to ${owner}: only its owner and root may look at it`;
+    if (error.code === "EPROTO")
+      return `the server with pid ${front} is of another version of kilofork`;
+    return undefined; // it has just gone
   }
   if (owner !== undefined && Scoreboard.lives(segment))
     return { segment, scoreboard, header: scoreboard.header(), owner };

@@ -1,5 +1,12 @@
 /** How a server starts, lives through the death of its parts, and ends. */
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
@@ -41,6 +48,27 @@ describe("start", () => {
     expect(server.slots().map(({ pid }) => score(pid))).toEqual([500, 500]);
     expect(score(server.front)).toBe(score(process.pid));
     expect(score(server.supervisor)).toBe(score(process.pid));
+    await server.stop();
+  });
+
+  test("a child has no descriptor but those that it needs, and none of the server's to change it", async () => {
+    const server = await Server.start({ children: 1 });
+    const descriptors = (pid: number) =>
+      readdirSync(`/proc/${pid}/fd`).map((fd) => {
+        const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
+        return `${fd} ${target.replace(/\d{2,}.*/, "").replace(server.log, "log")}`;
+      });
+    expect(descriptors(server.slots()[0]?.pid ?? 0).sort()).toEqual([
+      "0 /dev/null",
+      "1 /dev/null",
+      "11 socket:[", // hands it a reopened log
+      "2 socket:[", // standard error of this server
+      "4 socket:[", // the listener
+      "5 log",
+      "6 /dev/shm/kilofork-",
+      "7 socket:[", // the lifeline
+      "9 anon_inode:[eventfd]", // the bell
+    ]);
     await server.stop();
   });
 

@@ -65,6 +65,7 @@ void reset_signals() {
   const int null = ::open("/dev/null", O_RDWR);
   if (null < 0 || ::dup2(null, STDIN_FILENO) < 0 || ::dup2(null, STDOUT_FILENO) < 0)
     give_up(report, "open /dev/null");
+  if (::fcntl(STDERR_FILENO, F_SETFD, 0) != 0) give_up(report, "keep stderr");  // Node had it close
   // A Node process holds descriptors that it does not speak of.
   if (::close_range(kFirstFreeFd, ~0U, CLOSE_RANGE_CLOEXEC) != 0) give_up(report, "close_range");
   ::execv(path, argv);

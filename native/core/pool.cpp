@@ -53,23 +53,26 @@ void set_up_signals() {
 }
 
 // When memory runs out, let the kernel take a child before it takes the front. Set around the
-// forks, since a child inherits it, and inheriting costs nothing.
+// forks, since a child inherits it, and inheriting costs nothing. The file is not left open
+// meanwhile: a child must not have it.
 class OfferToOomKiller {
  public:
-  OfferToOomKiller() : fd_(::open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC)) {
-    if (!fd_) return;
-    length_ = ::pread(fd_.get(), before_.data(), before_.size(), 0);
-    (void)!::pwrite(fd_.get(), "500", 3, 0);
+  OfferToOomKiller() {
+    const Fd file = open();
+    if (!file) return;
+    length_ = ::pread(file.get(), before_.data(), before_.size(), 0);
+    (void)!::pwrite(file.get(), "500", 3, 0);
   }
   OfferToOomKiller(const OfferToOomKiller&) = delete;
   OfferToOomKiller& operator=(const OfferToOomKiller&) = delete;
   ~OfferToOomKiller() {
     if (length_ > 0)
-      (void)!::pwrite(fd_.get(), before_.data(), static_cast<std::size_t>(length_), 0);
+      (void)!::pwrite(open().get(), before_.data(), static_cast<std::size_t>(length_), 0);
   }
 
  private:
-  Fd fd_;
+  static Fd open() { return Fd(::open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC)); }
+
   std::array<char, 16> before_{};
   ssize_t length_ = 0;
 };
@@ -420,7 +423,9 @@ bool Pool::fork_child(std::size_t index, Cause cause) {
   roster_.reserve(index, context_.log_generation);
   const pid_t pid = ::fork();
   if (pid == 0) {
-    ::close(control_.fd());  // its end must tell the front that the supervisor is gone
+    // Its end must tell the front that the supervisor is gone; the others are the supervisor's
+    // alone.
+    for (const int fd : {control_.fd(), descriptors_.spawn_log, handoff_.give.get()}) ::close(fd);
     run_child(context_, scoreboard_.slots()[index]);
   }
   if (pid < 0) {
