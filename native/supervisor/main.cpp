@@ -8,7 +8,6 @@
 //   kilofork-supervisor SEGMENT [HANDOVER_FD]
 //   kilofork-supervisor --compatibility
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <string_view>
 
@@ -17,6 +16,7 @@
 #include "../core/handover.hpp"
 #include "../core/pool.hpp"
 #include "../core/supervisor_descriptors.hpp"
+#include "../core/words.hpp"
 
 namespace kilofork {
 namespace {
@@ -41,7 +41,11 @@ std::uint64_t supervise(const char* segment_name, const char* handover_fd) {
   ::tzset();  // now: a child must not read files for the time zone
   Control control(kControlFd);
   std::optional<Handover> predecessor;
-  if (handover_fd != nullptr) predecessor = read_handover(Fd(std::atoi(handover_fd)).get());
+  if (handover_fd != nullptr) {
+    int fd = -1;
+    if (!parse_number(std::string_view(handover_fd), fd)) throw SystemError(handover_fd, EINVAL);
+    predecessor = read_handover(Fd(fd).get());
+  }
   auto lines = predecessor ? std::move(predecessor->settings) : receive_settings(control);
   PoolSettings settings = parse_settings(lines);
   Pool pool(std::move(settings), std::move(lines), std::move(control),

@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <random>
 
 #include "check.hpp"
@@ -161,38 +162,58 @@ TEST("of many children that turn at the same moment, one rings") {
 
 // Rests as the supervisor does: announces it, looks once more, and then waits for the bell.
 // Returns when the slot's state is no longer what was seen. It must not sleep through the change.
-void rest_until_changed(const ChildStage& stage, State seen) {
+// True: it has slept.
+bool rest_until_changed(const ChildStage& stage, State seen) {
   const auto changed = [&] { return stage.slot().occupancy().state != seen; };
   constexpr int kFarTooLong = 5000;  // ms
+  bool slept = false;
   while (!changed()) {
     rests(stage).store(1);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (changed()) {
       rests(stage).store(0);
-      return;
+      break;
     }
+    slept = true;
     pollfd bell{.fd = stage.bell.get(), .events = POLLIN, .revents = 0};
     CHECK_EQ(::poll(&bell, 1, kFarTooLong), 1);
     (void)rings(stage);
   }
+  return slept;
 }
 
+// When to begin to rest: at random, or just about when the child turns, which is learned from how
+// it went the last time.
+class Moment {
+ public:
+  explicit Moment(Nanoseconds longest) : random_delays_(0, longest), learned_(longest / 2) {}
+
+  template <typename Rest>
+  void meet(bool at_random, Rest rest) {
+    const Nanoseconds delay = at_random ? random_delays_(random_) : learned_;
+    for (const Nanoseconds until = monotonic_now() + delay; monotonic_now() < until;) continue;
+    const bool slept = rest();
+    if (!at_random) learned_ = std::max<Nanoseconds>(learned_ + (slept ? kStep : -kStep), 0);
+  }
+
+ private:
+  static constexpr Nanoseconds kStep = 100;
+  std::mt19937 random_{17};
+  std::uniform_int_distribution<Nanoseconds> random_delays_;
+  Nanoseconds learned_;
+};
+
 TEST("who announces its rest and then looks again misses no change, at whatever moment it comes") {
-  std::mt19937 random(17);
   ChildStage stage;
   const Process child = stage.fork_child();
-  const auto spin = [&random](Nanoseconds longest) {
-    const Nanoseconds until =
-        monotonic_now() + std::uniform_int_distribution<Nanoseconds>(0, longest)(random);
-    while (monotonic_now() < until) continue;
-  };
+  Moment accepts(40 * kMicrosecond);
+  Moment ends(20 * kMicrosecond);
   for (int i = 0; i < kChanges / 2; i++) {
+    const bool at_random = i % 4 == 0;
     TestClient client(stage.port());
-    spin(i % 2 == 0 ? 40 * kMicrosecond : kMicrosecond);
-    rest_until_changed(stage, State::idle);
+    accepts.meet(at_random, [&] { return rest_until_changed(stage, State::idle); });
     client.abort();
-    spin(i % 2 == 0 ? 20 * kMicrosecond : kMicrosecond);
-    rest_until_changed(stage, State::reading);
+    ends.meet(at_random, [&] { return rest_until_changed(stage, State::reading); });
   }
 }
 
