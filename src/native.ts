@@ -94,6 +94,8 @@ export interface ScoreboardHeader {
   readonly generation: number;
   /** Grows when the log is reopened. */
   readonly logGeneration: number;
+  /** An errno value: the last record that a child wanted to write could not be written. 0: it was. */
+  readonly logError: number;
   /** The log that every child has turned to. */
   readonly logSettled: number;
   readonly brake: Brake;
@@ -153,7 +155,8 @@ interface NativeScoreboard {
 
 interface NativeLog {
   readonly fd: number;
-  append(text: string): boolean;
+  /** 0, or an errno value when the record could not be written. */
+  append(text: string): number;
   close(): void;
 }
 

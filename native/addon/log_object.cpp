@@ -34,11 +34,12 @@ LogObject::LogObject(const Napi::CallbackInfo& info)
   });
 }
 
-// Appends one record with the present time; false when it could not be written.
+// Appends one record with the present time; returns 0, or an errno value when it could not be
+// written.
 Napi::Value LogObject::append(const Napi::CallbackInfo& info) {
   const std::string text = info[0].As<Napi::String>();
   if (text.size() > kLongestText) throw Napi::RangeError::New(info.Env(), "the record is too long");
-  return Napi::Boolean::New(info.Env(), log_->record().text(text).commit());
+  return Napi::Number::New(info.Env(), log_->record().text(text).commit() ? 0 : errno);
 }
 
 void LogObject::close(const Napi::CallbackInfo& /*info*/) {

@@ -103,6 +103,7 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("ageMs", static_cast<double>(board.age()));
   result.Set("generation", header.generation.load());
   result.Set("logGeneration", header.log_generation.load());
+  result.Set("logError", header.log_error.load());
   result.Set("logSettled", header.log_settled.load());
   result.Set("brake", header.brake.load());
   result.Set("fullTimes", header.full_times.load());

@@ -114,6 +114,7 @@ class Child {
   bool refuse(Refusal refusal);
   void close_after_last_word();
 
+  bool note(bool written);
   [[nodiscard]] bool record_received(const Request& request);
   [[nodiscard]] bool record_completed(const Request& request, std::uint64_t count);
   void record_refusal(Refusal refusal);
@@ -321,7 +322,7 @@ bool Child::answer(std::string_view line, bool ended) {
   if (!request) return refuse(Refusal::protocol);
   if (!scoreboard_.users().contains(request->user)) {
     log().record().text("authorization error: user ").quoted(request->user).text(" on ");
-    log_.number(pid_).commit();
+    note(log_.number(pid_).commit());
     return refuse(Refusal::unauthorized);
   }
 
@@ -349,27 +350,24 @@ bool Child::answer(std::string_view line, bool ended) {
 }
 
 bool Child::record_received(const Request& request) {
-  return log()
-      .record()
-      .text("server ")
-      .number(pid_)
-      .text(" recvd message ")
-      .quoted(request.message)
-      .text(" from user ")
-      .text(request.user)
-      .commit();
+  log().record().text("server ").number(pid_).text(" recvd message ").quoted(request.message);
+  return note(log_.text(" from user ").text(request.user).commit());
 }
 
 bool Child::record_completed(const Request& request, std::uint64_t count) {
-  return log()
-      .record()
-      .text("completed req ")
-      .quoted(request.message)
-      .text(" on ")
-      .number(pid_)
-      .text(" total reqs ")
-      .number(static_cast<std::int64_t>(count))
-      .commit();
+  log().record().text("completed req ").quoted(request.message).text(" on ").number(pid_);
+  return note(log_.text(" total reqs ").number(static_cast<std::int64_t>(count)).commit());
+}
+
+// What became of a record, after commit(): the first that fails, and the first that does not, is
+// told to the supervisor.
+bool Child::note(bool written) {
+  auto& error = scoreboard_.header().log_error;
+  if (written != (error.load(std::memory_order_relaxed) == 0)) {
+    error.store(written ? 0 : static_cast<std::uint32_t>(errno), std::memory_order_relaxed);
+    ring();
+  }
+  return written;
 }
 
 // The timer is the child's own, and what it ends is known to be this request: one that fires after
@@ -424,7 +422,8 @@ bool Child::refuse(Refusal refusal) {
 }
 
 void Child::record_refusal(Refusal refusal) {
-  log().record().text("protocol error: ").text(name_of(refusal)).text(" on ").number(pid_).commit();
+  log().record().text("protocol error: ").text(name_of(refusal)).text(" on ").number(pid_);
+  note(log_.commit());
 }
 
 // A socket that is closed with unread bytes in it is reset, and the reset may destroy the last

@@ -164,6 +164,7 @@ std::uint64_t Pool::run() {
     top_up();
     replace_some();
     settle_log();
+    record_.pay();
     take_new_executable();
     turn_away_.run();
   }
@@ -190,7 +191,9 @@ Nanoseconds Pool::next_deadline() const {
   constexpr Nanoseconds kGuestsAreLookedAt = 50 * kMillisecond;
   if (turn_away_.lingers()) return monotonic_now() + kGuestsAreLookedAt;
   if (phase_ != Phase::running) return phase_ends_;
+  constexpr Nanoseconds kOwedRecordsAreTried = 100 * kMillisecond;
   Nanoseconds next = next_look_;
+  if (record_.owes()) next = std::min(next, monotonic_now() + kOwedRecordsAreTried);
   if (roster_.owed() > 0) next = std::min(next, may_fork_at_);
   if (replacing_) next = std::min(next, next_replacing_);
   if (log_reopened_ > 0) next = std::min(next, next_settling_);
@@ -214,6 +217,7 @@ void Pool::obey() {
   if (::read(bell_.get(), &count, sizeof count) <= 0) return;
   if (scoreboard_.slots()[last_born_].occupancy().state > State::starting) back_off_ = 0;
   announce_when_up();
+  tell_log_error();
   if (resting_) next_look_ = 0;
 }
 
@@ -460,6 +464,12 @@ void Pool::announce_when_up() {
   announced_ = true;
   control_.send("up " + std::to_string(roster_.alive()) + " " +
                 std::to_string(monotonic_now() - started_));
+}
+
+void Pool::tell_log_error() {
+  const std::uint32_t error = scoreboard_.header().log_error.load(std::memory_order_relaxed);
+  if (error == std::exchange(told_log_error_, error)) return;
+  control_.send("log-error " + std::to_string(error));
 }
 
 void Pool::signal_members(int signal) {

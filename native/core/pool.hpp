@@ -81,6 +81,7 @@ class Pool {
   void retire(std::size_t index, Cause cause);
   void back_off();
   void announce_when_up();
+  void tell_log_error();
   void signal_members(int signal);
 
   // Looks.
@@ -132,6 +133,7 @@ class Pool {
 
   Nanoseconds log_reopened_ = 0;  // 0: every child has turned to the log
   Nanoseconds next_settling_ = 0;
+  std::uint32_t told_log_error_ = 0;
 };
 
 }  // namespace kilofork

@@ -131,6 +131,7 @@ struct Header {
 
   // Read by the children with every record and connection, hence apart from what changes often.
   alignas(128) std::atomic<std::uint32_t> log_generation;  // grows when the log is reopened
+  std::atomic<std::uint32_t> log_error;                    // of the last write; 0: it went well
   std::atomic<std::uint32_t> supervisor_rests;  // 1: who changes from busy to idle or back calls it
 
   // Written by the supervisor.

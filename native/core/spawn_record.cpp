@@ -25,23 +25,31 @@ void SpawnRecord::ended(const Child& child, int status, std::size_t alive, const
   const bool by_signal = WIFSIGNALED(status);
   const int code = by_signal ? WTERMSIG(status) : WEXITSTATUS(status);
   const std::string_view word = by_signal ? "signal" : "exit";
-  log_.record().text("child pid ").number(child.pid).text(" ended: ");
+  std::string text = "child pid " + std::to_string(child.pid) + " ended: ";
   switch (child.cause) {
     case Cause::idle:
     case Cause::recycled:
     case Cause::replaced:
     case Cause::work_timeout:
-      log_.text(name_of(child.cause));
+      text += name_of(child.cause);
       break;
     default:
-      log_.text(word).text(" ").number(code);
+      text.append(word).append(" ").append(std::to_string(code));
   }
   const bool stopped = child.cause == Cause::stopped;
-  log_.text(is_death(child.cause) ? ", abnormal" : stopped ? ", stopped" : ", retired").commit();
+  text += is_death(child.cause) ? ", abnormal" : stopped ? ", stopped" : ", retired";
+  owed_.push_back(std::move(text));
+  pay();
 
   std::array<char, 32> how{};
   std::snprintf(how.data(), how.size(), ",\"%s\":%d", word.data(), code);
   write_line("end", child, how.data(), alive, seen);
+}
+
+void SpawnRecord::pay() {
+  std::size_t paid = 0;
+  while (paid < owed_.size() && log_.record().text(owed_[paid]).commit()) paid++;
+  owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(paid));
 }
 
 void SpawnRecord::write_line(const char* event, const Child& child, std::string_view how,

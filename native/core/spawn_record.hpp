@@ -13,7 +13,9 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "append_log.hpp"
 #include "cause.hpp"
@@ -38,6 +40,10 @@ class SpawnRecord {
   // `status` as of waitpid(2).
   void ended(const Child& child, int status, std::size_t alive, const Census& seen);
 
+  // The end of a child is a part of the books: a record of it that could not be written is owed.
+  [[nodiscard]] bool owes() const { return !owed_.empty(); }
+  void pay();
+
   // The same log, for the supervisor's other records.
   AppendLog& log() { return log_; }
 
@@ -47,6 +53,7 @@ class SpawnRecord {
 
   AppendLog log_;
   int file_;
+  std::vector<std::string> owed_;
 };
 
 }  // namespace kilofork

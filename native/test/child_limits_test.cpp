@@ -163,6 +163,17 @@ Service timing_service(Work work, Nanoseconds timeout) {
   return service;
 }
 
+// The next line; nothing when the connection has ended.
+std::string line_or_end(const TestClient& client) {
+  std::string line;
+  for (char byte = 0;;) {
+    const ssize_t received = ::recv(client.fd(), &byte, 1, 0);
+    CHECK(received >= 0 || errno == ECONNRESET);
+    if (received <= 0 || byte == '\n') return line;
+    line += byte;
+  }
+}
+
 struct Timeout {
   std::string request;  // quoted
   std::string pid;
@@ -250,6 +261,28 @@ TEST("an alarm outside of work means nothing") {
   CHECK_EQ(ChildStage::records().size(), 4);
 }
 
+TEST("the time in the record is that of the one request, from the beginning of its work") {
+  constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 100 * kMillisecond};
+  ChildStage stage(timing_service(kWork, 3600 * kSecond));
+  Process child = stage.fork_child();
+  TestClient client = greeted(stage, child);
+  serve(client, child, "first");
+  ::usleep(200'000);
+  for (int i = 0; !child.has_ended(); i++) {
+    CHECK(i < 20);  // the work may have ended before the alarm
+    const Nanoseconds sent = monotonic_now();
+    client.send("arijort:second\n");
+    CHECK(stage.reaches(State::working));
+    child.signal(SIGALRM);
+    if (line_or_end(client) == reply_of(child, "second")) continue;
+    CHECK(exited(child.wait(), kExitStuck));
+    const auto named = parse_timeout(ChildStage::records().back());
+    CHECK(named.has_value());
+    CHECK_EQ(named->request, "\"second\"");
+    CHECK(named->milliseconds <= (monotonic_now() - sent) / kMillisecond);
+  }
+}
+
 TEST("a child that is to retire or stop is ended by the time-out, and by a quit before that") {
   for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
     const Nanoseconds timeout = signal == SIGQUIT ? 3600 * kSecond : 50 * kMillisecond;
@@ -333,14 +366,9 @@ std::vector<std::string> exchange(TestClient& client, bool pipelined) {
   for (std::size_t i = 0; i < kRequests; i++) {
     const std::string request = "arijort:" + message_of(i) + "\n";
     if (::send(client.fd(), request.data(), request.size(), MSG_NOSIGNAL) < 0) break;
-    const std::size_t before = got.size();
-    char byte = 0;
-    while (!got.ends_with('\n') || got.size() == before) {
-      const ssize_t received = ::recv(client.fd(), &byte, 1, 0);
-      CHECK(received >= 0 || errno == ECONNRESET);
-      if (received <= 0) return split(got);
-      got += byte;
-    }
+    const std::string line = line_or_end(client);
+    if (line.empty()) return split(got);
+    got += line + '\n';
   }
   client.end_sending();
   return split(got + client.rest());
@@ -352,6 +380,7 @@ void race(Work work) {
   ChildStage stage(timing_service(work, work.duration + work.duration / 5));
   std::size_t answered = 0;
   std::size_t timed_out = 0;
+  std::size_t timed_out_later = 0;  // not the first request of its child
   for (int i = 0; i < kConnections; i++) {
     CHECK_EQ(::ftruncate(stage.log.get(), 0), 0);
     stage.slot().total = 0;
@@ -367,12 +396,14 @@ void race(Work work) {
     CHECK_EQ(stage.slot().total.load(), replies.size());
     answered += replies.size();
     timed_out += all ? 0 : 1;
+    timed_out_later += all || replies.empty() ? 0 : 1;
     // In steps of a microsecond or a little more: most requests meet the edge itself.
     const Nanoseconds step = std::max(kMicrosecond, timeout / 200);
     stage.service.work_timeout += replies.size() < kRequests / 2 ? step : -step;
   }
   CHECK(answered > 0);
   CHECK(timed_out > 0);
+  CHECK(timed_out_later > 0);
   std::printf("    answered %zu, timed out %zu\n", answered, timed_out);
 }
 

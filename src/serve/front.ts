@@ -36,6 +36,9 @@ const BIRTHS_TRIED = 5;
 const ORPHANS_LEAVE_WITHIN_MS = 3000;
 
 const MAXIMUM_SAID_EVERY_MS = 60_000;
+const LOG_LOOKED_AT_EVERY_MS = 1000;
+/** Without a record that failed. */
+const LOG_WELL_AFTER_MS = 1000;
 
 type Phase = "starting" | "running" | "stopping";
 
@@ -55,6 +58,8 @@ export class Front {
   private trouble = "";
   private saidMaximumAt = 0;
   private toldToStop = false;
+  private logFails = false;
+  private logRecovery: NodeJS.Timeout | undefined;
   private readonly segmentName = `/kilofork-${process.pid}-${randomBytes(4).toString("hex")}`;
   private finish!: () => void;
   private readonly finished = new Promise<void>((resolve) => {
@@ -70,8 +75,10 @@ export class Front {
       await this.open();
       this.startSupervisor();
       const reporter = setInterval(() => this.reportTotal(), this.options.reportEveryMs || 2 ** 30);
+      const watch = setInterval(() => this.replaceRemovedLog(), LOG_LOOKED_AT_EVERY_MS);
       await this.finished;
       clearInterval(reporter);
+      clearInterval(watch);
     } finally {
       this.close();
     }
@@ -95,7 +102,7 @@ export class Front {
     for (const name of listSegments()) Scoreboard.sweep(name);
 
     this.listener = openListener(this.address, options);
-    this.journal = new Journal(options.log, options.spawnLog, complain);
+    this.journal = new Journal(options.log, options.spawnLog, (errno) => this.logWritten(errno));
     if (options.pidFile !== undefined) this.writePidFile(options.pidFile);
     this.scoreboard = new Scoreboard(this.segmentName, {
       users: MOST_USERS,
@@ -162,6 +169,7 @@ export class Front {
         complain(`a child died before it could accept; the next is forked in ${ms} ms`),
       )
       .on("brake", (brake) => this.heldBack(brake))
+      .on("log-error", (errno) => this.logWritten(errno))
       .on("log-settled", (ms) =>
         complain(`log reopened; the last child left the old one after ${showDuration(ms)}`),
       )
@@ -347,8 +355,33 @@ export class Front {
   private reportTotal(last = false): void {
     const total = this.scoreboard.total();
     if (total === this.reportedTotal && !last) return;
-    this.reportedTotal = total;
-    this.journal.record(`total requests ${total}`);
+    if (this.journal.record(`total requests ${total}`)) this.reportedTotal = total;
+  }
+
+  /** Of a record, the front's or a child's. What is wrong is said once, not once a request. */
+  private logWritten(errno: number): void {
+    if (errno !== 0) {
+      clearTimeout(this.logRecovery);
+      this.logRecovery = undefined;
+      if (this.logFails) return;
+      this.logFails = true;
+      complain(
+        `cannot write to the log ${this.options.log}: ${getSystemErrorName(-errno)}; clients get "error unavailable" until it can be written again`,
+      );
+    } else if (this.logFails && !this.logRecovery) {
+      // On a disk that is nearly full, short records still fit where long ones do not.
+      this.logRecovery = setTimeout(() => {
+        this.logFails = false;
+        this.logRecovery = undefined;
+        complain("the log can be written again");
+      }, LOG_WELL_AFTER_MS).unref();
+    }
+  }
+
+  private replaceRemovedLog(): void {
+    if (this.phase !== "running" || !this.journal.isLogRemoved()) return;
+    complain(`the log ${this.options.log} was removed, and the records in it are gone`);
+    this.carryOut(() => this.reopenLogs());
   }
 
   private heldBack(brake: Brake): void {

@@ -9,21 +9,21 @@ import { openLog, openSpawnLog } from "./open";
 export class Journal {
   log: Log;
   spawnLog: number;
-  private failed = false;
 
+  /** `onWrite` is told of each record: 0, or an errno value. */
   constructor(
     readonly path: string,
     private readonly spawnPath: string | undefined,
-    private readonly complain: (text: string) => void,
+    private readonly onWrite: (errno: number) => void,
   ) {
     this.log = openLog(path);
     this.spawnLog = openSpawnLog(spawnPath);
   }
 
-  record(text: string): void {
-    if (this.log.append(text)) return;
-    if (!this.failed) this.complain(`cannot write to the log ${this.path}`);
-    this.failed = true;
+  record(text: string): boolean {
+    const errno = this.log.append(text);
+    this.onWrite(errno);
+    return errno === 0;
   }
 
   /** The end of a child that no supervisor was there to see. */
@@ -33,13 +33,17 @@ export class Journal {
     writeSync(this.spawnLog, `${JSON.stringify(end)}\n`);
   }
 
+  /** Nothing leads to it any more: what is written to it will be gone. */
+  isLogRemoved(): boolean {
+    return this.path !== "-" && fstatSync(this.log.fd).nlink === 0;
+  }
+
   /** False: the path still leads to the file that is open. */
   reopenLog(): boolean {
     if (this.path === "-" || isSameFile(this.path, this.log.fd)) return false;
     const log = openLog(this.path);
     this.log.close();
     this.log = log;
-    this.failed = false;
     return true;
   }
 

@@ -28,6 +28,8 @@ interface Events {
   "back-off": [ms: number];
   /** What the pool is held back by now. */
   brake: [what: Brake];
+  /** Records of children can no longer be written, or again: 0. */
+  "log-error": [errno: number];
   /** The last child has turned to the reopened log. */
   "log-settled": [ms: number];
   /** The last child of an older generation has left. */
@@ -92,6 +94,7 @@ export class Supervisor extends EventEmitter<Events> {
     if (word === "fork-failed") this.emit("fork-failed", Number(first), Number(second));
     if (word === "back-off") this.emit("back-off", Number(first));
     if (word === "brake") this.emit("brake", first as Brake);
+    if (word === "log-error") this.emit("log-error", Number(first));
     if (word === "log-settled") this.emit("log-settled", Number(first) / 1e6);
     if (word === "replaced") this.emit("replaced");
     if (word === "exec-failed") this.emit("exec-failed", Number(first));

@@ -3,6 +3,7 @@
  * from sock_diag(7): nothing is asked of the server, which may be stopped.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
+import { getSystemErrorName } from "node:util";
 import {
   type Brake,
   CAUSES,
@@ -134,6 +135,11 @@ export function readStatus(server: Server, rate: Rate): Status {
       ? ["the queue is full: whoever connects now is dropped, and tries again after a second"]
       : []),
     ...(trouble ? [trouble] : []),
+    ...(header.logError !== 0
+      ? [
+          `the log cannot be written: ${getSystemErrorName(-header.logError)}; clients get "error unavailable"`,
+        ]
+      : []),
     ...(log.inPlace === false
       ? [
           `the log was renamed or removed, and is written to all the same: kilofork ctl reopen ${header.port}`,
