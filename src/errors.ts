@@ -1,4 +1,5 @@
 /** How a command ends when it does not succeed: one line on stderr, and an exit code. */
+import { constants } from "node:os";
 
 export const EXIT = {
   yes: 0,
@@ -22,3 +23,9 @@ export class CommandError extends Error {
 export const failed = (message: string) => new CommandError(EXIT.no, message);
 export const misused = (message: string) => new CommandError(EXIT.usage, message);
 export const unjudgeable = (message: string) => new CommandError(EXIT.unjudgeable, message);
+
+/** `ENOSPC` for 28. util.getSystemErrorName() knows fewer. */
+export function nameOfErrno(errno: number): string {
+  const known = Object.entries(constants.errno).find(([, value]) => value === errno);
+  return known?.[0] ?? `error ${errno}`;
+}

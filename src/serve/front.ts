@@ -10,8 +10,7 @@ import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { getSystemErrorName } from "node:util";
-import { EXIT, failed, misused } from "../errors";
+import { EXIT, failed, misused, nameOfErrno } from "../errors";
 import { nearestProcessLimit, problemsOfServer, readMachine } from "../limits";
 import { type Brake, compatibility, notify, reapStranger, Scoreboard } from "../native";
 import { supervisorPath } from "../paths";
@@ -175,7 +174,7 @@ export class Front {
       )
       .on("replaced", () => complain("all children have been replaced"))
       .on("exec-failed", (errno) =>
-        complain(`the new supervisor could not be taken on: ${getSystemErrorName(-errno)}`),
+        complain(`the new supervisor could not be taken on: ${nameOfErrno(errno)}`),
       )
       .on("deserted", () => this.awaitOrphans())
       .on("gone", (how) => this.supervisorGone(how, Date.now() - born));
@@ -202,7 +201,7 @@ export class Front {
   }
 
   private forkFailed(errno: number, alive: number): void {
-    const error = getSystemErrorName(-errno);
+    const error = nameOfErrno(errno);
     const why = `fork failed with ${error} beside ${plural(alive, "child", "children")}; the nearest limit is ${nearestProcessLimit(readMachine())}`;
     if (this.phase !== "starting") {
       complain(`${why}; trying again`);
@@ -366,7 +365,7 @@ export class Front {
       if (this.logFails) return;
       this.logFails = true;
       complain(
-        `cannot write to the log ${this.options.log}: ${getSystemErrorName(-errno)}; clients get "error unavailable" until it can be written again`,
+        `cannot write to the log ${this.options.log}: ${nameOfErrno(errno)}; clients get "error unavailable" until it can be written again`,
       );
     } else if (this.logFails && !this.logRecovery) {
       // On a disk that is nearly full, short records still fit where long ones do not.

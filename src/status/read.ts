@@ -3,7 +3,7 @@
  * from sock_diag(7): nothing is asked of the server, which may be stopped.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { getSystemErrorName } from "node:util";
+import { nameOfErrno } from "../errors";
 import {
   type Brake,
   CAUSES,
@@ -137,7 +137,7 @@ export function readStatus(server: Server, rate: Rate): Status {
     ...(trouble ? [trouble] : []),
     ...(header.logError !== 0
       ? [
-          `the log cannot be written: ${getSystemErrorName(-header.logError)}; clients get "error unavailable"`,
+          `the log cannot be written: ${nameOfErrno(header.logError)}; clients get "error unavailable"`,
         ]
       : []),
     ...(log.inPlace === false

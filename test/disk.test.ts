@@ -1,0 +1,221 @@
+/** A log that cannot be written: nobody is told a lie, and all goes on when it can be again. */
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { audit } from "../src/audit/audit";
+import { Command, run, Server, temporaryFolder, until } from "./support/server";
+import { RawClient } from "./support/socket";
+
+/** A file system of its own, of a given size, that only the server and we see. */
+class Disk {
+  private constructor(
+    private readonly keeper: Command,
+    private readonly folder: string,
+  ) {}
+
+  static async make(size: string): Promise<Disk> {
+    const folder = temporaryFolder();
+    const script = `mount -t tmpfs -o size=${size} none ${folder} && echo ready && exec cat`;
+    const keeper = new Command(["--mount", "sh", "-c", script], "unshare");
+    await until("it is there", () => keeper.stdout === "ready\n");
+    return new Disk(keeper, folder);
+  }
+
+  start(children: number, ...args: string[]): Promise<Server> {
+    const via = ["nsenter", "--target", String(this.keeper.pid), "--mount", "--"];
+    return Server.start({ children, folder: this.folder, via, args });
+  }
+
+  path(name: string): string {
+    return `/proc/${this.keeper.pid}/root${join(this.folder, name)}`;
+  }
+
+  /** Leaves no more than so many bytes. */
+  fill(leave: number): void {
+    const chunk = Buffer.alloc(4096);
+    for (;;) {
+      try {
+        writeFileSync(this.path("filler"), chunk, { flag: "a" });
+      } catch {
+        break;
+      }
+    }
+    if (leave > 0) spawnSync("truncate", ["--size", `-${leave}`, this.path("filler")]);
+  }
+
+  empty(): void {
+    rmSync(this.path("filler"));
+  }
+
+  records(pattern: RegExp): string[] {
+    return readFileSync(this.path("server.log"), "utf8")
+      .split("\n")
+      .filter((line) => pattern.test(line));
+  }
+
+  audit() {
+    return audit({ logs: [this.path("server.log")], atLeast: 0, all: false });
+  }
+
+  async remove(): Promise<void> {
+    this.keeper.closeInput();
+    await this.keeper.end();
+  }
+}
+
+/** One request on a connection of its own: what came after the greeting. */
+async function ask(server: Server, message: string): Promise<string> {
+  const client = await RawClient.greeted(server.port);
+  client.send(`arijort:${message}\n`);
+  client.finish();
+  const answer = (await client.rest()).replace(/^.*\n/, "");
+  await client.close();
+  return answer;
+}
+
+const UNAVAILABLE = "error unavailable: the request could not be recorded, try again later\n";
+
+// Only the superuser may mount.
+describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
+  test("that is full: clients are told, nothing is counted, what is wrong is said once, and it recovers", async () => {
+    const disk = await Disk.make("256k");
+    const server = await disk.start(5);
+    expect(await ask(server, "before")).toContain('"before"');
+    disk.fill(0);
+    for (let i = 0; i < 20; i++) {
+      // What is left of the last page of the log takes some more records.
+      const answer = await ask(server, "x".repeat(900));
+      if (i > 5) expect(answer).toBe(UNAVAILABLE);
+    }
+    const total = server.scoreboard.total();
+    expect(await ask(server, "y".repeat(900))).toBe(UNAVAILABLE);
+    expect(server.scoreboard.total()).toBe(total);
+    const { stdout } = await run("status", String(server.port));
+    expect(stdout).toContain("the log cannot be written: ENOSPC");
+    expect(server.command.stderr.match(/cannot write to the log .*: ENOSPC/g)).toHaveLength(1);
+
+    disk.empty();
+    expect(await ask(server, "after")).toContain('"after"');
+    await until("it says so", () => server.command.stderr.includes("can be written again"));
+    expect(server.scoreboard.header().logError).toBe(0);
+    expect((await server.stop()).code).toBe(0);
+    const { problems, runs } = disk.audit();
+    expect(problems).toEqual([]);
+    expect(runs[0]?.ledger).toMatchObject({ counted: total + 1, completed: total + 1 });
+    await disk.remove();
+  });
+
+  test("that fills in the middle of records: the cut ones are closed, the next begin a line", async () => {
+    const disk = await Disk.make("512k");
+    const server = await disk.start(3);
+    let answered = 0;
+    for (let round = 0; round < 12; round++) {
+      disk.fill(4096 * (1 + (round % 3)));
+      for (let refused = 0; refused < 6; ) {
+        const answer = await ask(server, "m".repeat(300 + ((round * 97 + refused * 31) % 600)));
+        if (answer === UNAVAILABLE) refused++;
+        else answered++;
+      }
+      disk.empty();
+      expect(await ask(server, `round ${round}`)).toContain(`"round ${round}"`);
+      answered++;
+    }
+    expect(server.scoreboard.total()).toBe(answered);
+    await server.stop();
+    const { problems, runs } = disk.audit();
+    expect(problems).toEqual([]);
+    expect(runs[0]?.ledger).toMatchObject({ counted: answered, completed: answered });
+    expect(runs[0]?.ledger.shortWrites).toBeGreaterThan(0);
+    await disk.remove();
+  });
+
+  test("that is full while children die: their ends are recorded when there is space again", async () => {
+    const disk = await Disk.make("256k");
+    const server = await disk.start(4);
+    disk.fill(0);
+    for (let i = 0; i < 10; i++) await ask(server, "x".repeat(900)); // the log's last page is full
+    const victims = server.slots().map(({ pid }) => pid);
+    for (const pid of victims) process.kill(pid, "SIGKILL");
+    await until("they are replaced", () => server.tally().forked === 8);
+    await server.untilIdle();
+    const recorded = () => disk.records(/ended: signal 9, abnormal$/).length;
+    expect(recorded()).toBeLessThan(4);
+    disk.empty();
+    await until("they are in the log", () => recorded() === 4);
+    await server.stop();
+    expect(disk.audit()).toMatchObject({ ok: true, runs: [{ ledger: { died: 4 } }] });
+    await disk.remove();
+  });
+});
+
+test("a log that is removed is made anew, and the server says what that means", async () => {
+  const server = await Server.start({ children: 3 });
+  await ask(server, "lost");
+  unlinkSync(server.log);
+  await until("it is there again", () => existsSync(server.log));
+  await until("the children write to it", () => {
+    const { logSettled, logGeneration } = server.scoreboard.header();
+    return logGeneration === 1 && logSettled === 1;
+  });
+  expect(server.command.stderr).toContain("was removed, and the records in it are gone");
+  expect(await ask(server, "kept")).toContain('"kept"');
+  expect(server.records(/"kept"/)).toHaveLength(2);
+  await server.stop();
+});
+
+describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a write of a record", () => {
+  const tracers: ReturnType<typeof spawn>[] = [];
+  afterEach(() => {
+    for (const tracer of tracers.splice(0)) tracer.kill("SIGKILL");
+  });
+
+  /** From now on, what the child writes to the log fails. */
+  async function breakWrites(server: Server, how: string) {
+    const pid = String(server.slots()[0]?.pid);
+    const inject = `inject=write:${how}`;
+    const only = ["-P", server.log, "-e", "trace=write", "-e", inject];
+    const tracer = spawn("strace", ["-p", pid, ...only]);
+    tracers.push(tracer);
+    await once(tracer.stderr, "data"); // attached
+    return async () => {
+      const ended = once(tracer, "exit");
+      tracer.kill("SIGINT"); // it lets go of the child
+      await ended;
+    };
+  }
+
+  test.each(["EIO", "EDQUOT", "EROFS", "EPERM"])(
+    "that fails with %s is told to the client, and not counted",
+    async (error) => {
+      const server = await Server.start({ children: 1 });
+      const mend = await breakWrites(server, `error=${error}`);
+      expect(await ask(server, "recvd fails")).toBe(UNAVAILABLE);
+      expect(await ask(server, "again")).toBe(UNAVAILABLE);
+      await mend();
+      expect(await ask(server, "mended")).toContain('"mended"');
+      expect(server.scoreboard.total()).toBe(1);
+      await until("it says so", () => server.command.stderr.includes("can be written again"));
+      const said = server.command.stderr.match(/cannot write .*: (\w+);/g);
+      expect(said).toEqual([expect.stringContaining(`: ${error};`)]);
+      await server.stop();
+      expect(server.audit()).toMatchObject({
+        ok: true,
+        runs: [{ ledger: { counted: 1, refused: {} } }],
+      });
+    },
+  );
+
+  test("that fails for the second record is not counted either, though the work is done", async () => {
+    const server = await Server.start({ children: 1 });
+    const mend = await breakWrites(server, "error=EIO:when=2");
+    expect(await ask(server, "half")).toBe(UNAVAILABLE);
+    await mend();
+    expect(server.scoreboard.total()).toBe(0);
+    expect(server.records(/recvd message "half"/)).toHaveLength(1);
+    expect(server.records(/completed req "half"/)).toEqual([]);
+    await server.stop();
+    expect(server.audit()).toMatchObject({ ok: true, runs: [{ ledger: { unfinished: 1 } }] });
+  });
+});
