@@ -44,6 +44,7 @@
         "native/core/child.cpp",
         "native/core/control.cpp",
         "native/core/handover.cpp",
+        "native/core/lockdown.cpp",
         "native/core/log_handoff.cpp",
         "native/core/memory.cpp",
         "native/core/pool.cpp",

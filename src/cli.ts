@@ -8,6 +8,7 @@ import {
   type OptionValues,
 } from "commander";
 import { runAudit } from "./audit/command";
+import { runRepair } from "./audit/repair-command";
 import { type ClientOutput, runClient } from "./client/command";
 import { DEFAULT_OS_THREADS, type LoadPlan } from "./client/load";
 import { control, VERBS, type Verb } from "./ctl";
@@ -56,6 +57,7 @@ function createProgram(exit: (code: number) => void): Command {
   addServe(program, exit);
   addClient(program, exit);
   addAudit(program, exit);
+  addRepair(program, exit);
   addStatus(program, exit);
   addCtl(program);
   addDemo(program, exit);
@@ -311,6 +313,23 @@ function addAudit(program: Command, exit: (code: number) => void): void {
           json: options.json,
         }),
       );
+    });
+}
+
+function addRepair(program: Command, exit: (code: number) => void): void {
+  program
+    .command("repair")
+    .summary("a clean copy of a log, after a crash")
+    .description(
+      "Copies every whole record, and leaves out what is torn, foreign or destroyed; says what, and\n" +
+        "where. The log itself is only read.",
+    )
+    .argument("<log>", "the file that the server wrote")
+    .requiredOption("--out <file>", "the copy; must not be there yet")
+    .option("--rejected <file>", "gets what is left out, a line each: offset, kind, bytes")
+    .option("--json", "print the result as one JSON object, nothing else", false)
+    .action((log: string, { out, rejected, json }) => {
+      exit(runRepair({ log, out, rejected }, json));
     });
 }
 

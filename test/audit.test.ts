@@ -4,18 +4,8 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type AuditOptions, audit } from "../src/audit/audit";
 import type { ClientResult } from "../src/client/load";
+import { at, births, completed, init, received, stop, T } from "./support/log";
 import { run, temporaryFolder } from "./support/server";
-
-const T = "2026.11.22 16:44:5";
-/** A record at 16:44:5s.nnn. */
-const at = (second: number, text: string) => `${T}${second.toFixed(9)} -- ${text}\n`;
-const received = (second: number, pid: number, message = "m") =>
-  at(second, `server ${pid} recvd message "${message}" from user arijort`);
-const completed = (second: number, pid: number, count: number, message = "m") =>
-  at(second, `completed req "${message}" on ${pid} total reqs ${count}`);
-const init = at(0, "Server init") + at(0, "front 9 at 127.0.0.1:31337, kilofork 0.1.0, UTC+01:00");
-const births = (...pids: number[]) => pids.map((pid) => at(0, `have child pid ${pid}`)).join("");
-const stop = (total: number) => at(9, `total requests ${total}`) + at(9, "Server stop");
 
 function auditText(text: string | string[], options: Partial<AuditOptions> = {}) {
   const folder = temporaryFolder();
@@ -170,6 +160,85 @@ describe("lines that are no records", () => {
   test("a foreign line is named with its offset", () => {
     const result = runOf(`${begin}hello\n${completed(2, 11, 1)}${stop(1)}`);
     expect(result.problems).toEqual([`no record at offset ${begin.length}`]);
+  });
+
+  test("a record that is cut in its last word is none, whatever follows", () => {
+    const named = received(2, 12).slice(0, -5); // … from user ari
+    const closed = runOf(`${begin + named}<torn>\n${completed(3, 11, 1)}${stop(1)}`);
+    expect(closed).toMatchObject({ problems: [], ledger: { shortWrites: 1, received: 1 } });
+    const glued = runOf(begin + named + killed + stop(0));
+    expect(glued).toMatchObject({ problems: [], ledger: { tornHeads: 1, received: 1, died: 1 } });
+    const pool = at(2, "pool: all children are of gen").slice(0, -1);
+    expect(runOf(begin + pool + completed(3, 11, 1) + killed + stop(1)).ledger).toMatchObject({
+      tornHeads: 1,
+      completed: 1,
+    });
+  });
+
+  test("a head closed by a marker behind another writer's record was no kill", () => {
+    const head = received(2, 12).slice(0, 45);
+    const result = runOf(`${begin + head + completed(3, 11, 1)}<torn>\n${stop(1)}`);
+    expect(result).toMatchObject({ problems: [], ledger: { tornHeads: 1, died: 0 } });
+  });
+
+  test("a torn tail is no problem, even of a run that has ended, or when the next one begins on it", () => {
+    const whole = begin + completed(2, 11, 1) + stop(1);
+    for (const tail of [received(2, 12).slice(0, 45), "hello", "\0".repeat(5000), "2026\0\0"]) {
+      expect(auditText(whole + tail)).toMatchObject({ ok: true, damagedBefore: 0 });
+      const next = auditText(whole + tail + whole, { all: true });
+      expect(next.problems).toEqual([]);
+      const tornTail = { kind: "tornTail", harmless: true, count: 1, bytes: tail.length };
+      expect(next.runs.map(({ ledger }) => ledger.damage)).toMatchObject([[tornTail], []]);
+    }
+  });
+
+  test("NUL bytes are damage where something follows them", () => {
+    const nul = "\0".repeat(500);
+    for (const [text, problem] of [
+      [`${begin + nul}\n`, begin.length],
+      [begin + nul + completed(2, 11, 1), begin.length],
+      [`${begin + nul}2026.11`, begin.length],
+      [begin + nul + received(2, 12).slice(50), begin.length],
+      [begin.slice(0, -30) + nul + completed(2, 11, 1), begin.lastIndexOf(T)],
+    ] as const) {
+      const { problems, ledger } = runOf(text);
+      expect(problems[0]).toBe(`no record at offset ${problem}`);
+      expect(ledger?.damage).toMatchObject([{ kind: "nulRun", harmless: false, count: 1 }]);
+    }
+  });
+
+  test("each kind is named with the first ten places", () => {
+    const foreign = "hello\n".repeat(12);
+    const half = `${received(2, 12).slice(0, 60)}\n`;
+    const result = runOf(begin + foreign + half + completed(3, 11, 1) + stop(1));
+    const [lines, halves, ...others] = result.ledger?.damage ?? [];
+    const [log] = lines?.places.map((place) => place.log) ?? [];
+    expect(lines).toEqual({
+      kind: "foreignLine",
+      harmless: false,
+      count: 12,
+      bytes: foreign.length,
+      places: Array.from({ length: 10 }, (_, i) => ({
+        log,
+        offset: begin.length + i * 6,
+        bytes: 6,
+      })),
+    });
+    const offset = begin.length + foreign.length;
+    expect(halves).toMatchObject({ kind: "halfRecord", places: [{ offset, bytes: half.length }] });
+    expect(others).toEqual([]);
+    expect(result.ledger?.foreignLines).toBe(13);
+    expect(result.problems.at(-1)).toBe("13 lines are no records");
+  });
+
+  test("damage in a run that is passed over is told of", () => {
+    const whole = init + births(11) + stop(0);
+    expect(auditText(`${whole}hello\n${whole}`)).toMatchObject({ ok: true, damagedBefore: 1 });
+  });
+
+  test("without any record there is nothing to judge", () => {
+    for (const text of ["hello\n", "\0".repeat(100), received(1, 11).slice(0, -1)])
+      expect(() => auditText(text)).toThrow("no record of a server in it");
   });
 
   test.each([

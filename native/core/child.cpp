@@ -19,6 +19,7 @@
 
 #include "append_log.hpp"
 #include "listener.hpp"
+#include "lockdown.hpp"
 #include "log_handoff.hpp"
 
 namespace kilofork {
@@ -65,7 +66,7 @@ void on_quit(int /*signal*/) {
   const ChildContext& context = *g_child.context;
   if (::getppid() != context.supervisor) {
     pollfd front{.fd = context.lifeline, .events = 0, .revents = 0};
-    if (::poll(&front, 1, kFrontsLastMoment) > 0) ::unlink(context.segment_path.c_str());
+    if (::poll(&front, 1, kFrontsLastMoment) > 0) ::unlink(context.segment_path);
   }
   ::_exit(g_child.in_request != 0 ? kExitCut : kExitOrdered);
 }
@@ -531,6 +532,7 @@ void run_child(const ChildContext& context, Slot& slot) {
   ::prctl(PR_SET_NAME, "kilofork-child");
   Child child(context, slot);
   g_self = &child;
+  if (!lock_down_child(context.segment_path)) ::_exit(kExitSick);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -34,7 +34,7 @@ enum ChildExit : int {
 struct ChildContext {
   const Service& service;
   Scoreboard& scoreboard;
-  std::string segment_path;  // in the file system, for unlink(2) in a signal handler
+  const char* segment_path;  // in the file system, of keep_read_only(): for a last orphan to remove
   pid_t supervisor;
   int listener;
   int log;

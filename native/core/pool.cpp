@@ -16,6 +16,7 @@
 
 #include "error.hpp"
 #include "listener.hpp"
+#include "lockdown.hpp"
 #include "memory.hpp"
 
 namespace kilofork {
@@ -115,7 +116,7 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                  settings_.service.linger_timeout),
       context_{.service = settings_.service,
                .scoreboard = scoreboard_,
-               .segment_path = "/dev/shm" + segment_name_,
+               .segment_path = keep_read_only("/dev/shm" + segment_name_),
                .supervisor = ::getpid(),
                .listener = descriptors.listener,
                .log = descriptors.log,
@@ -312,6 +313,14 @@ void Pool::replace_some() {
 void Pool::take_new_executable() {
   if (new_executable_.empty() || phase_ != Phase::running || !control_.is_between_lines()) return;
   const std::string path = std::exchange(new_executable_, {});
+  try {
+    execute(path);  // does not come back
+  } catch (const SystemError& error) {
+    control_.send("exec-failed " + std::to_string(error.code));
+  }
+}
+
+void Pool::execute(const std::string& path) {
   Handover handover{.settings = setting_lines_,
                     .bell = bell_.get(),
                     .give_log = handoff_.give.get(),
@@ -333,7 +342,7 @@ void Pool::take_new_executable() {
   std::string fd_text = std::to_string(fd.get());
   const std::array<char*, 4> argv{name.data(), segment_name.data(), fd_text.data(), nullptr};
   ::execv(path.c_str(), argv.data());
-  control_.send("exec-failed " + std::to_string(errno));
+  fail("exec " + path);
 }
 
 // Phases are passed through in one direction.

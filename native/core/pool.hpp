@@ -72,6 +72,7 @@ class Pool {
   void obey_line(Control::Line line);
   void reopen_log(Fd log);
   void replace(std::string executable);
+  [[noreturn]] void execute(const std::string& path);
   void advance(Phase phase);
 
   // Children.

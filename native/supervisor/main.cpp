@@ -14,6 +14,7 @@
 #include "../core/control.hpp"
 #include "../core/error.hpp"
 #include "../core/handover.hpp"
+#include "../core/lockdown.hpp"
 #include "../core/pool.hpp"
 #include "../core/supervisor_descriptors.hpp"
 #include "../core/words.hpp"
@@ -38,6 +39,7 @@ PoolSettings parse_settings(const std::vector<std::string>& lines) {
 }
 
 std::uint64_t supervise(const char* segment_name, const char* handover_fd) {
+  drop_privileges();
   ::tzset();  // now: a child must not read files for the time zone
   Control control(kControlFd);
   std::optional<Handover> predecessor;

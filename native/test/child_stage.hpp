@@ -17,6 +17,7 @@
 #include "child.hpp"
 #include "client.hpp"
 #include "listener.hpp"
+#include "lockdown.hpp"
 #include "log_handoff.hpp"
 #include "sandbox.hpp"
 #include "scoreboard.hpp"
@@ -46,6 +47,7 @@ class ChildStage {
   explicit ChildStage(Service service_of_children = make_service(),
                       const std::string& path = file("log"))
       : service(std::move(service_of_children)), log(open_log(path)) {
+    ::tzset();  // now: a child may not open the file of the time zone
     Scoreboard::remove(segment_name());  // all share it by their descriptors
     board.users().replace({"arijort", "foobar"});
   }
@@ -74,7 +76,7 @@ class ChildStage {
     memory.resize(child_memory_bytes(service));
     return {.service = service,
             .scoreboard = board,
-            .segment_path = file("segment"),
+            .segment_path = segment_path,
             .supervisor = ::getpid(),
             .listener = listener.fd.get(),
             .log = log.get(),
@@ -110,6 +112,7 @@ class ChildStage {
   }
 
   Service service;
+  const char* const segment_path = keep_read_only(file("segment"));
   Scoreboard board = Scoreboard::create(segment_name(), 1, 4, {});
   Fd log;
   Listener listener = listen_on(

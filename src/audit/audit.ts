@@ -5,8 +5,8 @@
 import type { ClientResult } from "../client/load";
 import { unjudgeable } from "../errors";
 import { parseRequest } from "../protocol";
-import { readLines } from "./lines";
-import { endsInMarker, Kind, RecordParser } from "./record";
+import { readLog } from "./damage";
+import { Kind, type Record } from "./record";
 import { Run, type RunReport } from "./run";
 
 export interface AuditOptions {
@@ -30,6 +30,8 @@ export interface AuditResult {
   readonly problems: readonly string[];
   readonly logs: readonly string[];
   readonly runsInLog: number;
+  /** Damaged places in the runs that were passed over. */
+  readonly damagedBefore: number;
   readonly atLeast: number;
   /** The last run, or with `--all` all of them. */
   readonly runs: readonly RunReport[];
@@ -61,6 +63,7 @@ export function audit(options: AuditOptions): AuditResult {
     problems,
     logs: options.logs,
     runsInLog: runs.count,
+    damagedBefore: runs.damagedBefore,
     atLeast: options.atLeast,
     runs: runs.audited,
     client: client
@@ -76,45 +79,43 @@ export function audit(options: AuditOptions): AuditResult {
   };
 }
 
-function readRuns(options: AuditOptions): { audited: RunReport[]; count: number } {
-  const parser = new RecordParser();
-  const { record } = parser;
+interface Runs {
+  readonly audited: readonly RunReport[];
+  readonly count: number;
+  readonly damagedBefore: number;
+}
+
+function readRuns(options: AuditOptions): Runs {
   const select = selector(options);
   const audited: RunReport[] = [];
   let count = 0;
+  let damagedBefore = 0;
+  let hasRecord = false;
   let run: Run | undefined;
 
   const begin = (fromStart: boolean) => {
     if (run && options.all) audited.push(run.report());
+    else if (run) damagedBefore += run.foreignLines;
     run = new Run(fromStart, options.onChange);
     count++;
     return run;
   };
-  for (const path of options.logs) {
-    readLines(path, (bytes, start, end, offset, ended) => {
-      // Without its newline, what looks like a record may still be the head of a longer one.
-      const isRecord = ended && parser.parse(bytes, start, end);
-      if (isRecord && record.kind === Kind.init) return void begin(true);
-      const current = run ?? begin(false);
-      if (isRecord) return current.add(record, isSelected());
-      if (!ended) return current.addTornHead(false);
-      if (endsInMarker(bytes, start, end)) {
-        if (end - start > "<torn>".length) current.addTornHead(true);
-        return;
-      }
-      if (parser.parseAfterTornHead(bytes, start, end) < 0) return current.addForeignLine(offset);
-      current.addTornHead(false);
-      if (record.kind === Kind.init) return void begin(true);
-      current.add(record, isSelected());
-
-      function isSelected(): boolean {
-        const message = record.kind === Kind.received || record.kind === Kind.completed;
-        return message && select(bytes, record.messageStart, record.messageEnd);
-      }
+  const isSelected = (record: Record, bytes: Buffer) =>
+    (record.kind === Kind.received || record.kind === Kind.completed) &&
+    select(bytes, record.messageStart, record.messageEnd);
+  for (const path of options.logs)
+    readLog(path, {
+      onRecord(record, bytes) {
+        hasRecord = true;
+        if (record.kind === Kind.init) begin(true);
+        else (run ?? begin(false)).add(record, isSelected(record, bytes));
+      },
+      onDamage(kind, place) {
+        (run ?? begin(false)).addDamage(kind, place);
+      },
     });
-  }
-  if (run) audited.push(run.report());
-  return { audited, count };
+  if (run && hasRecord) audited.push(run.report());
+  return { audited, count, damagedBefore };
 }
 
 type Selector = (bytes: Buffer, start: number, end: number) => boolean;

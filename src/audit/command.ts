@@ -4,6 +4,7 @@ import type { ClientResult } from "../client/load";
 import { EXIT, failed, unjudgeable } from "../errors";
 import { plural, showCount, showDuration } from "../units";
 import { type AuditOptions, type AuditResult, audit } from "./audit";
+import { type Damage, showDamage } from "./damage";
 import type { Ledger, RunReport } from "./run";
 
 export interface AuditCommand {
@@ -56,7 +57,7 @@ export function summarizeAudit(result: AuditResult, clientFile: string | undefin
 
 function summarizeRun(
   run: RunReport,
-  { logs, runsInLog, client }: AuditResult,
+  { logs, runsInLog, damagedBefore, client }: AuditResult,
   number: number,
   clientFile: string | undefined,
 ): string {
@@ -71,6 +72,7 @@ function summarizeRun(
     number === runsInLog ? `last of ${plural(runsInLog, "run")}` : `run ${number} of ${runsInLog}`;
   const server =
     run.server > 0 ? `server ${run.server} at ${run.where}` : "its start is not in the log";
+  const damaged = run.ledger.damage.find(({ harmless }) => !harmless)?.places[0];
   const lasted = run.completed.lastMs - run.received.firstMs;
   return [
     line(
@@ -88,6 +90,14 @@ function summarizeRun(
     ...(run.ended
       ? []
       : [line("", "the run has no end in the log: it goes on, or everything was killed")]),
+    ...(damagedBefore > 0
+      ? [
+          line(
+            "",
+            `earlier runs are damaged at ${plural(damagedBefore, "place")}: --all shows them`,
+          ),
+        ]
+      : []),
     "",
     "CONCURRENCY    received by a process, not yet completed",
     row(
@@ -121,7 +131,9 @@ function summarizeRun(
       "ended",
       `${showCount(run.ledger.left)} children by order, ${showCount(run.ledger.died)} abnormally`,
     ),
-    row("torn or foreign lines", `  ${showTorn(run.ledger)}`),
+    row("torn or foreign lines", `  ${showCount(sumOf(run.ledger.damage))}`),
+    ...showDamage(run.ledger.damage, logs).map((text) => `  ${text}`),
+    ...(damaged ? [row("next", `kilofork repair ${damaged.log} --out <file>`)] : []),
   ].join("\n");
 }
 
@@ -154,10 +166,8 @@ function showRefused(refused: Ledger["refused"]): string {
   return list ? `${showCount(sum)} (${list})` : "0";
 }
 
-function showTorn({ tornHeads, shortWrites, foreignLines }: Ledger): string {
-  const sum = tornHeads + shortWrites + foreignLines;
-  if (sum === 0) return "0";
-  return `${sum} (${tornHeads} torn by a kill, ${shortWrites} by a full disk, ${foreignLines} foreign)`;
+function sumOf(damage: readonly Damage[]): number {
+  return damage.reduce((sum, { count }) => sum + count, 0);
 }
 
 /** `16:44:57.317` in the log's own zone. */

@@ -2,40 +2,54 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { unjudgeable } from "../errors";
 
-const CHUNK_BYTES = 1 << 20;
+const BUFFER_BYTES = 1 << 20;
+/** Far more than the longest record. */
+const LONGEST_LINE = BUFFER_BYTES / 2;
 const NEWLINE = 0x0a;
 
-/**
- * Calls `onLine(bytes, start, end, offset, ended)` for every line: bytes[start, end) without its
- * newline, `offset` where it begins in its file. The last line of a file may lack its newline; then
- * `ended` is false. The bytes are valid during the call only.
- */
-export function readLines(
-  path: string,
-  onLine: (bytes: Buffer, start: number, end: number, offset: number, ended: boolean) => void,
-): void {
+/** bytes[start, end) without its newline; filled again and again, and valid during the call only. */
+export interface Line {
+  readonly bytes: Buffer;
+  start: number;
+  end: number;
+  /** Where it begins in its file. */
+  offset: number;
+  /** False for the last line of a file that lacks its newline. */
+  ended: boolean;
+  /** Of a line that is longer than any record only the end is kept: so many bytes are missing. */
+  cut: number;
+}
+
+export function readLines(path: string, onLine: (line: Line) => void): void {
   const fd = open(path);
   try {
-    let buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+    const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+    const line: Line = { bytes: buffer, start: 0, end: 0, offset: 0, ended: true, cut: 0 };
     let held = 0; // bytes at the start of the buffer that belong to an unfinished line
-    let offset = 0; // of the buffer's first byte in the file
     for (;;) {
-      if (held === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
+      if (held === BUFFER_BYTES) {
+        held = buffer.copy(buffer, 0, BUFFER_BYTES - LONGEST_LINE);
+        line.cut += BUFFER_BYTES - LONGEST_LINE;
+      }
       const got = read(fd, buffer, held, path);
       if (got === 0) break;
       const filled = held + got;
-      let start = 0;
+      line.start = 0;
       for (;;) {
-        const end = buffer.indexOf(NEWLINE, Math.max(start, start === 0 ? held : 0));
-        if (end < 0 || end >= filled) break;
-        onLine(buffer, start, end, offset + start, true);
-        start = end + 1;
+        line.end = buffer.indexOf(NEWLINE, line.start === 0 ? held : line.start);
+        if (line.end < 0 || line.end >= filled) break;
+        onLine(line);
+        line.offset += line.cut + line.end + 1 - line.start;
+        line.start = line.end + 1;
+        line.cut = 0;
       }
-      buffer.copyWithin(0, start, filled);
-      held = filled - start;
-      offset += start;
+      buffer.copyWithin(0, line.start, filled);
+      held = filled - line.start;
     }
-    if (held > 0) onLine(buffer, 0, held, offset, false);
+    line.start = 0;
+    line.end = held;
+    line.ended = false;
+    if (held > 0) onLine(line);
   } finally {
     closeSync(fd);
   }

@@ -67,9 +67,17 @@ const MS = Buffer.from(" ms");
 const POOL = Buffer.from("pool: ");
 const ABNORMAL = Buffer.from(", abnormal");
 const MARKER = Buffer.from("<torn>");
+/** A line with nothing but the marker. */
+export const MARKER_LINE_BYTES = MARKER.length + 1;
 
+/** What stands before the text of every record; any digit for each 0. */
+const PREFIX = Buffer.from("0000.00.00 00:00:00.000000000 -- ");
+
+const SPACE = 0x20;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const GREATER = 0x3e;
+const COLON = 0x3a;
 const ZERO = 0x30;
 
 export class RecordParser {
@@ -121,7 +129,7 @@ export class RecordParser {
           ? Kind.unauthorized
           : Kind.none;
       case 0x70: // p
-        return this.skip(POOL) ? Kind.pool : this.refused();
+        return this.skip(POOL) ? this.pool() : this.refused();
       case 0x77: // w
         return this.expired();
       case 0x66: // f
@@ -137,7 +145,17 @@ export class RecordParser {
   private received(): Kind {
     if (!this.skip(SERVER) || !this.pid() || !this.skip(RECEIVED) || !this.quoted())
       return Kind.none;
-    return this.skip(FROM_USER) && this.at < this.end ? Kind.received : Kind.none;
+    return this.skip(FROM_USER) && this.user() ? Kind.received : Kind.none;
+  }
+
+  /** A name, to the end: a record that is glued on has spaces. */
+  private user(): boolean {
+    const { bytes, at, end } = this;
+    for (let i = at; i < end; i++) {
+      const byte = bytes[i] as number;
+      if (byte <= SPACE || byte === QUOTE || byte === COLON || byte === BACKSLASH) return false;
+    }
+    return at < end;
   }
 
   private completed(): Kind {
@@ -160,7 +178,12 @@ export class RecordParser {
     const { bytes, record, end } = this;
     record.text = bytes.toString("latin1", this.at, end);
     record.abnormal = bytes.compare(ABNORMAL, 0, ABNORMAL.length, end - ABNORMAL.length, end) === 0;
-    return /, (abnormal|stopped|retired)$/.test(record.text) ? Kind.ended : Kind.none;
+    return /^[a-z0-9 ]+, (abnormal|stopped|retired)$/.test(record.text) ? Kind.ended : Kind.none;
+  }
+
+  private pool(): Kind {
+    const text = this.bytes.toString("latin1", this.at, this.end);
+    return /^(?!.* -- )[ !#-~]+$/.test(text) ? Kind.pool : Kind.none;
   }
 
   private expired(): Kind {
@@ -188,7 +211,8 @@ export class RecordParser {
   private front(): Kind {
     if (!this.skip(FRONT) || !this.pid()) return Kind.none;
     this.record.text = this.bytes.toString("latin1", this.at, this.end);
-    return / UTC[+-]\d\d:\d\d$/.test(this.record.text) ? Kind.front : Kind.none;
+    const isFront = /^ at (?!.* -- )[ -~]+ UTC[+-]\d\d:\d\d$/.test(this.record.text);
+    return isFront ? Kind.front : Kind.none;
   }
 
   private onPid(): boolean {
@@ -220,18 +244,19 @@ export class RecordParser {
     return true;
   }
 
-  /** Up to the quote that is not escaped, and past it. */
+  /** Up to the quote that is not escaped, and past it; a writer escapes every control byte. */
   private quoted(): boolean {
     const { bytes, end } = this;
     this.record.messageStart = this.at;
     for (let at = this.at; at < end; at++) {
-      const byte = bytes[at];
-      if (byte === BACKSLASH) at++;
-      else if (byte === QUOTE) {
+      let byte = bytes[at] as number;
+      if (byte === QUOTE) {
         this.record.messageEnd = at;
         this.at = at + 1;
         return true;
       }
+      if (byte === BACKSLASH) byte = bytes[++at] as number;
+      if (byte < SPACE) return false;
     }
     return false;
   }
@@ -288,8 +313,20 @@ export class RecordParser {
   }
 }
 
-/** What a writer puts behind a record of its own that was cut short. */
+/** What a writer puts behind a record of its own that was cut short, as the end of the line. */
 export function endsInMarker(bytes: Buffer, start: number, end: number): boolean {
+  if (bytes[end - 1] !== GREATER) return false;
   const at = end - MARKER.length;
   return at >= start && bytes.compare(MARKER, 0, MARKER.length, at, end) === 0;
+}
+
+/** Whether bytes[start, end) are the beginning of a record, as far as its time tells. */
+export function beginsAsRecord(bytes: Buffer, start: number, end: number): boolean {
+  const length = Math.min(end - start, PREFIX.length);
+  for (let i = 0; i < length; i++) {
+    const byte = bytes[start + i] as number;
+    const isDigit = byte >= ZERO && byte < COLON;
+    if (PREFIX[i] === ZERO ? !isDigit : byte !== PREFIX[i]) return false;
+  }
+  return length > 0;
 }

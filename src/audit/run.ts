@@ -2,7 +2,8 @@
  * One run of a server, folded from its records in the order of the file: what was in flight, and
  * the ledger. The order of the file is the order of events; times serve for durations only.
  */
-import { Kind, type Record } from "./record";
+import { type Damage, type DamageKind, DamageTally, isHarmless, type Place } from "./damage";
+import { Kind, MARKER_LINE_BYTES, type Record } from "./record";
 
 export interface Span {
   readonly count: number;
@@ -36,9 +37,14 @@ export interface Ledger {
   readonly died: number;
   readonly left: number;
   readonly refused: { readonly [code: string]: number };
+  /** Torn heads and torn tails. */
   readonly tornHeads: number;
+  /** Records that were cut by a full disk and closed by their writer. */
   readonly shortWrites: number;
+  /** Lines that are damage. */
   readonly foreignLines: number;
+  /** All that is no record, by its kind, with the first places of each. */
+  readonly damage: readonly Damage[];
 }
 
 export interface RunReport extends Concurrency {
@@ -88,9 +94,8 @@ export class Run {
   private died = 0;
   private left = 0;
   private readonly refused: { [code: string]: number } = {};
-  private tornHeads = 0;
-  private shortWrites = 0;
-  private foreignLines = 0;
+  private readonly damage = new DamageTally();
+  private bareMarkers = 0;
   private countErrors = 0;
 
   /** `fromStart`: the run's `Server init` is in the log. */
@@ -141,14 +146,15 @@ export class Run {
     }
   }
 
-  addTornHead(closedByItsWriter: boolean): void {
-    if (closedByItsWriter) this.shortWrites++;
-    else this.tornHeads++;
+  addDamage(kind: DamageKind, place: Place): void {
+    this.damage.add(kind, place);
+    if (kind === "shortWrite" && place.bytes === MARKER_LINE_BYTES) this.bareMarkers++;
+    if (!isHarmless(kind) && this.foreignLines <= MOST_EXAMPLES)
+      this.problem(`no record at offset ${place.offset}`);
   }
 
-  addForeignLine(offset: number): void {
-    this.foreignLines++;
-    if (this.foreignLines <= MOST_EXAMPLES) this.problem(`no record at offset ${offset}`);
+  get foreignLines(): number {
+    return this.damage.count("nulRun", "halfRecord", "foreignLine");
   }
 
   report(): RunReport {
@@ -161,9 +167,10 @@ export class Run {
       died: this.died,
       left: this.left,
       refused: this.refused,
-      tornHeads: this.tornHeads,
-      shortWrites: this.shortWrites,
+      tornHeads: this.damage.count("tornHead", "tornTail"),
+      shortWrites: this.damage.count("shortWrite") - this.bareMarkers,
       foreignLines: this.foreignLines,
+      damage: this.damage.report(),
     };
     const toUtc = (ms: number) => (ms > 0 ? ms - this.offsetMinutes * 60_000 : 0);
     const lasted = this.selectedCompleted.lastMs - this.selectedReceived.firstMs;
@@ -186,7 +193,9 @@ export class Run {
   }
 
   /** replies <= counted <= completed <= counted + died; the first of them needs the client. */
-  private ledgerProblems({ counted, completed, died, tornHeads }: Ledger): string[] {
+  private ledgerProblems({ counted, completed, died, foreignLines }: Ledger): string[] {
+    // A marker that stands alone closes a head that another writer's record was glued on to.
+    const tornHeads = this.damage.count("tornHead") - this.bareMarkers;
     const problems: string[] = [];
     if (!this.fromStart) return problems;
     if (this.ended && completed > counted + died)
@@ -197,8 +206,7 @@ export class Run {
       problems.push(`${tornHeads} records are torn, but only ${died} children died`);
     if (this.countErrors > 0)
       problems.push(`${this.countErrors} completed records do not continue their child's count`);
-    if (this.foreignLines > MOST_EXAMPLES)
-      problems.push(`${this.foreignLines} lines are no records`);
+    if (foreignLines > MOST_EXAMPLES) problems.push(`${foreignLines} lines are no records`);
     return problems;
   }
 

@@ -1,0 +1,183 @@
+// What a child can no longer do. Each test locks down a process of its own and lets it try.
+#include "lockdown.hpp"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/sockios.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "check.hpp"
+#include "child_stage.hpp"
+#include "sandbox.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::ChildStage;
+using check::exited;
+using check::file;
+using check::Process;
+
+constexpr int kDone = 17;
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // there is no filter there
+
+// Runs `attempt` in a process that was locked down, and returns how that ended. What `attempt`
+// needs is prepared before, since nothing can be made afterwards.
+template <typename Attempt>
+int try_locked_down(Attempt attempt, const char* removable = keep_read_only(file("removable"))) {
+  Process process([&] {
+    drop_privileges();
+    const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    if (!lock_down_child(removable)) ::_exit(1);
+    attempt();
+    ::syscall(SYS_exit_group, kDone);
+  });
+  return process.wait();
+}
+
+bool was_denied(int status) {
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+}
+
+TEST("it cannot execute a program") {
+  std::string path = "/bin/true";
+  char* const argv[] = {path.data(), nullptr};
+  CHECK(was_denied(try_locked_down([&] { ::execv(path.c_str(), argv); })));
+}
+
+TEST("it cannot open a file, be it for reading or writing") {
+  const std::string path = check::file("secret");
+  for (const int flags : {O_RDONLY, O_WRONLY | O_CREAT})
+    CHECK(was_denied(
+        try_locked_down([&] { ::syscall(SYS_openat, AT_FDCWD, path.c_str(), flags, 0); })));
+}
+
+TEST("it cannot make a socket, connect one that it has, or listen") {
+  const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  CHECK(was_denied(try_locked_down([] { ::socket(AF_INET, SOCK_STREAM, 0); })));
+  CHECK(was_denied(try_locked_down([&] {
+    ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  })));
+  CHECK(was_denied(try_locked_down(
+      [&] { ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address); })));
+}
+
+TEST("it cannot trace, signal, or make a process") {
+  const pid_t parent = ::getpid();
+  CHECK(was_denied(try_locked_down([&] { ::ptrace(PTRACE_ATTACH, parent, nullptr, nullptr); })));
+  CHECK(
+      was_denied(try_locked_down([&] { ::syscall(SYS_process_vm_readv, parent, 0, 0, 0, 0, 0); })));
+  CHECK(was_denied(try_locked_down([&] { ::kill(parent, 0); })));
+  CHECK(was_denied(try_locked_down([] { ::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); })));
+}
+
+TEST("it cannot make memory executable, or change its filter and its privileges") {
+  CHECK(was_denied(try_locked_down([] {
+    ::syscall(SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  })));
+  CHECK(was_denied(try_locked_down([] { ::syscall(SYS_mprotect, 0, 4096, PROT_EXEC); })));
+  CHECK(was_denied(try_locked_down([] { ::prctl(PR_SET_DUMPABLE, 1); })));
+  CHECK(was_denied(try_locked_down([] { ::syscall(SYS_setuid, 0); })));
+}
+
+TEST("it can remove the one file, by the path that nobody can change, and no other") {
+  const char* const removable = keep_read_only(file("removable"));
+  const auto make = [](const char* path) {
+    Fd(::open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  };
+  make(removable);
+  CHECK(exited(try_locked_down([&] { ::unlink(removable); }, removable), kDone));
+  CHECK(::access(removable, F_OK) != 0);
+
+  const std::string same_path_elsewhere = removable;
+  make(removable);
+  CHECK(was_denied(try_locked_down([&] { ::unlink(same_path_elsewhere.c_str()); }, removable)));
+  CHECK(::access(removable, F_OK) == 0);
+  Process changer([&] { *const_cast<char*>(removable) = 'x'; });
+  const int status = changer.wait();
+  CHECK(!exited(status, 0));
+}
+
+TEST("of ioctl, only the length of a send queue is left") {
+  const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  int value = 0;
+  CHECK(exited(try_locked_down([&] { ::ioctl(socket.get(), SIOCOUTQ, &value); }), kDone));
+  CHECK(was_denied(try_locked_down([&] { ::ioctl(socket.get(), TIOCSTI, "x"); })));
+}
+
+#ifdef __x86_64__
+TEST("the numbers of the other ABI are no way around it") {
+  constexpr long kX32 = 0x40000000;
+  CHECK(was_denied(try_locked_down([] { ::syscall(kX32 + SYS_getppid); })));
+  CHECK(exited(try_locked_down([] { ::syscall(SYS_getppid); }), kDone));
+}
+#endif
+
+#endif
+
+TEST("no core dump can be made of it") {
+  Process process([] {
+    if (!lock_down_child("")) ::_exit(1);
+    ::pause();
+  });
+  // Its /proc entries belong to the superuser then, as those of programs that change their user.
+  CHECK(check::holds_in_time([&] {
+    std::ifstream status("/proc/" + std::to_string(process.pid()) + "/status");
+    std::string line;
+    while (std::getline(status, line))
+      if (line == (kFiltersSystemCalls ? "Seccomp:\t2" : "Seccomp:\t0")) return true;
+    return process.has_ended();
+  }));
+}
+
+TEST("a process that has dropped its privileges has no capability, and can gain none") {
+  Process process([] {
+    drop_privileges();
+    std::ifstream status("/proc/self/status");
+    int found = 0;
+    for (std::string line; std::getline(status, line);)
+      for (const auto* wanted : {"CapInh:\t0000000000000000", "CapPrm:\t0000000000000000",
+                                 "CapEff:\t0000000000000000", "NoNewPrivs:\t1"})
+        if (line == wanted) found++;
+    ::_exit(found == 4 ? kDone : 1);
+  });
+  CHECK(exited(process.wait(), kDone));
+}
+
+TEST("a child serves, turns to a reopened log and retires with what is left to it") {
+  ChildStage stage;
+  Process child = stage.fork_child();
+  check::TestClient client(stage.port());
+  client.send("arijort:one\n");
+  CHECK(stage.reaches(State::reading));
+  const Fd reopened = open_log(check::file("log.new"));
+  offer_log(stage.handoff, reopened.get(), 1);
+  stage.board.header().log_generation = 1;
+  child.signal(SIGUSR1);
+  CHECK(check::holds_in_time([&] { return stage.slot().log_generation == 1; }));
+  client.send("arijort:two\n");
+  client.end_sending();
+  CHECK(client.rest().find("two") != std::string::npos);
+  child.signal(SIGTERM);
+  CHECK(exited(child.wait(), kExitOrdered));
+}
+
+}  // namespace
+}  // namespace kilofork

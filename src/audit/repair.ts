@@ -1,0 +1,177 @@
+/**
+ * Writes a clean copy of a log: every whole record, byte for byte and in its order, and nothing
+ * else. The log is only read. The copy is new, or there is none. No printing here.
+ */
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { failed, misused, unjudgeable } from "../errors";
+import { type Damage, DamageTally, readLog } from "./damage";
+
+export interface RepairOptions {
+  readonly log: string;
+  readonly out: string;
+  /** Gets what is left out, a line each: offset, kind, bytes. */
+  readonly rejected: string | undefined;
+}
+
+/** The result, as `--json` gives it. */
+export interface RepairResult {
+  readonly kind: "repair";
+  readonly schema: 1;
+  /** The copy was written: without it there is no result. */
+  readonly ok: true;
+  readonly problems: readonly string[];
+  readonly log: string;
+  readonly out: string;
+  readonly rejected: string | null;
+  /** A running server writes to the log: its last line may be in the making. */
+  readonly heldByServer: boolean;
+  readonly kept: { readonly records: number; readonly bytes: number };
+  readonly leftOut: { readonly bytes: number; readonly damage: readonly Damage[] };
+}
+
+export function repair({ log, out, rejected }: RepairOptions): RepairResult {
+  const original = status(log);
+  const mode = original.isFile() ? original.mode & 0o777 : 0o640;
+  const heldByServer = isHeld(original);
+  const damage = new DamageTally();
+  const kept = { records: 0, bytes: 0 };
+  let leftOut = 0;
+  const files: NewFile[] = [];
+  const create = (path: string) => {
+    const file = new NewFile(path, mode);
+    files.push(file);
+    return file;
+  };
+  try {
+    const copy = create(out);
+    const rest = rejected === undefined ? undefined : create(rejected);
+    readLog(log, {
+      onRecord(_record, bytes, start, end) {
+        copy.write(bytes, start, end + 1);
+        kept.records++;
+        kept.bytes += end + 1 - start;
+      },
+      onDamage(kind, place, text) {
+        damage.add(kind, place);
+        leftOut += place.bytes;
+        rest?.writeText(`${place.offset} ${kind} ${showBytes(text)}\n`);
+      },
+    });
+    for (const file of files) file.finish();
+  } catch (error) {
+    for (const file of files) file.discard();
+    throw error;
+  } finally {
+    for (const file of files) file.close();
+  }
+  return {
+    kind: "repair",
+    schema: 1,
+    ok: true,
+    problems: [],
+    log,
+    out,
+    rejected: rejected ?? null,
+    heldByServer,
+    kept,
+    leftOut: { bytes: leftOut, damage: damage.report() },
+  };
+}
+
+function status(log: string): Stats {
+  try {
+    return statSync(log);
+  } catch (error) {
+    throw unjudgeable(`cannot read the log: ${(error as Error).message}`);
+  }
+}
+
+/**
+ * Whether someone has the flock(2) of a server on it, by proc_locks(5): to try the lock would refuse
+ * a server that starts just then. Devices are not compared: btrfs lists another one than stat(2).
+ */
+function isHeld({ ino }: Stats): boolean {
+  try {
+    const locks = readFileSync("/proc/locks", "latin1");
+    return new RegExp(`: FLOCK +ADVISORY +WRITE .*:${ino} `).test(locks);
+  } catch {
+    return false; // without /proc nothing is known
+  }
+}
+
+/** Bytes that are not plain ASCII as `\xNN`, a run of the same as `\xNN{1000}`. */
+function showBytes(text: Buffer): string {
+  return text.toString("latin1").replace(/([^ -~]|\\)\1*/g, (run, first: string) => {
+    const byte = `\\x${first.charCodeAt(0).toString(16).padStart(2, "0")}`;
+    return run.length > 1 ? `${byte}{${run.length}}` : byte;
+  });
+}
+
+const BUFFER_BYTES = 1 << 20;
+
+/** A file that was not there before. After {@link discard} it is not there again. */
+class NewFile {
+  private readonly fd: number;
+  private readonly buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  private filled = 0;
+
+  constructor(
+    private readonly path: string,
+    private readonly mode: number,
+  ) {
+    this.fd = this.try(() => openSync(path, "wx", 0o600));
+  }
+
+  write(bytes: Buffer, start: number, end: number): void {
+    if (end - start > BUFFER_BYTES - this.filled) this.flush();
+    this.filled += bytes.copy(this.buffer, this.filled, start, end);
+  }
+
+  writeText(text: string): void {
+    for (let bytes = Buffer.from(text); bytes.length > 0; bytes = bytes.subarray(BUFFER_BYTES))
+      this.write(bytes, 0, Math.min(bytes.length, BUFFER_BYTES));
+  }
+
+  finish(): void {
+    this.flush();
+    this.try(() => {
+      fchmodSync(this.fd, this.mode);
+      fsyncSync(this.fd);
+    });
+  }
+
+  discard(): void {
+    rmSync(this.path, { force: true });
+  }
+
+  close(): void {
+    closeSync(this.fd);
+  }
+
+  private flush(): void {
+    for (let at = 0; at < this.filled; )
+      at += this.try(() => writeSync(this.fd, this.buffer, at, this.filled - at));
+    this.filled = 0;
+  }
+
+  private try<T>(act: () => T): T {
+    try {
+      return act();
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "EEXIST") throw misused(`${this.path} exists already; give a new file`);
+      if (code === "ENOENT") throw misused(`the folder of ${this.path} is missing`);
+      throw failed(`cannot write ${this.path}: ${message}`);
+    }
+  }
+}
