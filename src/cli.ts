@@ -19,6 +19,7 @@ import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./p
 import { resolveHost } from "./resolve";
 import { Front } from "./serve/front";
 import { dynamicPool, type PoolOptions, staticPool, type Work } from "./serve/options";
+import { parseRunAs } from "./serve/run-as";
 import { runStatus } from "./status/command";
 import { parseCount, parseDuration } from "./units";
 import { version } from "./version";
@@ -161,6 +162,10 @@ function addServe(program: Command, exit: (code: number) => void): void {
       ),
     )
     .addOption(durationOption("--grace <D>", "for requests in work, when told to stop", "10s"))
+    .option(
+      "--run-as <user[:group]>",
+      "who supervisor and children become, once socket and log are open",
+    )
     .option("--pid-file <file>", "gets the pid of the front, for the time it lives")
     .option("--stop-at-eof", "stop when standard input ends: with whoever started it", false)
     .action(async (host: string, port: number, options, command: Command) => {
@@ -183,6 +188,7 @@ function addServe(program: Command, exit: (code: number) => void): void {
           backlog: options.backlog,
           reportEveryMs: options.reportEvery,
           graceMs: options.grace,
+          runAs: options.runAs === undefined ? undefined : parseRunAs(options.runAs),
           pidFile: options.pidFile,
           stopAtEof: options.stopAtEof,
         }).run(),

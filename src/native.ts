@@ -281,6 +281,7 @@ interface Addon {
     log: number;
     segment: number;
     spawnLog: number;
+    runAs: { uid: number; gid: number } | undefined;
   }): { pid: number; control: number; lifeline: number };
   /** What a supervisor's executable must say with --compatibility to take over from a running one. */
   readonly compatibility: string;

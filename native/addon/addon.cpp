@@ -51,10 +51,16 @@ Napi::Value listen_queue(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// startSupervisor({executable, segmentName, listener, log, segment, spawnLog}) → {pid, control,
-// lifeline}; the caller closes the descriptors.
+// startSupervisor({executable, segmentName, listener, log, segment, spawnLog, runAs?: {uid, gid}})
+// → {pid, control, lifeline}; the caller closes the descriptors.
 Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
+  std::optional<User> run_as;
+  if (options.Get("runAs").IsObject()) {
+    const auto user = options.Get("runAs").As<Napi::Object>();
+    run_as = {.uid = static_cast<uid_t>(get_number(user, "uid")),
+              .gid = static_cast<gid_t>(get_number(user, "gid"))};
+  }
   StartedSupervisor started = guarded(info.Env(), [&] {
     return kilofork::start_supervisor(
         {.executable = get_string(options, "executable"),
@@ -62,7 +68,8 @@ Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
          .listener = static_cast<int>(get_number(options, "listener")),
          .log = static_cast<int>(get_number(options, "log")),
          .segment = static_cast<int>(get_number(options, "segment")),
-         .spawn_log = static_cast<int>(get_number(options, "spawnLog"))});
+         .spawn_log = static_cast<int>(get_number(options, "spawnLog")),
+         .run_as = run_as});
   });
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("pid", started.pid);

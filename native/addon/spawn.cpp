@@ -1,6 +1,7 @@
 #include "spawn.hpp"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -50,8 +51,8 @@ void reset_signals() {
 
 // New process, between fork and exec of a program with threads: only calls that are safe in a
 // signal handler, no allocation.
-[[noreturn]] void become_supervisor(std::array<int, 6> inherited, int report, const char* path,
-                                    char* const* argv) {
+[[noreturn]] void become_supervisor(std::array<int, 6> inherited, int report,
+                                    const SupervisorStart& start, char* const* argv) {
   reset_signals();
   ::setsid();  // Ctrl-C goes to the front alone
   // Out of the way first: a source may have the number of another one's place.
@@ -68,7 +69,11 @@ void reset_signals() {
   if (::fcntl(STDERR_FILENO, F_SETFD, 0) != 0) give_up(report, "keep stderr");  // Node had it close
   // A Node process holds descriptors that it does not speak of.
   if (::close_range(kFirstFreeFd, ~0U, CLOSE_RANGE_CLOEXEC) != 0) give_up(report, "close_range");
-  ::execv(path, argv);
+  if (start.run_as && (::setgroups(0, nullptr) != 0 ||
+                       ::setresgid(start.run_as->gid, start.run_as->gid, start.run_as->gid) != 0 ||
+                       ::setresuid(start.run_as->uid, start.run_as->uid, start.run_as->uid) != 0))
+    give_up(report, "change the user");
+  ::execv(start.executable.c_str(), argv);
   give_up(report, "exec");
 }
 
@@ -90,8 +95,7 @@ StartedSupervisor start_supervisor(const SupervisorStart& start) {
                                      start.segment,        lifeline.theirs.get(), start.spawn_log};
   const pid_t pid = ::fork();
   if (pid < 0) fail("fork the supervisor");
-  if (pid == 0)
-    become_supervisor(inherited, report_write.get(), start.executable.c_str(), argv.data());
+  if (pid == 0) become_supervisor(inherited, report_write.get(), start, argv.data());
 
   report_write.reset();
   FailedStep failed{};

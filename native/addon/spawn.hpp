@@ -4,11 +4,17 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 
 #include "../core/fd.hpp"
 
 namespace kilofork {
+
+struct User {
+  uid_t uid;
+  gid_t gid;
+};
 
 struct SupervisorStart {
   std::string executable;
@@ -17,6 +23,7 @@ struct SupervisorStart {
   int log;
   int segment;
   int spawn_log;
+  std::optional<User> run_as;  // else as the front
 };
 
 struct StartedSupervisor {

@@ -29,6 +29,8 @@ Fd open_log(const std::string& path) {
   if (::fstat(fd.get(), &status) != 0) fail("fstat " + path);
   if (S_ISCHR(status.st_mode)) return fd;
   if (!S_ISREG(status.st_mode)) throw SystemError(path + " is not a regular file", EMEDIUMTYPE);
+  if (status.st_uid != ::geteuid()) throw SystemError(path + " belongs to somebody else", EPERM);
+  if (status.st_nlink > 1) throw SystemError(path + " has other names, too", EMLINK);
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) fail("flock " + path);
   return fd;
 }

@@ -19,7 +19,9 @@ namespace kilofork {
 
 // Opens or creates a log, mode 0640, without following a link, and takes the flock(2) that a
 // second server is refused by. A character device will do too (/dev/null). Throws SystemError:
-// EWOULDBLOCK when another server holds the file, EMEDIUMTYPE when it is something else.
+// EWOULDBLOCK when another server holds the file; when somebody may have put it there to have it
+// written to: EMEDIUMTYPE for what is no file, EPERM for one of another owner, EMLINK for one that
+// has other names.
 Fd open_log(const std::string& path);
 
 class AppendLog {

@@ -43,7 +43,7 @@ std::string expected_rendering(std::string_view text, const Template::Values& va
   while (i < text.size()) {
     const std::size_t before = i;
     for (const auto& [field, value] : replacements) {
-      if (i != before || text.compare(i, field.size(), field) != 0) continue;
+      if (text[i] != '{' || i != before || text.compare(i, field.size(), field) != 0) continue;
       out += value;
       i += field.size();
     }

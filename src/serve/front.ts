@@ -8,7 +8,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fchownSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { EXIT, failed, misused, nameOfErrno } from "../errors";
 import { nearestProcessLimit, problemsOfServer, readMachine } from "../limits";
@@ -113,6 +113,10 @@ export class Front {
       log: options.log === "-" ? "-" : resolve(options.log),
       release: version,
     });
+    if (options.runAs) {
+      const { uid, gid } = options.runAs;
+      fchownSync(this.scoreboard.fd, uid, gid); // so that the last of its children can remove it
+    }
     this.scoreboard.setUsers(this.users);
     this.journal.record("Server init");
     this.journal.record(

@@ -47,6 +47,8 @@ export function openLog(path: string): Log {
       ENXIO: "it is not a regular file; give another --log",
       EISDIR: "it is a folder; give a file in it",
       EACCES: "no permission; give another --log",
+      EPERM: "it belongs to somebody else; give another --log",
+      EMLINK: "it has other names (hard links); give another --log",
     };
     throw failed(`cannot log to ${path}: ${remedy[error.code] ?? error.message}`);
   }

@@ -48,6 +48,8 @@ export interface ServeOptions {
   readonly backlog: number;
   readonly reportEveryMs: number;
   readonly graceMs: number;
+  /** The user of the supervisor and the children; the front stays what it is. */
+  readonly runAs: { readonly uid: number; readonly gid: number } | undefined;
   readonly pidFile: string | undefined;
   /** Stop when standard input ends: with whoever started the server. */
   readonly stopAtEof: boolean;

@@ -66,6 +66,7 @@ export class Supervisor extends EventEmitter<Events> {
       log: parts.log,
       segment: parts.scoreboard.fd,
       spawnLog: parts.spawnLog,
+      runAs: options.runAs,
     });
     this.pid = started.pid;
     this.controlFd = started.control;

@@ -1,5 +1,5 @@
 /** The users file: one name a line, `#` begins a comment. */
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { misused } from "../errors";
 import { problemOfUser } from "../protocol";
 
@@ -9,11 +9,26 @@ export const MOST_USERS = 4096;
 export function readUsers(file: string): string[] {
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readOwn(file);
   } catch (error) {
     throw misused(`cannot read the users file: ${(error as Error).message}`);
   }
   return parseUsers(text, file);
+}
+
+/** What others may write to is nobody's word. */
+function readOwn(file: string): string {
+  const OTHERS_MAY_WRITE = 0o022;
+  const fd = openSync(file, "r");
+  try {
+    const { mode, uid } = fstatSync(fd);
+    if (mode & OTHERS_MAY_WRITE) throw new Error(`others may write to ${file}: chmod go-w`);
+    if (uid !== 0 && uid !== process.getuid?.())
+      throw new Error(`${file} belongs to somebody else`);
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
+  }
 }
 
 export function parseUsers(text: string, file: string): string[] {

@@ -1,0 +1,45 @@
+/** `--run-as USER[:GROUP]`: names or numbers, as the system knows them. */
+import { execFileSync } from "node:child_process";
+import { misused } from "../errors";
+
+export function parseRunAs(text: string): { uid: number; gid: number } {
+  if (process.getuid?.() !== 0)
+    throw misused(`--run-as ${text}: only the superuser can become another user`);
+  const [user = "", group, ...rest] = text.split(":");
+  if (user === "" || group === "" || rest.length > 0)
+    throw misused(`--run-as "${text}": write USER or USER:GROUP`);
+  const uid = ask("id", "-u", "--", user) ?? number(user);
+  const gid =
+    group === undefined ? ask("id", "-g", "--", user) : (groupNamed(group) ?? number(group));
+  if (uid === undefined) throw misused(`--run-as: there is no user "${user}"`);
+  if (gid === undefined)
+    throw misused(
+      group === undefined
+        ? `--run-as: user "${user}" has no group; write ${user}:GROUP`
+        : `--run-as: there is no group "${group}"`,
+    );
+  return { uid, gid };
+}
+
+function groupNamed(name: string): number | undefined {
+  try {
+    const entry = execFileSync("getent", ["group", "--", name], { encoding: "utf8" });
+    return Number(entry.split(":")[2]);
+  } catch {
+    return undefined;
+  }
+}
+
+function ask(command: string, ...args: string[]): number | undefined {
+  try {
+    return Number(
+      execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }),
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+function number(text: string): number | undefined {
+  return /^\d+$/.test(text) ? Number(text) : undefined;
+}

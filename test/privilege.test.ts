@@ -1,0 +1,157 @@
+/** Least privilege: what processes and files of a server may do, and who may touch them. */
+import { chmodSync, chownSync, linkSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { commandPath } from "../src/paths";
+import {
+  Command,
+  ourProcesses,
+  run,
+  Server,
+  segmentsOf,
+  temporaryFolder,
+  until,
+} from "./support/server";
+import { RawClient } from "./support/socket";
+
+const root = process.getuid?.() === 0;
+const NOBODY = 65534;
+
+function statusOf(pid: number): Map<string, string> {
+  const lines = readFileSync(`/proc/${pid}/status`, "utf8").trim().split("\n");
+  return new Map(lines.map((line) => line.split(":\t") as [string, string]));
+}
+
+test("supervisor and children have no capability and can gain none; children are under a filter", async () => {
+  const server = await Server.start({ children: 3 });
+  const children = server.slots().map(({ pid }) => pid);
+  for (const pid of [server.supervisor, ...children]) {
+    const status = statusOf(pid);
+    expect(status.get("NoNewPrivs")).toBe("1");
+    for (const set of ["CapEff", "CapPrm", "CapInh"])
+      expect(status.get(set)).toBe("0000000000000000");
+  }
+  for (const pid of children) {
+    expect(statusOf(pid).get("Seccomp")).toBe("2");
+    // Not dumpable: its files in /proc are the superuser's, nobody else may trace it or read it.
+    expect(statSync(`/proc/${pid}/mem`).uid).toBe(0);
+  }
+  await server.stop();
+});
+
+test("log and shared memory are not for others to read", async () => {
+  const server = await Server.start({ children: 1 });
+  const [segment = ""] = segmentsOf(server.front);
+  expect(statSync(server.log).mode & 0o777).toBe(0o640);
+  expect(statSync(join("/dev/shm", segment)).mode & 0o777).toBe(0o600);
+  await server.stop();
+});
+
+describe("a log is refused", () => {
+  const serve = (log: string) => run("serve", "127.0.0.1", "0", "--children", "1", "--log", log);
+
+  test("that has another name, too", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "precious"), "");
+    linkSync(join(folder, "precious"), join(folder, "log"));
+    const { code, stderr } = await serve(join(folder, "log"));
+    expect(stderr).toMatch(/cannot log to .*: it has other names \(hard links\)/);
+    expect(code).toBe(1);
+  });
+
+  test.skipIf(!root)("that belongs to somebody else", async () => {
+    const log = join(temporaryFolder(), "log");
+    writeFileSync(log, "");
+    chownSync(log, NOBODY, NOBODY);
+    const { code, stderr } = await serve(log);
+    expect(stderr).toMatch(/cannot log to .*: it belongs to somebody else/);
+    expect(code).toBe(1);
+  });
+});
+
+describe("a users file is refused", () => {
+  test("that others may write to; at a reload the old users stay", async () => {
+    const folder = temporaryFolder();
+    const users = join(folder, "users");
+    writeFileSync(users, "arijort\n");
+    const server = await Server.start({ folder, args: ["--users", users] });
+    writeFileSync(users, "arijort\nintruder\n");
+    chmodSync(users, 0o666);
+    const reload = await run("ctl", "reload", String(server.port));
+    expect(reload.stderr).toMatch(/users kept as they were: .*others may write to .*: chmod go-w/);
+    expect(reload.code).toBe(1);
+    const client = await RawClient.greeted(server.port);
+    client.send("intruder:hello\n");
+    expect(await client.rest()).toMatch(/error unauthorized/);
+    await client.close();
+    await server.stop();
+
+    const log = join(folder, "other.log");
+    const start = await run("serve", "127.0.0.1", "0", "--users", users, "--log", log);
+    expect(start).toMatchObject({ code: 2, stderr: expect.stringContaining("chmod go-w") });
+  });
+
+  test.skipIf(!root)("that belongs to somebody else", async () => {
+    const folder = temporaryFolder();
+    const users = join(folder, "users");
+    writeFileSync(users, "arijort\n");
+    chownSync(users, NOBODY, NOBODY);
+    const log = join(folder, "log");
+    const { code, stderr } = await run("serve", "127.0.0.1", "0", "--users", users, "--log", log);
+    expect(stderr).toContain("belongs to somebody else");
+    expect(code).toBe(2);
+  });
+});
+
+describe("--run-as", () => {
+  test("is for the superuser, and for users that there are", async () => {
+    const serve = ["serve", "127.0.0.1", "0", "--log", join(temporaryFolder(), "log")];
+    if (root) {
+      for (const [user, message] of [
+        ["no-such-user", /there is no user "no-such-user"/],
+        ["nobody:no-such-group", /there is no group "no-such-group"/],
+        ["nobody:", /write USER or USER:GROUP/],
+      ] as const) {
+        const { code, stderr } = await run(...serve, "--run-as", user);
+        expect(stderr).toMatch(message);
+        expect(code).toBe(2);
+      }
+    }
+    const asNobody = ["--reuid=65534", "--regid=65534", "--clear-groups", process.execPath];
+    const { code, stderr } = root
+      ? await new Command(
+          [...asNobody, commandPath, ...serve, "--run-as", "nobody"],
+          "setpriv",
+        ).end()
+      : await run(...serve, "--run-as", "nobody");
+    expect(stderr).toMatch(/only the superuser can become another user/);
+    expect(code).toBe(2);
+  });
+
+  test.skipIf(!root)(
+    "is taken on by supervisor and children, who can do all that they must",
+    async () => {
+      const server = await Server.start({ children: 5, args: ["--run-as", "nobody"] });
+      for (const pid of [server.supervisor, ...server.slots().map(({ pid }) => pid)]) {
+        const status = statusOf(pid);
+        expect(status.get("Uid")).toBe(`${NOBODY}\t${NOBODY}\t${NOBODY}\t${NOBODY}`);
+        expect(status.get("Gid")).toBe(`${NOBODY}\t${NOBODY}\t${NOBODY}\t${NOBODY}`);
+        expect(status.get("Groups")?.trim() ?? "").toBe("");
+      }
+      expect(statusOf(server.front).get("Uid")).toMatch(/^0\t/);
+      // The log is in a folder of ours that they could not open.
+      chmodSync(server.folder, 0o700);
+      for (const verb of ["reopen", "replace"])
+        expect((await run("ctl", verb, String(server.port))).code).toBe(0);
+      const client = await server.client(5, "arijort:x", "--requests", "10");
+      expect(client.requests.verified).toBe(50);
+      process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
+      await until("it has a successor", () => server.scoreboard.header().forked.killed === 1);
+      const { supervisor } = server;
+      server.command.kill("SIGKILL");
+      process.kill(supervisor, "SIGKILL");
+      await until("everyone has left", () => ourProcesses().length === 0);
+      await until("the segment is gone", () => segmentsOf(server.front).length === 0);
+    },
+  );
+});
