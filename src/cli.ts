@@ -123,6 +123,12 @@ function addServe(program: Command, exit: (code: number) => void): void {
       count("max-requests-jitter", 0, MOST_REQUESTS),
       0,
     )
+    .option(
+      "--max-connections-per-address <n>",
+      "a client beyond it is told error busy; 0 for no limit",
+      count("max-connections-per-address", 0, MOST_CHILDREN),
+      0,
+    )
     .option("--work <kind>", "none, sleep:D, or spin:D (burns D of CPU time)", "sleep:3s")
     .addOption(
       durationOption("--work-timeout <D>", "ends a child whose work takes longer; 0 for none", "0"),
@@ -178,6 +184,7 @@ function addServe(program: Command, exit: (code: number) => void): void {
           workTimeoutMs: options.workTimeout,
           maxRequests: options.maxRequests,
           maxRequestsJitter: options.maxRequestsJitter,
+          maxConnectionsPerAddress: options.maxConnectionsPerAddress,
           spawnLog: options.spawnLog,
           log: options.log,
           usersFile: options.users,

@@ -35,6 +35,7 @@ export const REFUSALS = [
   "timeout",
   "unavailable",
   "shutting-down",
+  "busy",
 ] as const;
 export type Refusal = (typeof REFUSALS)[number];
 

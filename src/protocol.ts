@@ -24,6 +24,7 @@ export function refusalLines(maxLine: number): Record<Refusal, string> {
     timeout: "no complete line in time",
     unavailable: "the request could not be recorded, try again later",
     "shutting-down": "the server is being stopped",
+    busy: "too many connections from your address",
   };
   return Object.fromEntries(
     Object.entries(text).map(([code, words]) => [code, `error ${code}: ${words}`]),

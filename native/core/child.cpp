@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -95,6 +96,22 @@ std::size_t output_bytes(const Service& service) {
                   service.reply.size(longest_names) + service.max_line);
 }
 
+// The same for the same address, and never 0: FNV-1a. The port does not count.
+std::uint64_t number_of(const sockaddr_storage& address) {
+  constexpr std::uint64_t kBasis = 0xcbf29ce484222325;
+  constexpr std::uint64_t kPrime = 0x100000001b3;
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(
+      &reinterpret_cast<const sockaddr_in&>(address).sin_addr);
+  std::size_t length = sizeof(in_addr);
+  if (address.ss_family == AF_INET6) {
+    bytes = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr.s6_addr;
+    length = sizeof(in6_addr);
+  }
+  std::uint64_t number = kBasis;
+  for (std::size_t i = 0; i < length; i++) number = (number ^ bytes[i]) * kPrime;
+  return std::max<std::uint64_t>(number, 1);
+}
+
 class Child {
  public:
   Child(const ChildContext& context, Slot& slot);
@@ -108,12 +125,14 @@ class Child {
  private:
   enum class Got : std::uint8_t { line, last_line, end, too_long, timeout, stopped, lost };
 
+  int accept();
+  [[nodiscard]] bool is_one_too_many() const;
   void serve();
   Got next_line();
   [[nodiscard]] bool has_unread() const;
   bool answer(std::string_view line, bool ended);
   bool refuse(Refusal refusal);
-  void close_after_last_word();
+  void close_after_last_word(Nanoseconds patience);
 
   bool note(bool written);
   [[nodiscard]] bool record_received(const Request& request);
@@ -137,6 +156,7 @@ class Child {
   const Service& service_;
   Scoreboard& scoreboard_;
   Slot& slot_;
+  std::atomic<std::uint64_t>& peer_;
   const pid_t pid_;
   std::array<char, 12> pid_text_{};
   std::string_view pid_view_;
@@ -168,6 +188,7 @@ Child::Child(const ChildContext& context, Slot& slot)
       service_(context.service),
       scoreboard_(context.scoreboard),
       slot_(slot),
+      peer_(scoreboard_.peers()[static_cast<std::size_t>(&slot - scoreboard_.slots().data())]),
       pid_(::getpid()),
       total_at_birth_(slot.total.load(std::memory_order_relaxed)),
       last_total_(service_.max_requests == 0 ? UINT64_MAX
@@ -190,11 +211,12 @@ void Child::run() {
     if (!ready) ring();
     ready = true;
     ring_if_awaited();
-    const int connection = ::accept4(context_.listener, nullptr, nullptr, SOCK_CLOEXEC);
+    const int connection = accept();
     if (connection >= 0) {
       g_child.connection = connection;
       serve();
       g_child.connection = -1;
+      peer_.store(0, std::memory_order_relaxed);
       ::close(connection);
     } else if (errno == EAGAIN) {
       // The listener does not block: the supervisor is stopping and empties the queue itself.
@@ -207,6 +229,29 @@ void Child::run() {
   }
   enter(State::stopping);
   ::_exit(kExitOrdered);
+}
+
+// As accept4(2). Whose connection it is, is only asked where it matters.
+int Child::accept() {
+  if (service_.max_per_address == 0)
+    return ::accept4(context_.listener, nullptr, nullptr, SOCK_CLOEXEC);
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  const int connection =
+      ::accept4(context_.listener, reinterpret_cast<sockaddr*>(&address), &length, SOCK_CLOEXEC);
+  if (connection >= 0) peer_.store(number_of(address), std::memory_order_seq_cst);
+  return connection;
+}
+
+// Counted from what each child has, so that a child that is killed takes its share along. Two that
+// come at the same time see each other; then neither is let in beyond the limit.
+bool Child::is_one_too_many() const {
+  const std::uint64_t own = peer_.load(std::memory_order_relaxed);
+  if (service_.max_per_address == 0 || own == 0) return false;
+  std::uint64_t count = 0;
+  for (const auto& peer : scoreboard_.peers())
+    if (peer.load(std::memory_order_seq_cst) == own) count++;
+  return count > service_.max_per_address;
 }
 
 void Child::ring() const {
@@ -235,6 +280,11 @@ void Child::serve() {
     refuse(Refusal::shutting_down);
     return;
   }
+  if (is_one_too_many()) {
+    peer_.store(0, std::memory_order_relaxed);
+    refuse(Refusal::busy);
+    return;
+  }
   if (!send_template(service_.greeting, {.pid = pid_view_, .user = {}, .message = {}, .n = {}}))
     return;
   for (;;) {
@@ -255,7 +305,7 @@ void Child::serve() {
         if (end_ > start_ || has_unread())
           refuse(Refusal::shutting_down);
         else
-          close_after_last_word();
+          close_after_last_word(service_.linger_timeout);
         return;
       case Got::end:
       case Got::lost:
@@ -418,7 +468,11 @@ bool Child::refuse(Refusal refusal) {
   slot_.refused.at(index).fetch_add(1, std::memory_order_relaxed);
   // An unknown user has a record of its own, with the name; of an unavailable log there is none.
   if (refusal != Refusal::unauthorized && refusal != Refusal::unavailable) record_refusal(refusal);
-  if (send_all(service_.refusals.at(index))) close_after_last_word();
+  if (!send_all(service_.refusals.at(index))) return false;
+  // Who holds too much already gets little of a child's time to read that.
+  constexpr Nanoseconds kForTheBusy = 20 * kMillisecond;
+  close_after_last_word(refusal == Refusal::busy ? std::min(kForTheBusy, service_.linger_timeout)
+                                                 : service_.linger_timeout);
   return false;
 }
 
@@ -430,9 +484,9 @@ void Child::record_refusal(Refusal refusal) {
 // A socket that is closed with unread bytes in it is reset, and the reset may destroy the last
 // words before the client reads them. So: end our side, then read until the client ends its own,
 // or has had long enough.
-void Child::close_after_last_word() {
+void Child::close_after_last_word(Nanoseconds patience) {
   ::shutdown(g_child.connection, SHUT_WR);
-  const Nanoseconds deadline = monotonic_now() + service_.linger_timeout;
+  const Nanoseconds deadline = monotonic_now() + patience;
   for (Nanoseconds now = monotonic_now(); now < deadline; now = monotonic_now()) {
     if (g_child.stopping == 0) {
       wait_for_bytes(deadline - now);

@@ -38,6 +38,7 @@ bool apply_setting(PoolSettings& settings, std::string_view line) {
   if (name == "write-timeout") return parse_number(line, service.write_timeout);
   if (name == "linger-timeout") return parse_number(line, service.linger_timeout);
   if (name == "work-timeout") return parse_number(line, service.work_timeout);
+  if (name == "max-per-address") return parse_number(line, service.max_per_address);
   if (name == "max-requests") return parse_number(line, service.max_requests);
   if (name == "max-requests-jitter") return parse_number(line, service.max_requests_jitter);
   if (name == "start-children") return parse_number(line, settings.limits.start);

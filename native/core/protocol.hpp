@@ -20,8 +20,9 @@ enum class Refusal : std::uint8_t {
   timeout,        // nothing, or half a line, for too long
   unavailable,    // the record could not be written
   shutting_down,  // the server is being stopped
+  busy,           // its address has as many connections as one may have
 };
-constexpr std::size_t kRefusals = 6;
+constexpr std::size_t kRefusals = 7;
 
 // The names of the refusals on the wire and in the log.
 std::string_view name_of(Refusal refusal);

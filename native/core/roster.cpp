@@ -117,6 +117,7 @@ void Roster::reserve(std::size_t index, std::uint32_t log_generation) {
 }
 
 void Roster::vacate(std::size_t index) {
+  scoreboard_.peers()[index].store(0, std::memory_order_relaxed);
   scoreboard_.slots()[index].enter(0, State::vacant, scoreboard_.age());
 }
 

@@ -40,8 +40,11 @@ std::size_t users_offset() {
 std::size_t slots_offset(std::uint32_t users) {
   return users_offset() + round_up(UserTable::bytes(users), alignof(Slot));
 }
+std::size_t peers_offset(std::uint32_t slots, std::uint32_t users) {
+  return slots_offset(users) + slots * sizeof(Slot);
+}
 std::size_t segment_bytes(std::uint32_t slots, std::uint32_t users) {
-  return round_up(slots_offset(users) + slots * sizeof(Slot), kPage);
+  return round_up(peers_offset(slots, users) + slots * sizeof(std::atomic<std::uint64_t>), kPage);
 }
 
 using Key = std::array<std::uint64_t, 4>;
@@ -265,6 +268,12 @@ UserTable Scoreboard::users() const {
 std::span<Slot> Scoreboard::slots() const {
   const auto offset = slots_offset(header().user_capacity);
   return {reinterpret_cast<Slot*>(memory_.data() + offset), header().slot_count};
+}
+
+std::span<std::atomic<std::uint64_t>> Scoreboard::peers() const {
+  const auto offset = peers_offset(header().slot_count, header().user_capacity);
+  return {reinterpret_cast<std::atomic<std::uint64_t>*>(memory_.data() + offset),
+          header().slot_count};
 }
 
 std::uint64_t Scoreboard::total() const {

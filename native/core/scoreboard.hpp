@@ -153,7 +153,7 @@ struct Header {
 
 class Scoreboard {
  public:
-  static constexpr std::uint32_t kVersion = 2;
+  static constexpr std::uint32_t kVersion = 3;
 
   // What the header says for good.
   struct Identity {
@@ -189,6 +189,9 @@ class Scoreboard {
   [[nodiscard]] Header& header() const { return *reinterpret_cast<Header*>(memory_.data()); }
   [[nodiscard]] UserTable users() const;
   [[nodiscard]] std::span<Slot> slots() const;
+  // By slot: which address the child's client has, as a number that is the same for the same
+  // address; 0: it has none, or nobody wants to know. Side by side, so that a count is quick.
+  [[nodiscard]] std::span<std::atomic<std::uint64_t>> peers() const;
   [[nodiscard]] int fd() const { return fd_.get(); }
 
   // Requests counted, over all slots.

@@ -30,6 +30,7 @@ struct Service {
   Nanoseconds write_timeout;          // for a whole reply; 0: none
   Nanoseconds linger_timeout;         // for a refused client to read why
   Nanoseconds work_timeout;           // for the work of a request; 0: none
+  std::uint64_t max_per_address;      // connections; 0: no limit
   std::uint64_t max_requests;         // of one child; 0: no limit
   std::uint64_t max_requests_jitter;  // each child may have up to so many more
   Template greeting;                  // of {pid}

@@ -2,10 +2,10 @@
 // lost, invented or changed, and a descriptor goes to one line only, in the order in which they
 // were sent; and the settings that come in such lines.
 //
-// Input: the bytes that a front sends, but for three: 1 ends a segment, and all that has come is
-// read; 3 ends a segment only; 2 sends a descriptor along with the segment that it stands in.
+// Input: the bytes that a front sends, but for four: 1 ends a segment, and all that has come is
+// read; 3 ends a segment only; 2 sends a descriptor along with the segment that it stands in; 4
+// stands for more bytes than half of what is read at a time.
 #include "control.hpp"
-#include "fuzz.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "fuzz.hpp"
 #include "passing.hpp"
 
 namespace {
@@ -26,6 +27,11 @@ using kilofork::PoolSettings;
 constexpr char kReadAll = 1;
 constexpr char kPass = 2;
 constexpr char kSplit = 3;
+constexpr char kMany = 4;
+constexpr std::size_t kHowMany = 2500;
+// What the socket holds in any case: nothing here may wait for room.
+constexpr std::size_t kLongestSegment = 16'384;
+constexpr std::size_t kMostUnread = 6;
 
 // Descriptors to send, which can be told from each other when they come back.
 struct Passes {
@@ -54,7 +60,10 @@ class Exchange {
  public:
   explicit Exchange(const Passes& passes) : passes_(passes) {}
 
-  void add(char byte) { segment_ += byte; }
+  void add(char byte, std::size_t times = 1) {
+    if (segment_.size() + times > kLongestSegment) send();
+    segment_.append(times, byte);
+  }
   void pass() { passes_one_ = true; }
   // A segment without bytes carries nothing.
   void send() {
@@ -67,6 +76,7 @@ class Exchange {
     segments_++;
     segment_.clear();
     passes_one_ = false;
+    if (segments_ == kMostUnread) read_all();
   }
   void read_all() {
     // These have been received; of several segments that are on their way, it is for the kernel to
@@ -143,6 +153,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       } else if (byte == kReadAll || byte == kSplit) {
         exchange.send();
         if (byte == kReadAll) exchange.read_all();
+      } else if (byte == kMany) {
+        exchange.add('x', kHowMany);
       } else {
         exchange.add(byte);
       }

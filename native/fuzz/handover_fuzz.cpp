@@ -2,7 +2,6 @@
 // read as something that is the same once written and read again.
 //
 // Input: the content of the memory file.
-#include "fuzz.hpp"
 #include "handover.hpp"
 
 #include <sys/mman.h>
@@ -12,6 +11,7 @@
 #include <optional>
 
 #include "error.hpp"
+#include "fuzz.hpp"
 
 namespace {
 

@@ -2,13 +2,16 @@
 //
 // Input: what a client sends, up to the newline or its end of file; behind the newline, the text of
 // a template.
-#include "fuzz.hpp"
 #include "protocol.hpp"
 
+#include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "fuzz.hpp"
 
 namespace {
 
@@ -39,15 +42,18 @@ std::string expected_rendering(std::string_view text, const Template::Values& va
        {"{message}", values.message},
        {"{n}", values.n}}};
   std::string out;
-  std::size_t i = 0;
-  while (i < text.size()) {
-    const std::size_t before = i;
-    for (const auto& [field, value] : replacements) {
-      if (text[i] != '{' || i != before || text.compare(i, field.size(), field) != 0) continue;
-      out += value;
-      i += field.size();
+  while (!text.empty()) {
+    const auto* found = replacements.end();
+    if (text[0] == '{')
+      found = std::find_if(replacements.begin(), replacements.end(),
+                           [text](const auto& pair) { return text.starts_with(pair.first); });
+    if (found == replacements.end()) {
+      out += text[0];
+      text.remove_prefix(1);
+    } else {
+      out += found->second;
+      text.remove_prefix(found->first.size());
     }
-    if (i == before) out += text[i++];
   }
   return out;
 }

@@ -4,7 +4,6 @@
 // Input: a byte for the kind of record (0 to 3, modulo 4), a byte for the room that the file has
 // for the first record (from '~' on: enough), then the message.
 #include "append_log.hpp"
-#include "fuzz.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -16,6 +15,8 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "fuzz.hpp"
 
 namespace {
 

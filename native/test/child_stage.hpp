@@ -33,13 +33,15 @@ inline Service make_service(Work work = {.kind = Work::Kind::none, .duration = 0
           .write_timeout = kPatience,
           .linger_timeout = kPatience,
           .work_timeout = 0,
+          .max_per_address = 0,
           .max_requests = 0,
           .max_requests_jitter = 0,
           .greeting = Template("this is server thread {pid}\n"),
           .reply = Template("server {pid} recvd message \"{message}\" from user {user}\n"),
           .refusals = {"error protocol: not a request\n", "error unauthorized: not a user\n",
                        "error too-long: too long a line\n", "error timeout: too slow\n",
-                       "error unavailable: no log\n", "error shutting-down: the server stops\n"}};
+                       "error unavailable: no log\n", "error shutting-down: the server stops\n",
+                       "error busy: too many of you\n"}};
 }
 
 class ChildStage {
@@ -47,7 +49,7 @@ class ChildStage {
   explicit ChildStage(Service service_of_children = make_service(),
                       const std::string& path = file("log"))
       : service(std::move(service_of_children)), log(open_log(path)) {
-    ::tzset();  // now: a child may not open the file of the time zone
+    ::tzset();                           // now: a child may not open the file of the time zone
     Scoreboard::remove(segment_name());  // all share it by their descriptors
     board.users().replace({"arijort", "foobar"});
   }

@@ -36,6 +36,8 @@ export interface ServeOptions {
   /** After so many a child is recycled, or after up to `maxRequestsJitter` more; 0: never. */
   readonly maxRequests: number;
   readonly maxRequestsJitter: number;
+  /** 0: no limit. */
+  readonly maxConnectionsPerAddress: number;
   /** A path, or `-` for standard output. */
   readonly log: string;
   /** Gets a line of JSON for each fork, retirement and end of a child. */

@@ -119,6 +119,7 @@ function settingsOf(options: ServeOptions): string[] {
   return [
     work.kind === "none" ? "work none" : `work ${work.kind} ${nanoseconds(work.durationMs)}`,
     `work-timeout ${nanoseconds(options.workTimeoutMs)}`,
+    `max-per-address ${options.maxConnectionsPerAddress}`,
     `max-requests ${options.maxRequests}`,
     `max-requests-jitter ${options.maxRequestsJitter}`,
     `start-children ${pool.start}`,

@@ -1,0 +1,209 @@
+/** Clients that mean no good: none takes a child for longer than the time-outs, none makes one die. */
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, describe, expect, test } from "vitest";
+import { Server, until } from "./support/server";
+import { RawClient } from "./support/socket";
+
+const TIMEOUTS = [
+  ...["--idle-timeout", "300ms", "--read-timeout", "300ms", "--write-timeout", "300ms"],
+];
+
+const clients: RawClient[] = [];
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.close()));
+});
+
+function open(server: Server, count: number): RawClient[] {
+  const opened = Array.from({ length: count }, () => new RawClient(server.port));
+  clients.push(...opened);
+  return opened;
+}
+
+/** It serves as before: nobody died for it, and its children's memory has not grown. */
+async function isUnhurt(server: Server, before: number): Promise<void> {
+  await server.untilIdle();
+  const result = await server.client(20, "arijort:still here", "--requests", "5");
+  expect(result.requests).toMatchObject({ verified: 100, failed: 0 });
+  await server.untilIdle();
+  expect(server.tally().ended).toBe(0);
+  const GROWTH_KB = 64; // pages that a child touches for the first time
+  expect(memoryOf(server) - before).toBeLessThan(GROWTH_KB * server.slots().length);
+  await server.stop();
+  expect(server.audit().problems).toEqual([]);
+}
+
+/** Of all children, in kB. */
+function memoryOf(server: Server): number {
+  return server
+    .slots()
+    .map(({ pid }) =>
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]),
+    )
+    .reduce((a, b) => a + b, 0);
+}
+
+async function start(children: number, ...args: string[]): Promise<[Server, number]> {
+  const server = await Server.start({ children, args: [...TIMEOUTS, ...args] });
+  await server.client(children, "arijort:warm", "--requests", "5", "--barrier");
+  await server.untilIdle();
+  return [server, memoryOf(server)];
+}
+
+test("hundreds that connect and say nothing leave a place to others after the idle time-out", async () => {
+  const [server, before] = await start(50);
+  const silent = open(server, 500);
+  await until("all have been told", () => silent.every(({ ended }) => ended), 60_000);
+  for (const client of silent) expect(client.text).toMatch(/error timeout: .*\n$/);
+  await isUnhurt(server, before);
+});
+
+test("a flood of connections that are closed, or reset, at once", async () => {
+  const [server, before] = await start(20);
+  for (let round = 0; round < 20; round++) {
+    await Promise.all(
+      Array.from({ length: 100 }, (_, i) => {
+        const socket = connect(server.port, "127.0.0.1");
+        socket.on("error", () => {});
+        return new Promise<void>((resolve) => {
+          socket.once("close", () => resolve());
+          socket.once("connect", () => (i % 2 ? socket.resetAndDestroy() : socket.destroy()));
+        });
+      }),
+    );
+  }
+  await isUnhurt(server, before);
+});
+
+test("a byte every now and then does not make a request last longer than the read time-out", async () => {
+  const [server, before] = await start(5);
+  const begun = Date.now();
+  const slow = open(server, 5);
+  const drip = setInterval(() => {
+    for (const client of slow) client.send("a");
+  }, 50);
+  await until("all have been told", () => slow.every(({ ended }) => ended));
+  clearInterval(drip);
+  expect(Date.now() - begun).toBeLessThan(10_000);
+  for (const client of slow) expect(client.text).toMatch(/error timeout: .*\n$/);
+  await isUnhurt(server, before);
+});
+
+test("lines without end are refused at the limit, not kept in memory", async () => {
+  const [server, before] = await start(5);
+  const giants = open(server, 5);
+  const chunk = Buffer.alloc(1 << 16, "x");
+  for (const client of giants) for (let i = 0; i < 64; i++) client.socket.write(chunk);
+  await until("all have been told", () => giants.every(({ ended }) => ended));
+  for (const client of giants) expect(client.text).toMatch(/error too-long: .*\n$/);
+  await isUnhurt(server, before);
+});
+
+test("a flood of users that there are not is counted, and costs a connection each", async () => {
+  const [server, before] = await start(10);
+  for (let round = 0; round < 5; round++) {
+    const flood = open(server, 20);
+    for (const [i, client] of flood.entries()) client.send(`user${round}.${i}:let me in\n`);
+    for (const client of flood) expect(await client.rest()).toMatch(/error unauthorized: .*\n$/);
+  }
+  const refused = server.slots().map((slot) => slot.refused.unauthorized);
+  expect(refused.reduce((a, b) => a + b)).toBe(100);
+  await isUnhurt(server, before);
+});
+
+test("replies that are never read hold a child for the write time-out, no longer", async () => {
+  const [server, before] = await start(3);
+  const deaf = open(server, 3);
+  const line = Buffer.from(`arijort:${"x".repeat(1000)}\n`);
+  const request = Buffer.concat(Array.from({ length: 64 }, () => line));
+  for (const client of deaf) {
+    client.socket.pause();
+    client.socket.on("error", () => {}); // it will be reset
+    const send = () => {
+      while (!client.socket.destroyed && client.socket.write(request));
+    };
+    client.socket.on("drain", send);
+    send();
+  }
+  await until("replies pile up", () => server.count("replying") === 3);
+  await until("they are given up", () => server.count("idle") === 3);
+  await Promise.all(deaf.map((client) => client.close()));
+  await isUnhurt(server, before);
+});
+
+test("resets at each point of the exchange", async () => {
+  const [server, before] = await start(4, "--work", "sleep:1ms");
+  const exchange = "arijort:hello\narijort:again\n";
+  for (let at = 0; at <= exchange.length; at++) {
+    for (const pause of [0, 1, 3]) {
+      const [client] = open(server, 1);
+      if (pause > 0) await client?.lines(1);
+      client?.send(exchange.slice(0, at));
+      await sleep(pause);
+      client?.reset();
+    }
+  }
+  await isUnhurt(server, before);
+});
+
+describe("--max-connections-per-address", () => {
+  test("bounds what one address holds, tells who is beyond it, and frees its places", async () => {
+    const server = await Server.start({
+      children: 10,
+      args: ["--max-connections-per-address", "3"],
+    });
+    const held = open(server, 3);
+    await Promise.all(held.map((client) => client.lines(1)));
+    const [fourth] = open(server, 1);
+    expect(await fourth?.rest()).toBe("error busy: too many connections from your address\n");
+    // Another address of the loopback range has places of its own.
+    const other = connect({ port: server.port, host: "127.0.0.1", localAddress: "127.0.0.2" });
+    const greeting = await new Promise<string>((resolve) =>
+      other.once("data", (data) => resolve(String(data))),
+    );
+    expect(greeting).toMatch(/^this is server thread/);
+    other.destroy();
+
+    await held.pop()?.close();
+    await until("a place is free", async () => {
+      const [next] = open(server, 1);
+      return next && (await next.lines(1))[0]?.startsWith("this is server thread");
+    });
+    const refused = server.slots().map((slot) => slot.refused.busy);
+    expect(refused.reduce((a, b) => a + b)).toBeGreaterThanOrEqual(1);
+    await server.stop();
+  });
+
+  test("a child that is killed takes its share along", async () => {
+    const server = await Server.start({
+      children: 5,
+      args: ["--max-connections-per-address", "2"],
+    });
+    for (let round = 0; round < 5; round++) {
+      const pair = open(server, 2);
+      await Promise.all(pair.map((client) => client.lines(1)));
+      expect(pair.map(({ text }) => text).join("")).not.toContain("busy");
+      for (const { pid } of pair) process.kill(pid, "SIGKILL");
+      await until("they have successors", () => server.tally().forked === 5 + 2 * (round + 1));
+      await server.untilIdle();
+    }
+    await server.stop();
+  });
+
+  test("never lets in more, however many come at the same time", async () => {
+    const server = await Server.start({
+      children: 50,
+      args: ["--max-connections-per-address", "5"],
+    });
+    for (let round = 0; round < 10; round++) {
+      const crowd = open(server, 50);
+      await Promise.all(crowd.map((client) => client.lines(1)));
+      const greeted = crowd.filter(({ text }) => text.startsWith("this is")).length;
+      expect(greeted).toBeLessThanOrEqual(5);
+      await Promise.all(crowd.map((client) => client.close()));
+      await server.untilIdle();
+    }
+    await server.stop();
+  });
+});
