@@ -4,13 +4,13 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { failed, unjudgeable } from "./errors";
-import { CAUSES, isDeath, type ScoreboardHeader } from "./native";
+import { ORDERS, type Order } from "./native";
 import { findServer, isThere, type Server, type Wanted, whereIs } from "./servers";
 import { plural, showCount, showDuration } from "./units";
 
 const LOOK_EVERY_MS = 5;
 
-export const VERBS = ["stop", "reload", "reopen", "replace"] as const;
+export const VERBS = ["stop", ...ORDERS] as const;
 export type Verb = (typeof VERBS)[number];
 
 const SIGNALS: Readonly<Record<Verb, NodeJS.Signals>> = {
@@ -36,7 +36,8 @@ export async function control({ verb, port, pid, timeoutMs }: CtlOptions): Promi
       if (performance.now() > deadline)
         throw failed(`not done within ${showDuration(timeoutMs)}: ${missing()}`);
   };
-  send(server, SIGNALS[verb]);
+  // Told twice, it would no longer wait for what is in work.
+  if (verb !== "stop" || !server.header.stopping) send(server, SIGNALS[verb]);
   const what = verb === "stop" ? await stopped(server, until) : await answered(verb, server, until);
   return `${whereIs(server.header)}: ${what}, ${showDuration(performance.now() - begun)} after the order`;
 }
@@ -54,45 +55,51 @@ function send({ header, owner }: Server, signal: NodeJS.Signals): void {
 }
 
 async function stopped({ segment, scoreboard }: Server, until: Until): Promise<string> {
-  const before = cutRequests(scoreboard.header());
   await until(
     () => !isThere(segment),
     () => `${plural(childrenOf({ scoreboard }), "child is", "children are")} left`,
   );
-  const cut = cutRequests(scoreboard.header()) - before; // our own mapping of it is still there
+  const { cut } = scoreboard.header(); // our own mapping of it is still there
   const total = showCount(scoreboard.total());
   if (cut > 0) throw failed(`stopped, but ${plural(cut, "request was", "requests were")} cut`);
   return `stopped after ${total} requests`;
 }
 
-async function answered(verb: Verb, server: Server, until: Until): Promise<string> {
+async function answered(order: Order, server: Server, until: Until): Promise<string> {
   const { scoreboard, header } = server;
+  const before = header.answers[order].count;
+  const children = childrenOf(server);
   const now = () => {
     if (!isThere(server.segment)) throw failed("the server has ended meanwhile");
-    return scoreboard.header();
+    const current = scoreboard.header();
+    const { count, ok, text } = current.answers[order];
+    if (count !== before && !ok) throw failed(text);
+    return current;
   };
   await until(
-    () => now().answers !== header.answers,
+    () => now().answers[order].count !== before,
     () => `the front (pid ${header.front}) does not answer`,
   );
-  const { answer } = now();
-  if (!answer.ok) throw failed(answer.text);
-  if (verb === "reopen" || verb === "reload")
+  const { text } = now().answers[order];
+  if (order !== "replace") {
     await until(
-      () => now().logSettled === now().logGeneration,
+      () => now().logSettled === now().logOrdered,
       () => `${plural(countOthers(server, "logGeneration"), "child")} still on the old log`,
     );
-  if (verb !== "replace") return answer.text;
+    return text;
+  }
   await until(
     () => now().generation !== header.generation && countOthers(server, "generation") === 0,
-    () => `${plural(countOthers(server, "generation"), "child has", "children have")} a client yet`,
+    () =>
+      `${plural(countOthers(server, "generation"), "child of an older generation is", "children of an older generation are")} left; those with a client stay until it leaves`,
   );
-  return `${plural(childrenOf(server), "child", "children")} replaced`;
+  return `${text}: done, ${plural(children, "child", "children")} replaced`;
 }
 
 /** Children that are not yet of the newest generation, or just about to be. */
 function countOthers({ scoreboard }: Server, of: "generation" | "logGeneration"): number {
-  const newest = scoreboard.header()[of];
+  const header = scoreboard.header();
+  const newest = of === "generation" ? header.generation : header.logOrdered;
   return scoreboard
     .snapshot()
     .filter((slot) => slot.state !== "vacant" && (slot[of] !== newest || slot.state === "starting"))
@@ -101,9 +108,4 @@ function countOthers({ scoreboard }: Server, of: "generation" | "logGeneration")
 
 function childrenOf({ scoreboard }: Pick<Server, "scoreboard">): number {
   return scoreboard.snapshot().filter(({ state }) => state !== "vacant").length;
-}
-
-/** While a server stops, each death is that of a child with a request. */
-function cutRequests({ ended }: ScoreboardHeader): number {
-  return CAUSES.filter(isDeath).reduce((sum, cause) => sum + ended[cause], 0);
 }

@@ -109,9 +109,26 @@ export interface ScoreboardHeader {
   /** Children since the server began, by cause. */
   readonly forked: Readonly<Record<Cause, number>>;
   readonly ended: Readonly<Record<Cause, number>>;
-  /** Grows with each signal that the front has carried out, or could not. */
-  readonly answers: number;
-  readonly answer: { readonly ok: boolean; readonly text: string };
+  /** The newest log: children have turned to it, or are about to. */
+  readonly logOrdered: number;
+  /** It was told to stop. */
+  readonly stopping: boolean;
+  /** Requests that a stop could not wait for. */
+  readonly cut: number;
+  /** All pids are of that one. */
+  readonly pidNamespace: number;
+  /** What became of the last order of each kind; the count grows with each. */
+  readonly answers: Readonly<Record<Order, Answer>>;
+}
+
+/** What the front can be asked for while the server runs, in the order of native/core/scoreboard.hpp. */
+export const ORDERS = ["reload", "reopen", "replace"] as const;
+export type Order = (typeof ORDERS)[number];
+
+export interface Answer {
+  readonly count: number;
+  readonly ok: boolean;
+  readonly text: string;
 }
 
 export interface ScoreboardOptions {
@@ -127,7 +144,7 @@ export interface ScoreboardOptions {
 }
 
 interface NativeHeader
-  extends Omit<ScoreboardHeader, "limits" | "brake" | "full" | "forked" | "ended" | "answer"> {
+  extends Omit<ScoreboardHeader, "limits" | "brake" | "full" | "forked" | "ended" | "answers"> {
   readonly slots: number;
   readonly start: number;
   readonly minSpare: number;
@@ -139,8 +156,7 @@ interface NativeHeader
   readonly fullBeforeMs: number;
   readonly forked: readonly number[];
   readonly ended: readonly number[];
-  readonly answer: string;
-  readonly answerIsYes: boolean;
+  readonly answers: readonly Answer[];
 }
 
 interface NativeScoreboard {
@@ -149,7 +165,9 @@ interface NativeScoreboard {
   snapshot(into: Float64Array): void;
   total(): number;
   setUsers(names: readonly string[]): void;
-  setAnswer(ok: boolean, text: string): void;
+  setAnswer(order: number, ok: boolean, text: string): void;
+  orderLog(): number;
+  setStopping(): void;
   bury(slot: number): void;
   close(): void;
 }
@@ -264,6 +282,7 @@ interface Addon {
     new (name: string, create?: ScoreboardOptions): NativeScoreboard;
     sweep(name: string): boolean;
     lives(name: string): boolean;
+    pidNamespace(): number;
     remove(name: string): void;
   };
   readonly Log: new (target: string | number) => NativeLog;
@@ -343,6 +362,11 @@ export class Scoreboard {
     return addon.Scoreboard.sweep(name);
   }
 
+  /** Of this process. */
+  static pidNamespace(): number {
+    return addon.Scoreboard.pidNamespace();
+  }
+
   /** Whether a process of its server is there. */
   static lives(name: string): boolean {
     return addon.Scoreboard.lives(name);
@@ -358,7 +382,7 @@ export class Scoreboard {
 
   header(): ScoreboardHeader {
     const { start, minSpare, maxSpare, slots, ...others } = this.native.header();
-    const { fullTimes, fullNowMs, fullBeforeMs, answer, answerIsYes, ...rest } = others;
+    const { fullTimes, fullNowMs, fullBeforeMs, answers, ...rest } = others;
     const byCause = (counts: readonly number[]) =>
       Object.fromEntries(CAUSES.map((cause, i) => [cause, counts[i] ?? 0])) as Record<
         Cause,
@@ -375,7 +399,10 @@ export class Scoreboard {
       },
       forked: byCause(rest.forked),
       ended: byCause(rest.ended),
-      answer: { ok: answerIsYes, text: answer },
+      answers: Object.fromEntries(ORDERS.map((order, i) => [order, answers[i]])) as Record<
+        Order,
+        Answer
+      >,
     };
   }
 
@@ -420,9 +447,19 @@ export class Scoreboard {
     this.native.setUsers(names);
   }
 
-  /** Front only: what became of the last signal that asked for something. */
-  setAnswer(ok: boolean, text: string): void {
-    this.native.setAnswer(ok, text);
+  /** Front only: what became of an order. */
+  setAnswer(order: Order, ok: boolean, text: string): void {
+    this.native.setAnswer(ORDERS.indexOf(order), ok, text);
+  }
+
+  /** Front only: the number of the log that the children are now to turn to. */
+  orderLog(): number {
+    return this.native.orderLog();
+  }
+
+  /** Front only. */
+  setStopping(): void {
+    this.native.setStopping();
   }
 
   /** Front only, after its supervisor died: frees a slot and counts its child as died. */

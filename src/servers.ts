@@ -86,10 +86,15 @@ function look(segment: string): Server | string | undefined {
       return `the server with pid ${front} is of another version of kilofork`;
     return undefined; // it has just gone
   }
-  if (owner !== undefined && Scoreboard.lives(segment))
-    return { segment, scoreboard, header: scoreboard.header(), owner };
+  const header = scoreboard.header();
+  const lives = owner !== undefined && Scoreboard.lives(segment);
+  if (lives && header.pidNamespace === Scoreboard.pidNamespace())
+    return { segment, scoreboard, header, owner };
   scoreboard.close();
-  return undefined;
+  // Its pids are other processes here.
+  return lives
+    ? `the server on ${whereIs(header)} is in another container: look from there`
+    : undefined;
 }
 
 function ownerOf(segment: string): string | undefined {

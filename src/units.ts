@@ -16,7 +16,10 @@ export function parseDuration(text: string): number {
   const unit = MS_PER_UNIT[match?.[2] ?? ""];
   if (!match || unit === undefined)
     throw misused(`"${text}" is not a duration: write 250ms, 3s or 2m, or 0 for off`);
-  return Number(match[1]) * unit;
+  const LONGEST_HOURS = 10 * 365 * 24;
+  const ms = Number(match[1]) * unit;
+  if (ms > LONGEST_HOURS * 3_600_000) throw misused(`"${text}" is longer than ten years`);
+  return ms;
 }
 
 /** The other way: `3s`, `250ms`. */

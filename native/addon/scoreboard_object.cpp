@@ -37,12 +37,15 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
                   {
                       StaticMethod<&ScoreboardObject::sweep>("sweep"),
                       StaticMethod<&ScoreboardObject::lives>("lives"),
+                      StaticMethod<&ScoreboardObject::pid_namespace>("pidNamespace"),
                       StaticMethod<&ScoreboardObject::remove>("remove"),
                       InstanceMethod<&ScoreboardObject::header>("header"),
                       InstanceMethod<&ScoreboardObject::snapshot>("snapshot"),
                       InstanceMethod<&ScoreboardObject::total>("total"),
                       InstanceMethod<&ScoreboardObject::set_users>("setUsers"),
                       InstanceMethod<&ScoreboardObject::set_answer>("setAnswer"),
+                      InstanceMethod<&ScoreboardObject::order_log>("orderLog"),
+                      InstanceMethod<&ScoreboardObject::set_stopping>("setStopping"),
                       InstanceMethod<&ScoreboardObject::bury>("bury"),
                       InstanceMethod<&ScoreboardObject::close>("close"),
                       InstanceAccessor<&ScoreboardObject::fd>("fd"),
@@ -111,9 +114,20 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("fullBeforeMs", static_cast<double>(header.full_before.load()));
   result.Set("forked", to_numbers(env, header.forked));
   result.Set("ended", to_numbers(env, header.ended));
-  result.Set("answers", header.answers.load());
-  result.Set("answerIsYes", header.answer_is_yes.load() != 0);
-  result.Set("answer", header.answer.get().value_or(""));
+  result.Set("logOrdered", header.log_ordered.load());
+  result.Set("stopping", header.stopping.load() != 0);
+  result.Set("cut", header.cut.load());
+  result.Set("pidNamespace", static_cast<double>(header.pid_namespace));
+  Napi::Array answers = Napi::Array::New(env);
+  for (std::uint32_t i = 0; i < header.answers.size(); i++) {
+    const Answer& from = header.answers.at(i);
+    Napi::Object answer = Napi::Object::New(env);
+    answer.Set("count", from.count.load());
+    answer.Set("ok", from.is_yes.load() != 0);
+    answer.Set("text", from.text.get().value_or(""));
+    answers.Set(i, answer);
+  }
+  result.Set("answers", answers);
   return result;
 }
 
@@ -148,12 +162,21 @@ void ScoreboardObject::set_users(const Napi::CallbackInfo& info) {
   board(info).users().replace(to_strings(info[0]));
 }
 
-// The front: what became of the last signal that asked for something.
+// setAnswer(order, ok, text). The front: what became of an order.
 void ScoreboardObject::set_answer(const Napi::CallbackInfo& info) {
-  Header& header = board(info).header();
-  header.answer_is_yes.store(info[0].As<Napi::Boolean>() ? 1 : 0, std::memory_order_relaxed);
-  header.answer.put(info[1].As<Napi::String>().Utf8Value());
-  header.answers.fetch_add(1, std::memory_order_release);
+  Answer& answer = board(info).header().answers.at(info[0].As<Napi::Number>().Uint32Value());
+  answer.is_yes.store(info[1].As<Napi::Boolean>() ? 1 : 0, std::memory_order_relaxed);
+  answer.text.put(info[2].As<Napi::String>().Utf8Value());
+  answer.count.fetch_add(1, std::memory_order_release);
+}
+
+// orderLog() → the number of the log that the children are now to turn to.
+Napi::Value ScoreboardObject::order_log(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), board(info).header().log_ordered.fetch_add(1) + 1);
+}
+
+void ScoreboardObject::set_stopping(const Napi::CallbackInfo& info) {
+  board(info).header().stopping.store(1);
 }
 
 // The front, after its supervisor died: gives slot i free and counts its child as died.
@@ -179,6 +202,10 @@ Napi::Value ScoreboardObject::sweep(const Napi::CallbackInfo& info) {
 
 Napi::Value ScoreboardObject::lives(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), Scoreboard::lives(info[0].As<Napi::String>()));
+}
+
+Napi::Value ScoreboardObject::pid_namespace(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(Scoreboard::pid_namespace()));
 }
 
 void ScoreboardObject::remove(const Napi::CallbackInfo& info) {

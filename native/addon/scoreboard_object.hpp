@@ -16,6 +16,7 @@ class ScoreboardObject : public Napi::ObjectWrap<ScoreboardObject> {
  private:
   static Napi::Value sweep(const Napi::CallbackInfo& info);
   static Napi::Value lives(const Napi::CallbackInfo& info);
+  static Napi::Value pid_namespace(const Napi::CallbackInfo& info);
   static void remove(const Napi::CallbackInfo& info);
 
   Napi::Value header(const Napi::CallbackInfo& info);
@@ -23,6 +24,8 @@ class ScoreboardObject : public Napi::ObjectWrap<ScoreboardObject> {
   Napi::Value total(const Napi::CallbackInfo& info);
   void set_users(const Napi::CallbackInfo& info);
   void set_answer(const Napi::CallbackInfo& info);
+  Napi::Value order_log(const Napi::CallbackInfo& info);
+  void set_stopping(const Napi::CallbackInfo& info);
   void bury(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
   Napi::Value fd(const Napi::CallbackInfo& info);

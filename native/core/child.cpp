@@ -580,7 +580,7 @@ void run_child(const ChildContext& context, Slot& slot) {
   handle(SIGQUIT, on_quit);
   handle(SIGUSR1, on_wake);
   handle(SIGALRM, on_alarm);
-  for (const int ignored : {SIGHUP, SIGINT, SIGPIPE}) handle(ignored, SIG_IGN);
+  for (const int ignored : {SIGHUP, SIGINT, SIGPIPE, SIGXFSZ}) handle(ignored, SIG_IGN);
   handle(SIGCHLD, SIG_DFL);
   follow_supervisor(context.supervisor);
   ::prctl(PR_SET_NAME, "kilofork-child");

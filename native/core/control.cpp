@@ -74,7 +74,7 @@ std::optional<Control::Line> Control::read(bool wait) {
       received_.erase(0, newline + 1);
       // A descriptor travels with each of these lines: the front sends each of them on its own, so
       // they cannot change places.
-      if ((line.text == "log" || line.text == "spawn-log") && !passed_.empty()) {
+      if ((line.text.starts_with("log ") || line.text == "spawn-log") && !passed_.empty()) {
         line.passed = std::move(passed_.front());
         passed_.pop_front();
       }

@@ -36,13 +36,11 @@ std::string_view take_line(std::string_view& text) {
 bool parse_child(std::string_view words, Handover::Child& child) {
   Member& member = child.member;
   int owed = 0;
-  int told = 0;
-  const bool parsed = parse_number(take_word(words), child.slot) &&
-                      parse_number(take_word(words), member.pid) &&
-                      parse_number(take_word(words), owed) && parse_number(take_word(words), told);
+  const bool parsed =
+      parse_number(take_word(words), child.slot) && parse_number(take_word(words), member.pid) &&
+      parse_number(take_word(words), owed) && parse_number(take_word(words), member.told);
   const auto cause = cause_named(words);
   member.owed = owed != 0;
-  member.told = told != 0;
   if (cause) member.cause = *cause;
   return parsed && cause;
 }
@@ -75,7 +73,7 @@ Fd write_handover(const Handover& handover) {
   if (handover.announced) add("announced"), end_line();
   for (const auto& [slot, member] : handover.children) {
     add("child", std::to_string(slot), std::to_string(member.pid), member.owed ? "1" : "0",
-        member.told ? "1" : "0", name_of(member.cause));
+        std::to_string(member.told), name_of(member.cause));
     end_line();
   }
 

@@ -18,6 +18,7 @@
 #include "listener.hpp"
 #include "lockdown.hpp"
 #include "memory.hpp"
+#include "words.hpp"
 
 namespace kilofork {
 
@@ -50,7 +51,7 @@ void set_up_signals() {
   handle(SIGTERM, on_stop);
   handle(SIGINT, on_stop);
   handle(SIGQUIT, on_quit);
-  for (const int ignored : {SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2}) handle(ignored, SIG_IGN);
+  for (const int ignored : {SIGHUP, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2}) handle(ignored, SIG_IGN);
 }
 
 // When memory runs out, let the kernel take a child before it takes the front. Set around the
@@ -92,9 +93,10 @@ constexpr Nanoseconds kSparseLooks = 100 * kMillisecond;
 constexpr Nanoseconds kCostlyLook = 50;
 constexpr int kUnchangedLooksBeforeRest = 20;
 
-// A part of the pool: so many children may be on their way out or in at the same time when all are
-// replaced.
+// When all children are replaced, a part of them may be on their way out or in at the same time.
+// One that has not left long after it was told is stopped or stuck, and waited for no more.
 constexpr std::size_t kParts = 16;
+constexpr Nanoseconds kWaitedForWhenTold = kSecond;
 
 }  // namespace
 
@@ -120,7 +122,8 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                .supervisor = ::getpid(),
                .listener = descriptors.listener,
                .log = descriptors.log,
-               .log_generation = scoreboard_.header().log_generation.load(),
+               .log_generation = predecessor ? scoreboard_.header().log_generation.load()
+                                             : scoreboard_.header().log_ordered.load(),
                .lifeline = descriptors.lifeline,
                .handoff = handoff_.take.get(),
                .bell = bell_.get(),
@@ -144,7 +147,9 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
     if (scoreboard_.header().log_settled != context_.log_generation) log_reopened_ = started_;
   } else {
     for (std::size_t i = 0; i < settings_.limits.start; i++) roster_.owe(i, Cause::start);
+    scoreboard_.header().log_generation = context_.log_generation;
     scoreboard_.header().log_settled = context_.log_generation;
+    scoreboard_.header().generation++;  // none of these children was there before
     set_brake(Brake::none);
   }
   scoreboard_.header().supervisor.store(::getpid(), std::memory_order_release);
@@ -159,6 +164,7 @@ std::uint64_t Pool::run() {
   while (phase_ == Phase::running || roster_.alive() > 0) {
     wait();
     obey();
+    begin_replacing();
     reap();
     hurry();
     look();
@@ -166,7 +172,6 @@ std::uint64_t Pool::run() {
     replace_some();
     settle_log();
     record_.pay();
-    take_new_executable();
     turn_away_.run();
   }
   turn_away_.refuse_newcomers();
@@ -181,11 +186,16 @@ void Pool::wait() {
       {.fd = control_.at_end() ? -1 : control_.fd(), .events = POLLIN, .revents = 0},
       {.fd = bell_.get(), .events = POLLIN, .revents = 0}};
   turn_away_.add_to(polled);
+  // Of a full pool, no child turns to say that a client has come.
+  const bool may_queue = resting_ && phase_ == Phase::running && census_.idle == 0;
+  if (may_queue && census_.waiting == 0)
+    polled.push_back({.fd = descriptors_.listener, .events = POLLIN, .revents = 0});
   const Nanoseconds deadline = next_deadline();
   const timespec timeout = to_timespec(std::max<Nanoseconds>(deadline - monotonic_now(), 0));
   sigset_t none;
   sigemptyset(&none);
   ::ppoll(polled.data(), polled.size(), deadline != kNever ? &timeout : nullptr, &none);
+  if (may_queue && polled.back().revents != 0) next_look_ = 0;
 }
 
 Nanoseconds Pool::next_deadline() const {
@@ -216,7 +226,6 @@ void Pool::obey() {
   if (control_.at_end()) advance(Phase::stopping);
   std::uint64_t count = 0;
   if (::read(bell_.get(), &count, sizeof count) <= 0) return;
-  if (scoreboard_.slots()[last_born_].occupancy().state > State::starting) back_off_ = 0;
   announce_when_up();
   tell_log_error();
   if (resting_) next_look_ = 0;
@@ -225,20 +234,20 @@ void Pool::obey() {
 void Pool::obey_line(Control::Line line) {
   if (line.text == "stop") advance(Phase::stopping);
   if (line.text == "quit") advance(Phase::quitting);
-  if (line.text == "log" && line.passed) reopen_log(std::move(line.passed));
-  if (line.text == "spawn-log" && line.passed)
+  std::string_view words = line.text;
+  const std::string_view order = take_word(words);
+  std::uint32_t generation = 0;
+  if (order == "log" && line.passed && parse_number(words, generation))
+    reopen_log(std::move(line.passed), generation);
+  if (order == "spawn-log" && line.passed)
     ::dup3(line.passed.get(), descriptors_.spawn_log, O_CLOEXEC);
-  constexpr std::string_view kReplace = "replace";
-  if (line.text.starts_with(kReplace)) {
-    std::string_view words = line.text;
-    words.remove_prefix(std::min(words.size(), kReplace.size() + 1));
-    replace(std::string(words));
-  }
+  if (order == "replace") new_executable_ = words;
+  replace_ordered_ = replace_ordered_ || order == "replace";
 }
 
-void Pool::reopen_log(Fd log) {
+void Pool::reopen_log(Fd log, std::uint32_t generation) {
   ::dup3(log.get(), descriptors_.log, O_CLOEXEC);
-  context_.log_generation++;
+  context_.log_generation = generation;
   offer_log(handoff_, descriptors_.log, context_.log_generation);
   scoreboard_.header().log_generation.store(context_.log_generation, std::memory_order_release);
   signal_members(SIGUSR1);  // the idle ones let go of the old file, too
@@ -266,12 +275,21 @@ void Pool::settle_log() {
   control_.send("log-settled " + std::to_string(took));
 }
 
-void Pool::replace(std::string executable) {
-  if (phase_ != Phase::running) return;
-  scoreboard_.header().generation.fetch_add(1, std::memory_order_release);
+// First by a new executable of this very program, before any child of the new generation is forked:
+// the process, its children and its descriptors stay. What the front has begun to say must have
+// been said.
+void Pool::begin_replacing() {
+  if (!replace_ordered_ || phase_ != Phase::running || !control_.is_between_lines()) return;
+  replace_ordered_ = false;
   replacing_ = true;
   next_replacing_ = 0;
-  new_executable_ = std::move(executable);
+  scoreboard_.header().generation.fetch_add(1, std::memory_order_release);
+  if (new_executable_.empty()) return;
+  try {
+    execute(std::exchange(new_executable_, {}));  // does not come back
+  } catch (const SystemError& error) {
+    control_.send("exec-failed " + std::to_string(error.code));
+  }
 }
 
 // A part of the pool at a time: those that are told next wait until the successors of the last are
@@ -293,11 +311,13 @@ void Pool::replace_some() {
         state == State::reading || state == State::working || state == State::replying;
     const bool old = slot.generation.load(std::memory_order_relaxed) != generation;
     left = left || old;
-    if (state == State::starting || (members[i].told && !serves)) on_the_way++;
-    if (old && !members[i].told) (serves ? busy : idle).push_back(i);
+    const Nanoseconds told = members[i].told;
+    const bool leaves = told > 0 && !serves && now < told + kWaitedForWhenTold;
+    if (state == State::starting || leaves) on_the_way++;
+    if (old && told == 0) (serves ? busy : idle).push_back(i);
   }
   idle.insert(idle.end(), busy.begin(), busy.end());
-  const std::size_t part = std::max<std::size_t>(members.size() / kParts, 1);
+  const std::size_t part = std::max<std::size_t>(roster_.alive() / kParts, 1);
   const std::size_t room = part > on_the_way ? part - on_the_way : 0;
   for (std::size_t i = 0; i < std::min(room, idle.size()); i++) retire(idle[i], Cause::replaced);
   // When all are told, what is left goes on with the death of each of them.
@@ -306,18 +326,6 @@ void Pool::replace_some() {
   replacing_ = false;
   record_.log().record().text("pool: all children are of generation ").number(generation).commit();
   control_.send("replaced");
-}
-
-// Replaces this very program; the process, its children and its descriptors stay. What the front
-// has begun to say must have been said.
-void Pool::take_new_executable() {
-  if (new_executable_.empty() || phase_ != Phase::running || !control_.is_between_lines()) return;
-  const std::string path = std::exchange(new_executable_, {});
-  try {
-    execute(path);  // does not come back
-  } catch (const SystemError& error) {
-    control_.send("exec-failed " + std::to_string(error.code));
-  }
 }
 
 void Pool::execute(const std::string& path) {
@@ -354,6 +362,7 @@ void Pool::advance(Phase phase) {
     case Phase::running:
       return;
     case Phase::stopping:
+      scoreboard_.header().stopping.store(1);
       control_.send("stopping");
       signal_members(SIGUSR2);
       turn_away_.begin();
@@ -390,18 +399,26 @@ void Pool::bury(std::size_t index, int status) {
   const pid_t pid = roster_.members()[index].pid;
   const bool stopping = phase_ != Phase::running;
   const Cause cause = roster_.bury(index, status, stopping);
-  if (stopping && is_death(cause)) cut_++;
+  if (stopping && is_death(cause) && (last == State::working || last == State::replying)) {
+    cut_++;
+    scoreboard_.header().cut.fetch_add(1);
+  }
   record_.ended({.pid = pid, .slot = index, .cause = cause}, status, roster_.alive(), census_);
-  if (cause == Cause::sick || (is_death(cause) && last <= State::starting)) back_off();
+  if (cause == Cause::sick || (is_death(cause) && last <= State::starting)) back_off(Brake::births);
   next_replacing_ = 0;
   if (resting_) next_look_ = 0;
 }
 
-void Pool::back_off() {
-  back_off_ = std::clamp(back_off_ * 2, settings_.first_back_off, settings_.longest_back_off);
-  may_fork_at_ = monotonic_now() + back_off_;
-  set_brake(Brake::births);
-  control_.send("back-off " + std::to_string(back_off_ / kMillisecond));
+// Doubled from one try to the next, not from one death to the next: many may die of the same.
+void Pool::back_off(Brake brake) {
+  const Nanoseconds now = monotonic_now();
+  set_brake(brake);
+  if (now < may_fork_at_) return;
+  const bool anew = now > may_fork_at_ + settings_.longest_back_off;
+  back_off_ =
+      std::clamp(anew ? 0 : back_off_ * 2, settings_.first_back_off, settings_.longest_back_off);
+  may_fork_at_ = now + back_off_;
+  if (brake == Brake::births) control_.send("back-off " + std::to_string(back_off_ / kMillisecond));
 }
 
 void Pool::top_up() {
@@ -433,7 +450,7 @@ void Pool::fork_needed(Cause cause, std::size_t count) {
 }
 
 bool Pool::fork_child(std::size_t index, Cause cause) {
-  roster_.reserve(index, context_.log_generation);
+  roster_.reserve(index, cause, context_.log_generation);
   const pid_t pid = ::fork();
   if (pid == 0) {
     // Its end must tell the front that the supervisor is gone; the others are the supervisor's
@@ -443,14 +460,11 @@ bool Pool::fork_child(std::size_t index, Cause cause) {
   }
   if (pid < 0) {
     const int error = errno;
-    roster_.vacate(index);
-    back_off_ = std::clamp(back_off_ * 2, settings_.first_back_off, settings_.longest_back_off);
-    may_fork_at_ = monotonic_now() + back_off_;
-    set_brake(Brake::processes);
+    roster_.stillborn(index, cause);
+    back_off(Brake::processes);
     control_.send("fork-failed " + std::to_string(error) + " " + std::to_string(roster_.alive()));
     return false;
   }
-  last_born_ = index;
   roster_.born(index, pid, cause);
   record_.forked({.pid = pid, .slot = index, .cause = cause}, roster_.alive(), census_);
   return true;
@@ -458,7 +472,7 @@ bool Pool::fork_child(std::size_t index, Cause cause) {
 
 void Pool::retire(std::size_t index, Cause cause) {
   const pid_t pid = roster_.members()[index].pid;
-  roster_.tell(index, cause);
+  roster_.tell(index, cause, monotonic_now());
   record_.retires({.pid = pid, .slot = index, .cause = cause}, roster_.alive(), census_);
   ::kill(pid, SIGTERM);
 }
@@ -501,7 +515,8 @@ void Pool::look() {
     sizing_.begin(census, now);
   else
     need_ = sizing_.look(census, now);
-  for (const std::size_t index : roster_.find_idle(sizing_.surplus(census.idle, now)))
+  for (const std::size_t index :
+       roster_.find_idle(sizing_.surplus(census.idle - roster_.owed(), now)))
     retire(index, Cause::idle);
   note_fullness(census);
 
@@ -526,7 +541,7 @@ void Pool::rest(Nanoseconds now) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   resting_ = take_census() == census_;
   if (resting_) {
-    const Nanoseconds surplus_at = sizing_.next_surplus(census_.idle);
+    const Nanoseconds surplus_at = sizing_.next_surplus(census_.idle - roster_.owed());
     next_look_ = surplus_at > 0 ? surplus_at : kNever;
   } else {
     rests.store(0);

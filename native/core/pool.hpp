@@ -66,12 +66,11 @@ class Pool {
   void top_up();
   void replace_some();
   void settle_log();
-  void take_new_executable();
+  void begin_replacing();
 
   // Orders.
   void obey_line(Control::Line line);
-  void reopen_log(Fd log);
-  void replace(std::string executable);
+  void reopen_log(Fd log, std::uint32_t generation);
   [[noreturn]] void execute(const std::string& path);
   void advance(Phase phase);
 
@@ -80,7 +79,7 @@ class Pool {
   void fork_needed(Cause cause, std::size_t count);
   void bury(std::size_t index, int status);
   void retire(std::size_t index, Cause cause);
-  void back_off();
+  void back_off(Brake brake);
   void announce_when_up();
   void tell_log_error();
   void signal_members(int signal);
@@ -120,7 +119,6 @@ class Pool {
 
   Nanoseconds back_off_ = 0;
   Nanoseconds may_fork_at_ = 0;
-  std::size_t last_born_ = 0;  // slot
 
   Census census_{};
   Need need_{};
@@ -128,6 +126,7 @@ class Pool {
   bool resting_ = true;
   Nanoseconds next_look_ = 0;
 
+  bool replace_ordered_ = false;
   bool replacing_ = false;
   Nanoseconds next_replacing_ = 0;
   std::string new_executable_;

@@ -32,7 +32,7 @@ Cause cause_of_end(const Member& member, int status, bool stopping) {
     return comes_from_inside(WTERMSIG(status)) ? Cause::crashed : Cause::killed;
   switch (WEXITSTATUS(status)) {
     case kExitOrdered:
-      return stopping ? Cause::stopped : member.told ? member.cause : Cause::asked;
+      return stopping ? Cause::stopped : member.told != 0 ? member.cause : Cause::asked;
     case kExitRecycled:
       return Cause::recycled;
     case kExitCut:
@@ -74,7 +74,7 @@ std::vector<std::size_t> Roster::find_idle(std::size_t count) const {
   };
   std::vector<Idle> idle;
   for (std::size_t i = 0; i < members_.size(); i++) {
-    if (members_[i].pid == 0 || members_[i].told) continue;
+    if (members_[i].pid == 0 || members_[i].told != 0) continue;
     const Occupancy occupancy = scoreboard_.slots()[i].occupancy();
     if (occupancy.state == State::idle) idle.push_back({.since = occupancy.since, .index = i});
   }
@@ -94,7 +94,7 @@ Census Roster::census(std::size_t waiting) const {
     if (members_[i].pid == 0) continue;
     const State state = slots[i].occupancy().state;
     if (state == State::starting || state == State::idle) {
-      if (!members_[i].told) census.idle++;
+      if (members_[i].told == 0) census.idle++;
     } else if (state != State::stopping) {
       census.finished--;  // it has a client now
     }
@@ -105,11 +105,12 @@ Census Roster::census(std::size_t waiting) const {
 void Roster::owe(std::size_t index, Cause cause) {
   Member& member = members_[index];
   assert(member.pid == 0 && !member.owed);
-  member = {.pid = 0, .cause = cause, .owed = true, .told = false};
+  member = {.pid = 0, .cause = cause, .owed = true, .told = 0};
   owed_++;
 }
 
-void Roster::reserve(std::size_t index, std::uint32_t log_generation) {
+void Roster::reserve(std::size_t index, Cause cause, std::uint32_t log_generation) {
+  scoreboard_.count_fork(cause);
   Slot& slot = scoreboard_.slots()[index];
   slot.log_generation.store(log_generation, std::memory_order_relaxed);
   slot.generation.store(scoreboard_.header().generation.load(), std::memory_order_relaxed);
@@ -125,13 +126,17 @@ void Roster::born(std::size_t index, pid_t pid, Cause cause) {
   Member& member = members_[index];
   assert(member.pid == 0);
   if (member.owed) owed_--;
-  member = {.pid = pid, .cause = cause, .owed = false, .told = false};
+  member = {.pid = pid, .cause = cause, .owed = false, .told = 0};
   alive_++;
-  scoreboard_.count_fork(cause);
 }
 
-void Roster::tell(std::size_t index, Cause cause) {
-  members_[index].told = true;
+void Roster::stillborn(std::size_t index, Cause cause) {
+  scoreboard_.count_fork(cause, -1);
+  vacate(index);
+}
+
+void Roster::tell(std::size_t index, Cause cause, Nanoseconds now) {
+  members_[index].told = now;
   members_[index].cause = cause;
 }
 
@@ -139,7 +144,7 @@ Cause Roster::bury(std::size_t index, int status, bool stopping) {
   Member& member = members_[index];
   assert(member.pid != 0);
   const Cause cause = cause_of_end(member, status, stopping);
-  const bool was_surplus = member.told && member.cause == Cause::idle;
+  const bool was_surplus = member.told != 0 && member.cause == Cause::idle;
   scoreboard_.count_end(cause);
   vacate(index);
   member = {};

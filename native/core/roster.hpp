@@ -19,10 +19,10 @@
 namespace kilofork {
 
 struct Member {
-  pid_t pid;    // 0: none
-  Cause cause;  // of the fork that is owed, or of the order that it was told
-  bool owed;    // the slot is vacant, and is to get a successor
-  bool told;    // it was told to leave
+  pid_t pid;         // 0: none
+  Cause cause;       // of the fork that is owed, or of the order that it was told
+  bool owed;         // the slot is vacant, and is to get a successor
+  Nanoseconds told;  // when it was told to leave; 0: it was not
 };
 
 class Roster {
@@ -43,11 +43,11 @@ class Roster {
   [[nodiscard]] Census census(std::size_t waiting) const;
 
   void owe(std::size_t index, Cause cause);
-  // Before the fork; then born(), or vacate() when there was none.
-  void reserve(std::size_t index, std::uint32_t log_generation);
-  void vacate(std::size_t index);
+  // Before the fork, which counts from here on; then born(), or stillborn() when there was none.
+  void reserve(std::size_t index, Cause cause, std::uint32_t log_generation);
   void born(std::size_t index, pid_t pid, Cause cause);
-  void tell(std::size_t index, Cause cause);
+  void stillborn(std::size_t index, Cause cause);
+  void tell(std::size_t index, Cause cause, Nanoseconds now);
   // Its end, as of waitpid(2). What it has counted stays in the slot. Unless the pool was to shrink
   // or the server stops, a successor is owed. Returns the cause of the end.
   Cause bury(std::size_t index, int status, bool stopping);
@@ -55,6 +55,8 @@ class Roster {
   void adopt(std::size_t index, const Member& member);
 
  private:
+  void vacate(std::size_t index);
+
   Scoreboard& scoreboard_;
   std::span<Member> members_;
   std::size_t alive_ = 0;

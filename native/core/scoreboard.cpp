@@ -197,6 +197,7 @@ Scoreboard Scoreboard::create(const std::string& name, std::uint32_t slots, std:
     header.start = static_cast<std::uint32_t>(identity.limits.start);
     header.min_spare = static_cast<std::uint32_t>(identity.limits.min_spare);
     header.max_spare = static_cast<std::uint32_t>(identity.limits.max_spare);
+    header.pid_namespace = pid_namespace();
     header.created = monotonic_now();
     header.created_realtime = realtime_now();
     copy_text(header.host, identity.host);
@@ -245,6 +246,11 @@ bool Scoreboard::sweep(const std::string& name) {
   return ::shm_unlink(name.c_str()) == 0;
 }
 
+std::uint64_t Scoreboard::pid_namespace() {
+  struct stat status {};
+  return ::stat("/proc/self/ns/pid", &status) == 0 ? status.st_ino : 0;
+}
+
 bool Scoreboard::lives(const std::string& name) {
   const Fd fd(::shm_open(name.c_str(), O_RDONLY | O_CLOEXEC, 0));
   return !fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0;
@@ -282,8 +288,10 @@ std::uint64_t Scoreboard::total() const {
   return sum;
 }
 
-void Scoreboard::count_fork(Cause cause) {
-  header().forked.at(static_cast<std::size_t>(cause)).fetch_add(1, std::memory_order_relaxed);
+void Scoreboard::count_fork(Cause cause, int times) {
+  header()
+      .forked.at(static_cast<std::size_t>(cause))
+      .fetch_add(static_cast<std::uint64_t>(times), std::memory_order_relaxed);
 }
 
 void Scoreboard::count_end(Cause cause) {

@@ -108,6 +108,17 @@ class Notice {
   std::array<std::atomic<std::uint64_t>, kBytes / 8> words_;
 };
 
+// What the front can be asked for while the server runs.
+enum class Order : std::uint8_t { reload, reopen, replace };
+constexpr std::size_t kOrders = 3;
+
+// What became of an order, as the front says.
+struct Answer {
+  std::atomic<std::uint32_t> count;  // of answers
+  std::atomic<std::uint32_t> is_yes;
+  Notice text;
+};
+
 // What a stranger needs to know to read the segment, and what the server is. Times of the kind
 // "age" are Scoreboard::age(), 0 for never.
 struct Header {
@@ -122,6 +133,7 @@ struct Header {
   std::uint32_t port;
   std::uint32_t backlog;
   std::uint32_t start, min_spare, max_spare;  // see PoolLimits; the maximum is slot_count
+  std::uint64_t pid_namespace;                // the one that all the pids are of: pid_namespaces(7)
   std::int64_t created;                       // CLOCK_MONOTONIC, nanoseconds
   std::int64_t created_realtime;              // CLOCK_REALTIME, nanoseconds
   std::array<char, 256> host;                 // as it was asked for
@@ -138,17 +150,19 @@ struct Header {
   alignas(128) std::atomic<std::int32_t> supervisor;  // pid
   std::atomic<std::uint32_t> generation;              // of the children; grows with each replacing
   std::atomic<std::uint32_t> log_settled;             // the log that every child has turned to
+  std::atomic<std::uint32_t> cut;                     // requests that a stop could not wait for
   std::atomic<std::uint32_t> brake;                   // a Brake
   std::atomic<std::uint32_t> full_times;              // how often all that there may be were busy
   std::atomic<std::int64_t> full_since;               // age; 0: they are not
-  std::atomic<std::int64_t> full_before;              // milliseconds, all the earlier times
+
+  std::atomic<std::int64_t> full_before;                   // milliseconds, all the earlier times
   std::array<std::atomic<std::uint64_t>, kCauses> forked;  // children, by Cause
   std::array<std::atomic<std::uint64_t>, kCauses> ended;   // likewise; also by the front
 
-  // Written by the front: its answer to the last signal that asked for something.
-  alignas(128) std::atomic<std::uint32_t> answers;
-  std::atomic<std::uint32_t> answer_is_yes;
-  Notice answer;
+  // Written by the front.
+  alignas(128) std::atomic<std::uint32_t> log_ordered;  // the newest log; children will turn to it
+  std::atomic<std::uint32_t> stopping;                  // it was told to; also by the supervisor
+  std::array<Answer, kOrders> answers;                  // by Order
 };
 
 class Scoreboard {
@@ -181,6 +195,8 @@ class Scoreboard {
   // Whether a process holds a lock on it. True when that cannot be told.
   static bool lives(const std::string& name);
   static void remove(const std::string& name);
+  // Of this process; 0 where there is no /proc.
+  static std::uint64_t pid_namespace();
 
   Scoreboard(Scoreboard&& other) noexcept;
   Scoreboard& operator=(Scoreboard&&) = delete;
@@ -197,7 +213,7 @@ class Scoreboard {
   // Requests counted, over all slots.
   [[nodiscard]] std::uint64_t total() const;
   // Supervisor, and the front when that is gone.
-  void count_fork(Cause cause);
+  void count_fork(Cause cause, int times = 1);
   void count_end(Cause cause);
   // Milliseconds since the segment was created: the clock of Occupancy::since. Read from the
   // coarse clock, a few milliseconds behind at most.

@@ -12,7 +12,7 @@ import { closeSync, fchownSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { EXIT, failed, misused, nameOfErrno } from "../errors";
 import { nearestProcessLimit, problemsOfServer, readMachine } from "../limits";
-import { type Brake, compatibility, notify, reapStranger, Scoreboard } from "../native";
+import { type Brake, compatibility, notify, type Order, reapStranger, Scoreboard } from "../native";
 import { supervisorPath } from "../paths";
 import { DEFAULT_USERS } from "../protocol";
 import { resolveHost } from "../resolve";
@@ -34,6 +34,7 @@ const BIRTHS_TRIED = 5;
 /** For children that are stopped, or stuck in the kernel, when their supervisor dies. */
 const ORPHANS_LEAVE_WITHIN_MS = 3000;
 
+const COMPATIBILITY_TOLD_WITHIN_MS = 2000;
 const MAXIMUM_SAID_EVERY_MS = 60_000;
 const LOG_LOOKED_AT_EVERY_MS = 1000;
 /** Without a record that failed. */
@@ -178,7 +179,11 @@ export class Front {
       )
       .on("replaced", () => complain("all children have been replaced"))
       .on("exec-failed", (errno) =>
-        complain(`the new supervisor could not be taken on: ${nameOfErrno(errno)}`),
+        this.answer(
+          "replace",
+          false,
+          `the new supervisor could not be taken on (${nameOfErrno(errno)}): the children are replaced by the old one`,
+        ),
       )
       .on("deserted", () => this.awaitOrphans())
       .on("gone", (how) => this.supervisorGone(how, Date.now() - born));
@@ -228,6 +233,9 @@ export class Front {
   private supervisorGone(how: string, lifeMs: number): void {
     this.reapStrangers(); // until now, the supervisor itself was in the way
     const orphans = this.buryOrphans();
+    const { stopping, cut } = this.scoreboard.header(); // its own words may have been lost
+    if (stopping) this.phase = "stopping";
+    this.cut = Math.max(this.cut, cut);
     if (this.phase === "stopping") {
       this.cut += orphans;
       this.finish();
@@ -272,16 +280,26 @@ export class Front {
         terminal.letGo();
         this.stop();
       } else {
-        this.carryOut(() => {
-          const log = this.reopenLogs(); // first: users that are refused do not keep the old log
-          return `${this.reloadUsers()}; ${log}`;
-        });
+        this.carryOut(
+          "reload",
+          () => this.reloadUsers(),
+          () => this.reopenLog(),
+          () => this.reopenSpawnLog(),
+        );
       }
     });
-    process.on("SIGUSR1", () => this.carryOut(() => this.reopenLogs()));
-    process.on("SIGUSR2", () => this.carryOut(() => this.replaceChildren()));
+    process.on("SIGUSR1", () =>
+      this.carryOut(
+        "reopen",
+        () => this.reopenLog(),
+        () => this.reopenSpawnLog(),
+      ),
+    );
+    process.on("SIGUSR2", () => this.carryOut("replace", () => this.replaceChildren()));
     if (this.options.stopAtEof) process.stdin.resume().once("end", () => this.stop());
-    process.stdout.on("error", () => {}); // a reader of ours that has gone away
+    // A reader of ours that has gone away. With the log on standard output, Node must not touch that:
+    // it would make a pipe non-blocking, for the children too.
+    if (this.options.log !== "-") process.stdout.on("error", () => {});
     process.stderr.on("error", () => {});
     process.on("SIGCHLD", () => this.reapStrangers());
   }
@@ -299,23 +317,32 @@ export class Front {
       process.exit(EXIT.yes);
     }
     this.phase = "stopping";
+    this.scoreboard.setStopping();
     this.supervisor.order(this.toldToStop ? "quit" : how);
     this.toldToStop = true;
   }
 
-  /** What a signal asked for; what became of it is said here and in the shared memory. */
-  private carryOut(order: () => string): void {
+  /**
+   * What a signal asked for, each part for itself; what became of it is said here and in the shared
+   * memory. A part that had nothing to do says nothing.
+   */
+  private carryOut(order: Order, ...parts: readonly (() => string)[]): void {
     if (this.phase !== "running") return;
     let ok = true;
-    let text: string;
-    try {
-      text = order();
-    } catch (error) {
-      ok = false;
-      text = (error as Error).message;
-    }
+    const said = parts.map((part) => {
+      try {
+        return part();
+      } catch (error) {
+        ok = false;
+        return (error as Error).message;
+      }
+    });
+    this.answer(order, ok, said.filter((text) => text !== "").join("; "));
+  }
+
+  private answer(order: Order, ok: boolean, text: string): void {
     complain(text);
-    this.scoreboard.setAnswer(ok, text);
+    this.scoreboard.setAnswer(order, ok, text);
   }
 
   private reloadUsers(): string {
@@ -330,22 +357,34 @@ export class Front {
     return `users read again: ${nameSome(this.users)}`;
   }
 
-  /** The children get the descriptors: they may not be allowed to open the files. */
-  private reopenLogs(): string {
+  /** The children get the descriptor: they may not be allowed to open the file. */
+  private reopenLog(): string {
     try {
-      const log = this.journal.reopenLog();
-      if (log) this.supervisor.order("log", this.journal.log.fd);
-      const spawnLog = this.journal.reopenSpawnLog();
-      if (spawnLog) this.supervisor.order("spawn-log", this.journal.spawnLog);
-      return log || spawnLog ? "log opened again" : "the log is still the same file";
+      if (!this.journal.reopenLog()) return "the log is still the same file";
     } catch (error) {
       throw new Error(`log kept as it was: ${(error as Error).message}`);
     }
+    this.supervisor.order(`log ${this.scoreboard.orderLog()}`, this.journal.log.fd);
+    return "log opened again";
+  }
+
+  private reopenSpawnLog(): string {
+    try {
+      if (!this.journal.reopenSpawnLog()) return "";
+    } catch (error) {
+      throw new Error(`spawn log kept as it was: ${(error as Error).message}`);
+    }
+    this.supervisor.order("spawn-log", this.journal.spawnLog);
+    return "spawn log opened again";
   }
 
   /** Also by a new executable of the supervisor, unless that could not go on from the running one. */
   private replaceChildren(): string {
-    const { stdout } = spawnSync(supervisorPath, ["--compatibility"], { encoding: "utf8" });
+    const { stdout } = spawnSync(supervisorPath, ["--compatibility"], {
+      encoding: "utf8",
+      timeout: COMPATIBILITY_TOLD_WITHIN_MS,
+      killSignal: "SIGKILL",
+    });
     const compatible = stdout?.trim() === compatibility;
     this.supervisor.order(compatible ? `replace ${supervisorPath}` : "replace");
     return compatible
@@ -384,7 +423,7 @@ export class Front {
   private replaceRemovedLog(): void {
     if (this.phase !== "running" || !this.journal.isLogRemoved()) return;
     complain(`the log ${this.options.log} was removed, and the records in it are gone`);
-    this.carryOut(() => this.reopenLogs());
+    this.carryOut("reopen", () => this.reopenLog());
   }
 
   private heldBack(brake: Brake): void {

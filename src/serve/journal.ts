@@ -30,7 +30,11 @@ export class Journal {
   recordOrphan(pid: number, slot: number): void {
     this.record(`child pid ${pid} ended: with its supervisor, abnormal`);
     const end = { timeMs: Date.now(), event: "end", cause: "orphaned", pid, slot };
-    writeSync(this.spawnLog, `${JSON.stringify(end)}\n`);
+    try {
+      writeSync(this.spawnLog, `${JSON.stringify(end)}\n`);
+    } catch {
+      // as in the supervisor: the log is what counts
+    }
   }
 
   /** Nothing leads to it any more: what is written to it will be gone. */

@@ -1,5 +1,5 @@
 /** Opens what a server needs, or says in one line why not and what to do. */
-import { openSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { failed, misused } from "../errors";
 import { isSystemError, Log, listen } from "../native";
@@ -24,8 +24,15 @@ export function openListener(
 
 /** For the record of spawns; where there is none, what is written to it is lost. */
 export function openSpawnLog(path: string | undefined): number {
+  // Nobody must wait for the reader of a fifo.
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
+  const flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
   try {
-    return openSync(path ?? "/dev/null", "a", 0o640);
+    const fd = openSync(path ?? "/dev/null", flags, 0o640);
+    const status = fstatSync(fd);
+    if (status.isFile() || status.isCharacterDevice()) return fd;
+    closeSync(fd);
+    throw new Error(`${path} is not a regular file`);
   } catch (error) {
     throw misused(`cannot open the spawn log: ${(error as Error).message}`);
   }

@@ -72,8 +72,9 @@ export class Supervisor extends EventEmitter<Events> {
     this.controlFd = started.control;
     this.control = new Socket({ fd: started.control, readable: true, writable: false });
     this.lifeline = new Socket({ fd: started.lifeline, readable: true, writable: false });
-    createInterface({ input: this.control }).on("line", (line) => this.hear(line));
-    this.control.on("error", () => {}); // its end is what matters, and that comes as well
+    const lines = createInterface({ input: this.control }).on("line", (line) => this.hear(line));
+    // One that dies without having read all that it was sent resets the socket: then there is no end.
+    lines.on("error", () => this.emit("deserted")); // the socket's error, passed on
     this.control.once("end", () => this.emit("deserted"));
     this.lifeline.on("error", () => {});
     // The lifeline ends when the last process that inherited it has ended: nobody is left.
