@@ -232,7 +232,7 @@ describe("of a server that is in trouble", () => {
     const server = await Server.start({ children: 2, work: "sleep:2s" });
     const client = await working(server);
     server.command.kill("SIGKILL");
-    await server.command.end();
+    await until("the front is gone", () => server.command.hasEnded);
     expect(look(server).problems).toContainEqual(
       `the front (pid ${server.front}) is gone: the server is ending`,
     );

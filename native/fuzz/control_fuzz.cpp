@@ -103,7 +103,7 @@ class Exchange {
     REQUIRE(newline != std::string::npos);
     REQUIRE(line.text == pending_.substr(0, newline));
     pending_.erase(0, newline + 1);
-    const bool wants = line.text == "log" || line.text == "spawn-log";
+    const bool wants = line.text.starts_with("log ") || line.text == "spawn-log";
     if (line.passed) {
       REQUIRE(wants && given_ < sent_);
       REQUIRE(Passes::inode_of(line.passed.get()) ==

@@ -203,8 +203,8 @@ TEST("a descriptor comes with the line that it was sent with") {
   const Fd second = open_file("second");
   channel.write("start\nsto");
   channel.write("p\n");
-  channel.write("log\n", first.get());
-  channel.write("log\n", second.get());
+  channel.write("log 1\n", first.get());
+  channel.write("log 1\n", second.get());
   channel.write("quit\n");
   for (const char* text : {"start", "stop"}) {
     const auto line = channel.control.read(false);
@@ -213,7 +213,7 @@ TEST("a descriptor comes with the line that it was sent with") {
   }
   for (const char* name : {"first", "second"}) {
     const auto line = channel.control.read(false);
-    CHECK_EQ(line->text, "log");
+    CHECK_EQ(line->text, "log 1");
     CHECK_EQ(path_of(line->passed), file(name));
     CHECK((::fcntl(line->passed.get(), F_GETFD) & FD_CLOEXEC) != 0);
   }
@@ -228,9 +228,9 @@ TEST("a descriptor beside the first half of its line is not lost") {
   const Fd log = open_file("log");
   channel.write("lo", log.get());
   CHECK(!channel.control.read(false));
-  channel.write("g\n");
+  channel.write("g 1\n");
   const auto line = channel.control.read(false);
-  CHECK_EQ(line->text, "log");
+  CHECK_EQ(line->text, "log 1");
   CHECK_EQ(path_of(line->passed), file("log"));
 }
 
@@ -242,11 +242,11 @@ TEST("a descriptor that nobody asked for is closed with the channel, not leaked"
 
 TEST("the descriptor for the spawn log comes with its line, also between two logs") {
   Channel channel;
-  channel.write("log\n", open_file("first").get());
+  channel.write("log 1\n", open_file("first").get());
   channel.write("spawn-log\n", open_file("second").get());
-  channel.write("log\n", open_file("third").get());
+  channel.write("log 1\n", open_file("third").get());
   for (const auto& [text, name] :
-       {std::pair{"log", "first"}, {"spawn-log", "second"}, {"log", "third"}}) {
+       {std::pair{"log 1", "first"}, {"spawn-log", "second"}, {"log 1", "third"}}) {
     const auto line = channel.control.read(false);
     CHECK_EQ(line->text, text);
     CHECK_EQ(path_of(line->passed), file(name));
@@ -256,14 +256,14 @@ TEST("the descriptor for the spawn log comes with its line, also between two log
 TEST("a line that is only like those that bring a descriptor gets none") {
   Channel channel;
   const Fd log = open_file("log");
-  channel.write("spawn-logs\nlog 1\nspawn\nlo", log.get());
-  for (const char* text : {"spawn-logs", "log 1", "spawn"}) {
+  channel.write("spawn-logs\nlogs 1\nspawn\nlo", log.get());
+  for (const char* text : {"spawn-logs", "logs 1", "spawn"}) {
     const auto line = channel.control.read(false);
     CHECK_EQ(line->text, text);
     CHECK(!line->passed);
   }
   CHECK(!channel.control.read(false));
-  channel.write("g\n");
+  channel.write("g 1\n");
   CHECK_EQ(path_of(channel.control.read(false)->passed), file("log"));
 }
 
@@ -284,7 +284,7 @@ TEST("between lines is where nothing has been read that was not given out") {
   const Fd log = open_file("log");
   channel.write("l", log.get());
   CHECK(!channel.control.read(false));
-  channel.write("og\n");
+  channel.write("og 1\n");
   CHECK(!channel.control.is_between_lines());
   CHECK(static_cast<bool>(channel.control.read(false)->passed));
   CHECK(channel.control.is_between_lines());

@@ -39,7 +39,7 @@ struct Rostered {
       : board(make_board(slots)), memory(Roster::bytes(slots)), roster(board, memory) {}
 
   void bear(std::size_t index, pid_t pid, Cause cause = Cause::start) {
-    roster.reserve(index, 0);
+    roster.reserve(index, cause, 0);
     roster.born(index, pid, cause);
     enter(index, State::starting);
   }
@@ -92,7 +92,7 @@ TEST("a slot that is reserved is occupied, by a child of the present generation 
   Rostered rostered(2);
   rostered.board.header().generation = 5;
   rostered.board.slots()[1].total = 1000;
-  rostered.roster.reserve(1, 9);
+  rostered.roster.reserve(1, Cause::queue, 9);
   CHECK_EQ(rostered.state(1), State::starting);
   CHECK_EQ(rostered.board.slots()[1].log_generation.load(), 9);
   CHECK_EQ(rostered.board.slots()[1].generation.load(), 5);
@@ -107,8 +107,9 @@ TEST("a fork that fails leaves the slot as vacant, or as owed, as it was, and co
   Rostered rostered(2);
   rostered.roster.owe(0, Cause::killed);
   for (std::size_t index = 0; index < 2; index++) {
-    rostered.roster.reserve(index, 0);
-    rostered.roster.vacate(index);
+    rostered.roster.reserve(index, Cause::killed, 0);
+    CHECK_EQ(rostered.state(index), State::starting);
+    rostered.roster.stillborn(index, Cause::killed);
     CHECK_EQ(rostered.state(index), State::vacant);
   }
   CHECK_EQ(rostered.roster.owed(), 1);
@@ -133,11 +134,11 @@ TEST("who leaves in order does so by the order that it was told, or by the stop 
   Rostered rostered(1);
   for (const Cause order : {Cause::idle, Cause::replaced, Cause::recycled}) {
     rostered.bear(0, 17);
-    rostered.roster.tell(0, order);
+    rostered.roster.tell(0, order, 1);
     CHECK_EQ(rostered.roster.bury(0, exit_of(kExitOrdered), false), order);
     if (rostered.roster.members()[0].owed) rostered.bear(0, 18, order);
     if (rostered.roster.alive() == 0) rostered.bear(0, 18);
-    rostered.roster.tell(0, order);
+    rostered.roster.tell(0, order, 1);
     CHECK_EQ(rostered.roster.bury(0, exit_of(kExitOrdered), true), Cause::stopped);
   }
 }
@@ -147,7 +148,7 @@ TEST("who dies after it was told to leave has died") {
   for (const auto& [status, cause] : kEnds) {
     if (status == exit_of(kExitOrdered)) continue;
     rostered.bear(0, 17);
-    rostered.roster.tell(0, Cause::replaced);
+    rostered.roster.tell(0, Cause::replaced, 1);
     CHECK_EQ(rostered.roster.bury(0, status, false), cause);
   }
 }
@@ -159,12 +160,12 @@ TEST("a successor is owed for each end, unless the pool was to shrink or the ser
            {-1, static_cast<int>(Cause::idle), static_cast<int>(Cause::replaced)}) {
         Rostered rostered(1);
         rostered.bear(0, 17);
-        if (order >= 0) rostered.roster.tell(0, static_cast<Cause>(order));
+        if (order >= 0) rostered.roster.tell(0, static_cast<Cause>(order), 1);
         const Cause end = rostered.roster.bury(0, status, stopping);
         const bool owed = !stopping && order != static_cast<int>(Cause::idle);
         CHECK_EQ(rostered.roster.owed(), owed ? 1 : 0);
         CHECK_EQ(rostered.roster.members()[0].owed, owed);
-        CHECK_EQ(rostered.roster.members()[0].told, false);
+        CHECK_EQ(rostered.roster.members()[0].told, 0);
         CHECK_EQ(rostered.roster.find_vacant(0).has_value(), !owed);
         CHECK_EQ(rostered.state(0), State::vacant);
         if (owed) CHECK_EQ(rostered.roster.members()[0].cause, end);
@@ -186,7 +187,7 @@ TEST("the idle are found by how long they are, without those that start, serve o
   rostered.enter(0, State::idle, 50);
   rostered.enter(1, State::idle, 10);
   rostered.enter(2, State::idle, 1);
-  rostered.roster.tell(2, Cause::idle);
+  rostered.roster.tell(2, Cause::idle, 1);
   rostered.enter(3, State::working, 2);
   rostered.enter(4, State::idle, 30);
   rostered.enter(5, State::stopping, 3);
@@ -212,7 +213,7 @@ TEST("the census counts each child by what it does") {
   const Census before{.alive = 7, .idle = 3, .waiting = 4, .finished = 557};
   CHECK(rostered.roster.census(4) == before);
   // Told to leave, but not gone: neither is idle any more, and their clients have not finished.
-  for (std::size_t i = 0; i < kStates.size(); i++) rostered.roster.tell(i, Cause::replaced);
+  for (std::size_t i = 0; i < kStates.size(); i++) rostered.roster.tell(i, Cause::replaced, 1);
   const Census after{.alive = 7, .idle = 1, .waiting = 4, .finished = 557};
   CHECK(rostered.roster.census(4) == after);
 }
@@ -286,9 +287,9 @@ class LongRun {
     }
   }
   void fork_at(std::size_t index, Cause cause) {
-    roster_->reserve(index, 0);
+    roster_->reserve(index, cause, 0);
     if (chance(10)) {
-      roster_->vacate(index);
+      roster_->stillborn(index, cause);
       return;
     }
     const pid_t pid = free_pid();
@@ -319,7 +320,7 @@ class LongRun {
       Living& child = living_.at(index);
       CHECK_EQ(child.state, State::idle);
       CHECK(!child.order);
-      roster_->tell(index, cause);
+      roster_->tell(index, cause, 1);
       child.order = cause;
     }
   }
@@ -388,7 +389,7 @@ class LongRun {
       const bool alive = living != living_.end();
       CHECK_EQ(slot.occupancy().state != State::vacant, alive);
       CHECK_EQ(member.pid, alive ? living->second.pid : 0);
-      CHECK_EQ(member.told, alive && living->second.order.has_value());
+      CHECK_EQ(member.told != 0, alive && living->second.order.has_value());
       CHECK_EQ(member.owed, owed_.contains(i));
       CHECK_EQ(slot.total.load(), totals_.at(i));
       CHECK_EQ(slot.connections.load(), connections_.at(i));

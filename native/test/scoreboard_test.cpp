@@ -106,7 +106,11 @@ TEST("a new segment says who made it, is private, allocated, and all vacant") {
   for (const auto& counts : {&header.forked, &header.ended})
     for (const auto& count : *counts) CHECK_EQ(count.load(), 0);
   CHECK_EQ(header.supervisor_rests.load(), 0);
-  CHECK_EQ(header.answer.get().value(), "");
+  CHECK_EQ(header.pid_namespace, Scoreboard::pid_namespace());
+  for (const Answer& answer : header.answers) {
+    CHECK_EQ(answer.count.load(), 0);
+    CHECK_EQ(answer.text.get().value(), "");
+  }
   CHECK_EQ(board.slots().size(), 1000);
   CHECK_EQ(board.total(), 0);
   for (const Slot& slot : board.slots()) CHECK_EQ(slot.occupancy().state, State::vacant);

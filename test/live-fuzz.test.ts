@@ -1,0 +1,156 @@
+/**
+ * Random input against a live server: 50,000 lines of it, or as many as KILOFORK_TEST_INPUTS says.
+ * No child dies of it, whoever behaves is answered byte for byte, and the books balance.
+ */
+import { randomInt } from "node:crypto";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { LONGEST_USER, parseRequest, refusalLines } from "../src/protocol";
+import { Server } from "./support/server";
+
+const INPUTS = Number(process.env.KILOFORK_TEST_INPUTS ?? 50_000);
+const SEED = Number(process.env.KILOFORK_TEST_SEED ?? randomInt(2 ** 31));
+const CHILDREN = 12;
+/** More than there are children, so that some wait in the queue. */
+const CLIENTS = 16;
+const MAX_LINE = 1024;
+const USERS = ["arijort", "foobar"];
+
+const NEWLINE = 0x0a;
+const COLON = 0x3a;
+const PIECES = ['"', "\\", "\r", "\0", ":", "\x1b[2J", "\xc2\x85", "\xed\xa0\x80", "\xe2\x82"].concat(
+  ["<torn>", "2026.11.23 07:07:28.123456789 -- Server stop", '" from user root', "{message}"],
+);
+
+/** The same numbers for the same seed. Mulberry32. */
+class Random {
+  constructor(private state: number) {}
+
+  below(limit: number): number {
+    this.state = (this.state + 0x6d2b79f5) | 0;
+    let t = Math.imul(this.state ^ (this.state >>> 15), this.state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * limit);
+  }
+
+  oneOf<T>(choices: readonly T[]): T {
+    return choices[this.below(choices.length)] as T;
+  }
+
+  /** Any bytes but newlines. */
+  bytes(length: number): Buffer {
+    const bytes = Buffer.allocUnsafe(length);
+    for (let i = 0; i < length; i++) {
+      const byte = this.below(255);
+      bytes[i] = byte < NEWLINE ? byte : byte + 1;
+    }
+    return bytes;
+  }
+
+  message(longest: number): Buffer {
+    const length = this.below(this.below(50) === 0 ? longest + 1 : 30);
+    if (this.below(3) > 0) return this.bytes(length);
+    const pieces = Array.from({ length: this.below(5) }, () => this.oneOf(PIECES));
+    return Buffer.from(pieces.join(""), "latin1").subarray(0, longest);
+  }
+}
+
+/** How a client behaves after the lines that are to be served. */
+const ENDINGS = [
+  "end", // sends an end of file and reads all
+  "last line", // likewise, and its last line lacks the newline
+  "garbage", // a line that is to be refused, then more
+  "giant", // no newline for far too long
+  "half", // half a line, then it closes
+  "reset", // half a line, then it resets
+  "deaf", // reads nothing, and resets
+] as const;
+
+interface Speech {
+  /** How many lines the server gets to see. */
+  readonly inputs: number;
+  readonly bytes: Buffer;
+  /** Lines that are answered: user and message. */
+  readonly served: readonly { user: string; message: Buffer }[];
+  readonly ending: (typeof ENDINGS)[number];
+  /** The code of the refusal that comes last. */
+  readonly refusal: keyof ReturnType<typeof refusalLines> | null;
+}
+
+function compose(random: Random): Speech {
+  const served: { user: string; message: Buffer }[] = [];
+  const bytes: Buffer[] = [];
+  const ending = random.oneOf(ENDINGS);
+  const add = (newline: string) => {
+    const user = random.oneOf(USERS);
+    const message = random.message(MAX_LINE - user.length - ":".length - "\r\n".length);
+    const line = Buffer.concat([Buffer.from(`${user}:`), message]);
+    bytes.push(line, Buffer.from(newline));
+    const parsed = parseRequest(line, newline === "\n");
+    served.push({ user, message: newline === "\r\n" ? message : (parsed?.message ?? message) });
+  };
+  for (let left = random.below(random.below(4) === 0 ? 300 : 60); left > 0; left--)
+    add(random.oneOf(["\n", "\n", "\r\n"]));
+  let refusal: Speech["refusal"] = null;
+  if (ending === "last line") {
+    add("");
+  } else if (ending === "garbage") {
+    const line = refusable(random);
+    refusal = parseRequest(line, true) ? "unauthorized" : "protocol";
+    if (line.length >= MAX_LINE) refusal = "too-long";
+    bytes.push(line, Buffer.from("\n"), random.bytes(random.below(5000)));
+  } else if (ending === "giant") {
+    refusal = "too-long";
+    bytes.push(random.bytes(MAX_LINE + random.below(random.oneOf([10, 1000, 100_000]))));
+  } else if (ending !== "end") {
+    bytes.push(Buffer.from("arij"), random.bytes(random.below(100)));
+  }
+  const inputs = served.length + (ending === "end" || ending === "last line" ? 0 : 1);
+  return { inputs, bytes: Buffer.concat(bytes), served, ending, refusal };
+}
+
+/** A line, without its newline, that no server may serve. */
+function refusable(random: Random): Buffer {
+  const line = random.bytes(random.below(random.oneOf([5, 60, 2000])));
+  const kind = random.below(4);
+  if (kind === 0) return Buffer.concat([random.bytes(1 + random.below(LONGEST_USER)), line]);
+  if (kind === 1) return Buffer.concat([Buffer.from(random.oneOf(["arijort ", "Foobar", "", "root"])), Buffer.of(COLON), line]);
+  if (kind === 2) return Buffer.from("x".repeat(random.below(40)));
+  return line;
+}
+
+/** Sends it, in pieces of random lengths, and returns what came back. */
+async function converse(port: number, speech: Speech, random: Random): Promise<Buffer> {
+  const isPolite = speech.ending === "end" || speech.ending === "last line";
+  const isRefused = speech.refusal !== null;
+  const received: Buffer[] = [];
+  const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
+  let error: string | undefined;
+  socket.on("error", ({ code }: NodeJS.ErrnoException) => {
+    error = code;
+  });
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  if (speech.ending === "deaf") socket.pause();
+  else socket.on("data", (data) => received.push(data));
+  socket.on("end", () => socket.end());
+
+  for (let at = 0; at < speech.bytes.length; ) {
+    const length = random.oneOf([1, 7, 100, 4096, speech.bytes.length]);
+    const piece = speech.bytes.subarray(at, at + length);
+    at += length;
+    if (!socket.write(piece) && speech.ending !== "deaf" && !socket.destroyed)
+      await Promise.race([new Promise((resolve) => socket.once("drain", resolve)), closed]);
+    if (random.below(10) === 0) await sleep(0);
+    if (length === 1 && at > 50) at = speech.bytes.length - socket.write(speech.bytes.subarray(at)) * 0;
+  }
+  if (isPolite) socket.end();
+  else if (speech.ending === "half") socket.destroySoon();
+  else if (!isRefused) {
+    if (random.below(2) === 0) await sleep(random.below(5));
+    socket.resetAndDestroy();
+  }
+  await closed;
+  if (isPolite || isRefused) expect(error, `seed ${SEED}`).toBeUndefined();
+  return Buffer.concat(received);
+}
