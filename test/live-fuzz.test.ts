@@ -6,7 +6,7 @@ import { randomInt } from "node:crypto";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { LONGEST_USER, parseRequest, refusalLines } from "../src/protocol";
+import { LONGEST_USER, parseRequest, type refusalLines } from "../src/protocol";
 import { Server } from "./support/server";
 
 const INPUTS = Number(process.env.KILOFORK_TEST_INPUTS ?? 50_000);
@@ -19,9 +19,22 @@ const USERS = ["arijort", "foobar"];
 
 const NEWLINE = 0x0a;
 const COLON = 0x3a;
-const PIECES = ['"', "\\", "\r", "\0", ":", "\x1b[2J", "\xc2\x85", "\xed\xa0\x80", "\xe2\x82"].concat(
-  ["<torn>", "2026.11.23 07:07:28.123456789 -- Server stop", '" from user root', "{message}"],
-);
+const PIECES = [
+  '"',
+  "\\",
+  "\r",
+  "\0",
+  ":",
+  "\x1b[2J",
+  "\xc2\x85",
+  "\xed\xa0\x80",
+  "\xe2\x82",
+].concat([
+  "<torn>",
+  "2026.11.23 07:07:28.123456789 -- Server stop",
+  '" from user root',
+  "{message}",
+]);
 
 /** The same numbers for the same seed. Mulberry32. */
 class Random {
@@ -115,42 +128,98 @@ function refusable(random: Random): Buffer {
   const line = random.bytes(random.below(random.oneOf([5, 60, 2000])));
   const kind = random.below(4);
   if (kind === 0) return Buffer.concat([random.bytes(1 + random.below(LONGEST_USER)), line]);
-  if (kind === 1) return Buffer.concat([Buffer.from(random.oneOf(["arijort ", "Foobar", "", "root"])), Buffer.of(COLON), line]);
+  if (kind === 1)
+    return Buffer.concat([
+      Buffer.from(random.oneOf(["arijort ", "Foobar", "", "root"])),
+      Buffer.of(COLON),
+      line,
+    ]);
   if (kind === 2) return Buffer.from("x".repeat(random.below(40)));
   return line;
 }
 
 /** Sends it, in pieces of random lengths, and returns what came back. */
-async function converse(port: number, speech: Speech, random: Random): Promise<Buffer> {
-  const isPolite = speech.ending === "end" || speech.ending === "last line";
-  const isRefused = speech.refusal !== null;
+async function converse(port: number, { ending, bytes, refusal }: Speech, random: Random) {
   const received: Buffer[] = [];
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
-  let error: string | undefined;
-  socket.on("error", ({ code }: NodeJS.ErrnoException) => {
-    error = code;
-  });
   const closed = new Promise((resolve) => socket.once("close", resolve));
-  if (speech.ending === "deaf") socket.pause();
-  else socket.on("data", (data) => received.push(data));
+  socket.on("error", () => {}); // what it cost shows in the bytes
+  if (ending !== "deaf") socket.on("data", (data) => received.push(data));
   socket.on("end", () => socket.end());
 
-  for (let at = 0; at < speech.bytes.length; ) {
-    const length = random.oneOf([1, 7, 100, 4096, speech.bytes.length]);
-    const piece = speech.bytes.subarray(at, at + length);
-    at += length;
-    if (!socket.write(piece) && speech.ending !== "deaf" && !socket.destroyed)
+  const most = Math.ceil(bytes.length / random.oneOf([1, 5, 50]));
+  for (let at = 0; at < bytes.length && !socket.destroyed; ) {
+    const piece = bytes.subarray(at, at + 1 + random.below(most));
+    at += piece.length;
+    const isTaken = socket.write(piece);
+    if (!isTaken && ending !== "deaf")
       await Promise.race([new Promise((resolve) => socket.once("drain", resolve)), closed]);
-    if (random.below(10) === 0) await sleep(0);
-    if (length === 1 && at > 50) at = speech.bytes.length - socket.write(speech.bytes.subarray(at)) * 0;
+    else if (random.below(4) === 0) await new Promise(setImmediate);
   }
-  if (isPolite) socket.end();
-  else if (speech.ending === "half") socket.destroySoon();
-  else if (!isRefused) {
+  if (ending === "end" || ending === "last line") socket.end();
+  else if (ending === "half") socket.destroySoon();
+  else if (refusal === null) {
     if (random.below(2) === 0) await sleep(random.below(5));
     socket.resetAndDestroy();
   }
   await closed;
-  if (isPolite || isRefused) expect(error, `seed ${SEED}`).toBeUndefined();
   return Buffer.concat(received);
 }
+
+function answersTo({ served, refusal }: Speech, pid: string): Buffer {
+  const parts = [Buffer.from(`this is server thread ${pid}\n`)];
+  for (const { user, message } of served)
+    parts.push(
+      Buffer.from(`server ${pid} recvd message "`),
+      message,
+      Buffer.from(`" from user ${user}\n`),
+    );
+  if (refusal) parts.push(Buffer.from(`${refusalLines(MAX_LINE)[refusal]}\n`));
+  return Buffer.concat(parts);
+}
+
+/** Whoever reads to the end gets all of it, the others a part. */
+function check(speech: Speech, received: Buffer): void {
+  const [, pid = ""] = /^this is server thread (\d+)\n/.exec(received.toString("latin1")) ?? [];
+  const expected = answersTo(speech, pid);
+  const mayLack = ["half", "reset", "deaf"].includes(speech.ending);
+  const length = mayLack ? Math.min(received.length, expected.length) : expected.length;
+  if (mayLack && pid === "") return;
+  if (!received.subarray(0, mayLack ? length : undefined).equals(expected.subarray(0, length)))
+    expect(received.toString("latin1"), `seed ${SEED}, ${speech.ending}`).toBe(
+      expected.toString("latin1"),
+    );
+}
+
+test(`${INPUTS} random lines cost no child`, { timeout: 60_000 + INPUTS }, async () => {
+  const server = await Server.start({ children: CHILDREN });
+  await server.untilIdle();
+  const pids = () => server.slots().map(({ pid }) => pid);
+  const before = pids();
+  let inputs = 0;
+  let answered = 0;
+  const behave = async (client: number) => {
+    const random = new Random(SEED + client);
+    while (inputs < INPUTS) {
+      const speech = compose(random);
+      inputs += speech.inputs;
+      check(speech, await converse(server.port, speech, random));
+      if (speech.ending === "end" || speech.ending === "last line" || speech.refusal)
+        answered += speech.served.length;
+    }
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, (_, client) => behave(client)));
+
+  await server.untilIdle();
+  expect(pids()).toEqual(before);
+  expect(server.tally()).toEqual({ forked: CHILDREN, ended: 0, alive: CHILDREN });
+  const client = await server.client(2 * CHILDREN, "arijort:still here", "--requests", "10");
+  expect(client.requests).toMatchObject({ verified: 20 * CHILDREN, failed: 0 });
+  await server.stop();
+  const { problems, runs } = server.audit();
+  expect(problems).toEqual([]);
+  const ledger = runs[0]?.ledger;
+  expect(ledger).toMatchObject({ died: 0, left: CHILDREN, unfinished: 0 });
+  expect(ledger?.counted).toBe(ledger?.completed);
+  expect(ledger?.counted).toBeGreaterThanOrEqual(answered + 20 * CHILDREN);
+});

@@ -6,7 +6,7 @@ import { Kind, RecordParser } from "../src/audit/record";
 import type { ClientResult } from "../src/client/load";
 import { parseRequest as parseNative } from "../src/native";
 import { parseRequest } from "../src/protocol";
-import { type Cuts, everyByte, lengths, onlyAt, CuttingProxy } from "./support/proxy";
+import { type Cuts, CuttingProxy, everyByte, lengths, onlyAt } from "./support/proxy";
 import { run, Server } from "./support/server";
 import { RawClient } from "./support/socket";
 

@@ -302,6 +302,7 @@ export class Front {
     if (this.options.log !== "-") process.stdout.on("error", () => {});
     process.stderr.on("error", () => {});
     process.on("SIGCHLD", () => this.reapStrangers());
+    process.on("SIGXFSZ", () => {}); // a file may not grow: the write fails, and that is handled
   }
 
   /** As process 1 of a container, the front inherits orphans. Its own supervisor is not among them. */

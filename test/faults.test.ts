@@ -1,0 +1,221 @@
+/** Faults of the parts of a server, at bad moments: what is left goes on, and the books stay exact. */
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { run, Server, temporaryFolder, until } from "./support/server";
+import { RawClient } from "./support/socket";
+
+const ctl = (verb: string, server: Server, ...args: string[]) =>
+  run("ctl", verb, String(server.port), ...args);
+
+async function otherSupervisor(server: Server, before: number): Promise<void> {
+  await until("another supervisor is there", () => ![0, before].includes(server.supervisor));
+  await server.untilIdle();
+}
+
+describe("a supervisor that is killed", () => {
+  test("with orders that it has not read leaves a front that starts another", async () => {
+    const server = await Server.start({ children: 5 });
+    const { supervisor } = server;
+    process.kill(supervisor, "SIGSTOP");
+    renameSync(server.log, `${server.log}.1`);
+    server.command.kill("SIGUSR1");
+    await until("the order is given", () => server.command.stderr.includes("log opened again"));
+    process.kill(supervisor, "SIGKILL");
+    await otherSupervisor(server, supervisor);
+    expect((await ctl("reopen", server)).code).toBe(0); // it is on the new log
+    expect((await server.client(5, "arijort:x")).requests.verified).toBe(5);
+    expect(server.records(/recvd message/)).toHaveLength(5);
+    expect((await server.stop()).code).toBe(0);
+  });
+
+  test("beside a spawn log that is full leaves a front that starts another", async () => {
+    const server = await Server.start({ children: 3, args: ["--spawn-log", "/dev/full"] });
+    const { supervisor } = server;
+    process.kill(supervisor, "SIGKILL");
+    await otherSupervisor(server, supervisor);
+    expect((await server.stop()).code).toBe(0);
+  });
+
+  test("again and again while it forks loses and doubles no child in the books", async () => {
+    const server = await Server.start({ children: 200 });
+    for (let round = 0; round < 8; round++) {
+      const { supervisor } = server;
+      process.kill(supervisor, "SIGKILL");
+      await until("another is there", () => ![0, supervisor].includes(server.supervisor));
+      await sleep(Math.random() * 15);
+    }
+    await server.untilIdle();
+    const { forked, ended, alive } = server.tally();
+    expect(forked - ended).toBe(alive);
+    expect((await server.stop()).code).toBe(0);
+    expect(server.audit().problems).toEqual([]);
+  });
+
+  test("in the middle of a replacing has done what was asked: no child is of the old generation", async () => {
+    const server = await Server.start({ children: 40 });
+    const { supervisor } = server;
+    const old = new Set(server.slots().map(({ pid }) => pid));
+    const replaced = ctl("replace", server);
+    await until("it has begun", () => server.scoreboard.header().generation > 1);
+    process.kill(server.supervisor, "SIGKILL");
+    await otherSupervisor(server, supervisor);
+    await replaced;
+    expect(server.slots().filter(({ pid }) => old.has(pid))).toEqual([]);
+    await server.stop();
+  });
+});
+
+test("a fifo as spawn log is refused, with and without a reader", async () => {
+  const fifo = join(temporaryFolder(), "fifo");
+  execFileSync("mkfifo", [fifo]);
+  const log = join(temporaryFolder(), "log");
+  const { code, stderr } = await run("serve", "127.0.0.1", "0", "--log", log, "--spawn-log", fifo);
+  expect(stderr).toMatch(/cannot open the spawn log/);
+  expect(code).toBe(2);
+});
+
+describe("a child that is stopped (SIGSTOP)", () => {
+  test("does not keep the others from being replaced", async () => {
+    const server = await Server.start({ children: 6 });
+    const stuck = server.slots()[0]?.pid ?? 0;
+    process.kill(stuck, "SIGSTOP");
+    const { code, stderr } = await ctl("replace", server, "--timeout", "4s");
+    expect(stderr).toContain("1 child of an older generation is left");
+    expect(code).toBe(1);
+    expect(server.scoreboard.header().ended.replaced).toBe(5);
+    process.kill(stuck, "SIGCONT");
+    await until("it is replaced as well", () => server.scoreboard.header().ended.replaced === 6);
+    await server.stop();
+  });
+
+  test("and idle is no request that a stop has cut", async () => {
+    const server = await Server.start({ children: 3, args: ["--grace", "100ms"] });
+    process.kill(server.slots()[0]?.pid ?? 0, "SIGSTOP");
+    expect((await server.stop()).code).toBe(0);
+    expect(server.audit().problems).toEqual([]);
+  });
+});
+
+test("a replacing takes a part of a pool that could be larger, not all of it at once", async () => {
+  const folder = temporaryFolder();
+  const spawnLog = join(folder, "spawn.jsonl");
+  const pool = { start: 10, minSpare: 5, maxSpare: 10, max: 1000 };
+  const server = await Server.start({ folder, pool, args: ["--spawn-log", spawnLog] });
+  await server.untilIdle();
+  expect((await ctl("replace", server)).code).toBe(0);
+  const alive = readFileSync(spawnLog, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { event: string; cause: string; alive: number })
+    .filter(({ event, cause }) => event === "end" && cause === "replaced")
+    .map((event) => event.alive);
+  expect(alive).toHaveLength(10);
+  expect(Math.min(...alive)).toBe(9);
+  await server.stop();
+});
+
+// Only the superuser can take processes from others here.
+test.skipIf(process.getuid?.() !== 0)("while nobody can be forked, nobody is let go", async () => {
+  const folder = temporaryFolder();
+  chmodSync(folder, 0o777);
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  const pool = { start: 25, minSpare: 5, maxSpare: 10, max: 50, shrinkAfter: "400ms" };
+  const server = await Server.start({ pool, folder, via: nobody });
+  const [program = "", ...asNobody] = nobody;
+  execFileSync(program, [...asNobody, "prlimit", `--pid=${server.supervisor}`, "--nproc=1:"]);
+  for (const { pid } of server.slots().slice(0, 20)) process.kill(pid, "SIGKILL");
+  await until("they are missed", () => server.scoreboard.header().brake === "processes");
+  await sleep(1500);
+  expect(server.count("idle")).toBe(5);
+  const client = await RawClient.greeted(server.port);
+  await client.close();
+  await server.stop();
+});
+
+describe("orders", () => {
+  test("to reopen the log are done when the supervisor has heard of it, not before", async () => {
+    const server = await Server.start({ children: 3 });
+    const { supervisor } = server;
+    process.kill(supervisor, "SIGSTOP");
+    renameSync(server.log, `${server.log}.1`);
+    const waiting = await ctl("reopen", server, "--timeout", "300ms");
+    expect(waiting).toMatchObject({ code: 1, stderr: expect.stringContaining("3 child") });
+    process.kill(supervisor, "SIGCONT");
+    await until("it is done", () => server.scoreboard.header().logSettled === 1);
+    await server.stop();
+  });
+
+  test("of two at the same time get each its own answer", async () => {
+    const folder = temporaryFolder();
+    const users = join(folder, "users");
+    writeFileSync(users, "arijort\n");
+    const server = await Server.start({ folder, args: ["--users", users] });
+    writeFileSync(users, "bad:name\n");
+    for (let round = 0; round < 6; round++) {
+      const [reload, reopen] = await Promise.all([ctl("reload", server), ctl("reopen", server)]);
+      expect(reload.code).toBe(1);
+      expect(reopen.code).toBe(0);
+    }
+    await server.stop();
+  });
+
+  test("to stop, given twice, still wait for the request in work", async () => {
+    const server = await Server.start({ children: 2, work: "sleep:1500ms" });
+    const client = await RawClient.greeted(server.port);
+    client.send("arijort:x\n");
+    await until("it works", () => server.count("working") === 1);
+    const first = ctl("stop", server);
+    await until("it stops", () => server.scoreboard.header().stopping);
+    const both = await Promise.all([first, ctl("stop", server)]);
+    expect(both.map(({ code }) => code)).toEqual([0, 0]);
+    await client.close();
+    await server.command.end();
+  });
+
+  test("to reload reach the users, though the log cannot be opened again", async () => {
+    const folder = temporaryFolder();
+    const users = join(folder, "users");
+    writeFileSync(users, "arijort\n");
+    const server = await Server.start({ folder, args: ["--users", users] });
+    renameSync(server.log, `${server.log}.1`);
+    mkdirSync(server.log);
+    writeFileSync(users, "second\n");
+    const { code, stderr } = await ctl("reload", server);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/users read again: second; log kept as it was/);
+    const client = await RawClient.greeted(server.port);
+    client.send("second:hello\n");
+    await client.lines(2);
+    await client.close();
+    rmSync(server.log, { recursive: true });
+    await server.stop();
+  });
+});
+
+test("a full pool names its maximum to the client that comes when all is calm, too", async () => {
+  const server = await Server.start({ children: 2 });
+  const busy = [await RawClient.greeted(server.port), await RawClient.greeted(server.port)];
+  await until("the pool rests", async () => {
+    await sleep(3000);
+    return true;
+  });
+  const waiting = new RawClient(server.port);
+  await until("it is named", () => server.scoreboard.header().brake === "maximum");
+  await Promise.all([...busy, waiting].map((client) => client.close()));
+  await server.stop();
+});
+
+test("a limit on the size of files is a full disk, not the end", async () => {
+  const folder = temporaryFolder();
+  const via = ["prlimit", "--fsize=400000", "--"];
+  const server = await Server.start({ children: 3, folder, via });
+  const client = await server.client(3, `arijort:${"x".repeat(500)}`, "--requests", "300");
+  expect(client.requests.failed).toBeGreaterThan(0);
+  await server.untilIdle();
+  expect(server.tally().ended).toBe(0);
+  expect(server.command.stderr).toMatch(/cannot write to the log .*: EFBIG/);
+  await server.stop();
+});
