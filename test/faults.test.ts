@@ -216,6 +216,8 @@ test("a limit on the size of files is a full disk, not the end", async () => {
   expect(client.requests.failed).toBeGreaterThan(0);
   await server.untilIdle();
   expect(server.tally().ended).toBe(0);
-  await until("it is said", () => /cannot write to the log .*: (ENOSPC|EFBIG)/.test(server.command.stderr));
+  await until("it is said", () =>
+    /cannot write to the log .*: (ENOSPC|EFBIG)/.test(server.command.stderr),
+  );
   await server.stop();
 });

@@ -144,7 +144,7 @@ void render(const kilofork::Template& text) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const Passes passes;
-  const int before = kilofork::fuzz::next_descriptor();
+  const std::ptrdiff_t before = kilofork::fuzz::open_descriptors();
   {
     Exchange exchange(passes);
     for (const char byte : kilofork::fuzz::text_of(data, size)) {
@@ -165,6 +165,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     render(exchange.settings().service.greeting);
     render(exchange.settings().service.reply);
   }
-  REQUIRE(kilofork::fuzz::next_descriptor() == before);
+  REQUIRE(kilofork::fuzz::open_descriptors() == before);
   return 0;
 }

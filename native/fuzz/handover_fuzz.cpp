@@ -43,7 +43,7 @@ void require_same(const Handover& a, const Handover& b) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const int file = ::memfd_create("kilofork-fuzz", MFD_CLOEXEC);
-  const int before = kilofork::fuzz::next_descriptor();
+  const std::ptrdiff_t before = kilofork::fuzz::open_descriptors();
   REQUIRE(::ftruncate(file, 0) == 0);
   REQUIRE(::pwrite(file, data, size, 0) == static_cast<ssize_t>(size));
   if (const auto handover = read(file)) {
@@ -51,6 +51,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     REQUIRE(again.has_value());
     require_same(*handover, *again);
   }
-  REQUIRE(kilofork::fuzz::next_descriptor() == before);
+  REQUIRE(kilofork::fuzz::open_descriptors() == before);
   return 0;
 }

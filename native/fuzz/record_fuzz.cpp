@@ -186,10 +186,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string first = file.content();
   build(log, kind, message);
   REQUIRE(log.commit());
-  const std::string both = file.content();
+  build(log, kind, message);
+  REQUIRE(log.commit());
+  const std::string all = file.content();
 
-  REQUIRE(both.starts_with(first));
-  std::string_view rest = std::string_view(both).substr(first.size());
+  REQUIRE(all.starts_with(first));
+  std::string_view rest = std::string_view(all).substr(first.size());
   if (written) {
     REQUIRE(first.ends_with('\n'));
     require_record(std::string_view(first).substr(0, first.size() - 1), frame, message);
@@ -201,8 +203,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     rest.remove_prefix(kMarker.size());
   }
   const std::string_view second = take_line(rest);
-  REQUIRE(rest.empty());
   require_record(second, frame, message);
+  require_record(take_line(rest), frame, message);
+  REQUIRE(rest.empty());
   // But for its time, and for what is cut off, the first record is the same.
   if (first.size() > kTimeLength) {
     const std::string whole = std::string(second.substr(kTimeLength)) + '\n';

@@ -62,7 +62,8 @@ void run_round(ChildStage& stage, int signal, Nanoseconds delay, Outcomes& outco
       check::greeting_of(child) + "\n" + check::reply_of(child, "lalala") + "\n";
   if (got == served)
     outcomes.served++;
-  else if (got.ends_with(stage.service.refusals.at(static_cast<std::size_t>(Refusal::shutting_down))))
+  else if (got.ends_with(
+               stage.service.refusals.at(static_cast<std::size_t>(Refusal::shutting_down))))
     outcomes.refused++;
   else
     check::fail_at(__FILE__, __LINE__, "accepted and dropped: " + check::quote(got));
