@@ -248,6 +248,8 @@ describe("lines that are no records", () => {
     `${T}1.000000000 -- server 11 recvd message "m" from user `,
     `${T}1.000000000 -- child pid 11 ended: well`,
     `${T}1.000000000 -- total requests `,
+    `${T}1.000000000 -- completed req "\u0001" on 11 total reqs 1`,
+    `${T}1.000000000 -- completed req "\\\u0001" on 11 total reqs 1`,
     "",
   ])("%s", (line) => {
     expect(runOf(`${begin}${line}\n${completed(2, 11, 1)}${stop(1)}`).ledger?.foreignLines).toBe(1);

@@ -305,7 +305,8 @@ describe("a network that cuts and merges segments", () => {
       pauseMs: 3,
     });
     const positions = Array.from({ length: lines.length }, async () => {
-      const client = new RawClient(proxy.port);
+      // Once greeted, its child waits for bytes, and reads each segment as it comes.
+      const client = await RawClient.greeted(proxy.port);
       client.send(lines);
       client.finish();
       const text = await client.rest();
