@@ -586,7 +586,12 @@ void run_child(const ChildContext& context, Slot& slot) {
   ::prctl(PR_SET_NAME, "kilofork-child");
   Child child(context, slot);
   g_self = &child;
-  if (!lock_down_child(context.segment_path)) ::_exit(kExitSick);
+  if (!lock_down_child(context.segment_path)) {
+    constexpr std::string_view kWhy =
+        "kilofork: a child cannot lock itself down: no seccomp here\n";
+    (void)!::write(STDERR_FILENO, kWhy.data(), kWhy.size());
+    ::_exit(kExitSick);
+  }
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
