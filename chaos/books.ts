@@ -1,0 +1,102 @@
+/** Both sides of the ledger: what the clients had replies to, and what the server wrote down. */
+import { audit } from "../src/audit/audit";
+import { readLog } from "../src/audit/damage";
+import { Kind } from "../src/audit/record";
+import type { Batch } from "./clients";
+import { type Balance, sum } from "./server";
+
+/** One run of the server, and its clients. */
+export interface Served {
+  readonly balance: Balance;
+  readonly batches: readonly Batch[];
+}
+
+export interface Verdict {
+  readonly sent: number;
+  readonly verified: number;
+  readonly counted: number;
+  readonly completed: number;
+  /** Replied to, and not in the log as completed. */
+  readonly lost: number;
+  /** Completed twice, or replied to twice. */
+  readonly doubled: number;
+  /** Replied to, and not in the shared memory. */
+  readonly notCounted: number;
+  readonly failures: Readonly<Record<string, number>>;
+  readonly problems: readonly string[];
+}
+
+export function judge(logs: readonly string[], served: readonly Served[]): Verdict {
+  const { runs } = audit({ logs, atLeast: 0, all: true });
+  const { completed, doubled } = readCompleted(logs);
+  const batches = served.flatMap((run) => run.batches);
+  const problems = runs.flatMap((run, i) => run.problems.map((text) => `run ${i + 1}: ${text}`));
+  const check = (holds: boolean, text: string) => {
+    if (!holds) problems.push(text);
+  };
+  let notCounted = 0;
+  check(runs.length === served.length, `${served.length} runs, but ${runs.length} are in the log`);
+  for (const [i, { balance, batches: own }] of served.entries()) {
+    const { counted, died } = balance;
+    const inLog = runs[i]?.ledger.completed ?? 0;
+    notCounted += Math.max(0, sum(own.map(({ verified }) => verified)) - counted);
+    const books = `run ${i + 1}: ${counted} counted, ${inLog} completed, ${died} died`;
+    check(counted <= inLog && inLog <= counted + died, books);
+  }
+  const lost = sum(batches.map((batch) => lostOf(batch, completed.get(batch.name) ?? new Set())));
+  const repliedTwice = sum(batches.map((batch) => batch.repliedTwice));
+  const verified = sum(batches.map((batch) => batch.verified));
+  check(lost === 0, `${lost} replies to requests that are not in the log as completed`);
+  check(doubled === 0, `${doubled} requests completed more than once`);
+  check(repliedTwice === 0, `${repliedTwice} requests replied to more than once`);
+  check(notCounted === 0, `${notCounted} replies to requests that were not counted`);
+  problems.push(...batches.flatMap((batch) => batch.problems));
+  return {
+    sent: sum(batches.map((batch) => batch.sent)),
+    verified,
+    counted: sum(served.map(({ balance }) => balance.counted)),
+    completed: sum(runs.map(({ ledger }) => ledger.completed)),
+    ...{ lost, doubled: doubled + repliedTwice, notCounted },
+    failures: addUp(batches.map(({ failures }) => failures)),
+    problems,
+  };
+}
+
+/** One by one where each reply is known, else by their number. */
+function lostOf({ verified, answered }: Batch, completed: ReadonlySet<string>): number {
+  if (!answered) return Math.max(0, verified - completed.size);
+  return [...answered].filter((number) => !completed.has(number)).length;
+}
+
+/** The numbers of the messages with a record, by batch. */
+function readCompleted(logs: readonly string[]): {
+  completed: ReadonlyMap<string, ReadonlySet<string>>;
+  doubled: number;
+} {
+  const completed = new Map<string, Set<string>>();
+  let doubled = 0;
+  for (const log of logs)
+    readLog(log, {
+      onRecord({ kind, messageStart, messageEnd }, bytes) {
+        if (kind !== Kind.completed) return;
+        const [name = "", number = ""] = bytes
+          .toString("latin1", messageStart, messageEnd)
+          .split(" ");
+        const numbers = completed.get(name) ?? new Set();
+        completed.set(name, numbers);
+        if (numbers.has(number)) doubled++;
+        numbers.add(number);
+      },
+      onDamage() {},
+    });
+  return { completed, doubled };
+}
+
+export function addUp(
+  counts: readonly Readonly<Record<string, number>>[],
+): Readonly<Record<string, number>> {
+  const total: Record<string, number> = {};
+  for (const [key, count] of counts.flatMap((each) => Object.entries(each)))
+    if (count > 0) total[key] = (total[key] ?? 0) + count;
+  return total;
+}

@@ -1,0 +1,101 @@
+/**
+ * The clients of one run of the server. No request is ever sent again, and no two have the same
+ * message: `<batch> <number>`.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type ClientResult, describeFailures, Load } from "../src/client/load";
+import type { LoadFailures } from "../src/native";
+import type { Random } from "./random";
+import { Witness } from "./witness";
+
+const PATIENCE_MS = 20_000;
+const WITNESSES = 20;
+/** Loads follow one another in each lane, so that connections of all ages are there. */
+const LANES = [
+  { clients: 40, rate: 450, reconnect: false },
+  { clients: 40, rate: 450, reconnect: false },
+  { clients: 30, rate: 150, reconnect: true },
+  { clients: 30, rate: 150, reconnect: true },
+];
+
+export const CLIENTS = LANES.reduce((sum, { clients }) => sum + clients, WITNESSES);
+
+export interface Batch {
+  /** Begins each of its messages. */
+  readonly name: string;
+  readonly sent: number;
+  readonly verified: number;
+  /** The numbers of the messages that were replied to, if each is known. */
+  readonly answered?: ReadonlySet<string>;
+  readonly failures: Readonly<Record<string, number>>;
+  readonly repliedTwice: number;
+  readonly problems: readonly string[];
+}
+
+export class Clients {
+  private stopping = false;
+  private readonly loads = new Set<Load>();
+  private readonly witnesses: readonly Witness[];
+  private readonly done: Promise<readonly Batch[]>;
+
+  constructor(
+    private readonly port: number,
+    private readonly run: number,
+    random: Random,
+  ) {
+    const names = Array.from({ length: WITNESSES }, (_, i) => `r${run}w${i}`);
+    this.witnesses = names.map((name) => new Witness(name, port, PATIENCE_MS));
+    this.done = Promise.all([
+      ...LANES.map((_, lane) => this.follow(lane, random)),
+      ...this.witnesses.map(async (witness) => [await witness.run()]),
+    ]).then((batches) => batches.flat());
+  }
+
+  /** Requests in flight are left as they are: neither verified nor failed. */
+  stop(): Promise<readonly Batch[]> {
+    this.stopping = true;
+    for (const load of this.loads) load.interrupt();
+    for (const witness of this.witnesses) witness.stop();
+    return this.done;
+  }
+
+  private async follow(lane: number, random: Random): Promise<Batch[]> {
+    const REST_MS = 100;
+    const batches: Batch[] = [];
+    for (; !this.stopping; await sleep(REST_MS)) {
+      const name = `r${this.run}l${lane}n${batches.length}`;
+      const load = new Load({
+        ...{ host: "127.0.0.1", addresses: ["127.0.0.1"], port: this.port, osThreads: 1 },
+        ...{ message: `arijort:${name}`, requests: 0, durationMs: random.between(1500, 6000) },
+        ...{ rampMs: 0, barrier: false, rate: 0, clients: 1, reconnect: false, ...LANES[lane] },
+        ...{ connectTimeoutMs: PATIENCE_MS, replyTimeoutMs: PATIENCE_MS },
+      });
+      this.loads.add(load);
+      batches.push(batchOf(name, await load.run()));
+      this.loads.delete(load);
+    }
+    return batches;
+  }
+}
+
+function batchOf(name: string, { requests, failures }: ClientResult): Batch {
+  const count: Record<string, number> = {};
+  for (const failure of failures)
+    count[kindOf(failure)] = failure.count + (count[kindOf(failure)] ?? 0);
+  return {
+    name,
+    ...{ sent: requests.sent, verified: requests.verified },
+    ...{ failures: count, repliedTwice: 0 },
+    problems: failures
+      .filter((failure) => IMPOSSIBLE.has(kindOf(failure)))
+      .map((failure) => `${name}: ${describeFailures(failure)}`),
+  };
+}
+
+/** A server may die or refuse, but neither say something wrong nor let anybody wait for ever. */
+const IMPOSSIBLE: ReadonlySet<string> = new Set(["greeting", "mismatch", "timeout", "ungreeted"]);
+
+function kindOf({ kind, detail }: LoadFailures): string {
+  if (!/(got|unasked for:) "error /.test(detail)) return kind;
+  return kind === "greeting" ? "turned away" : "refused";
+}

@@ -1,0 +1,100 @@
+/** One run of the server: from its banner until the last of its processes has left. */
+import type { ChildProcess } from "node:child_process";
+import {
+  type Cause,
+  isDeath,
+  REFUSALS,
+  type Refusal,
+  type Scoreboard,
+  type Slot,
+} from "../src/native";
+import { listSegments, openScoreboardOf } from "../src/servers";
+import { type Site, until } from "./site";
+
+export const MOST_CHILDREN = 200;
+const STARTS_WITHIN_MS = 20_000;
+/** What is stopped goes on after 2 s, the grace is 2 s, and orphans get 3 s. */
+const LEAVES_WITHIN_MS = 10_000;
+
+const SETTINGS = [
+  ...["--pool", "dynamic", "--start-children", "20", "--max-children", String(MOST_CHILDREN)],
+  ...["--min-spare", "5", "--max-spare", "20", "--shrink-after", "1s"],
+  ...["--max-requests", "300", "--max-requests-jitter", "100"],
+  ...["--work", "sleep:5ms", "--grace", "2s", "--report-every", "500ms", "--stop-at-eof"],
+];
+
+/** What the shared memory says when all have left. */
+export interface Balance {
+  readonly counted: number;
+  /** Those, too, whose end nobody was left to see. */
+  readonly died: number;
+  readonly refused: Readonly<Record<Refusal, number>>;
+}
+
+export class Server {
+  private constructor(
+    private readonly site: Site,
+    private readonly process: ChildProcess,
+    private readonly board: Scoreboard,
+  ) {}
+
+  static async start(site: Site, port: number): Promise<Server> {
+    const where = ["127.0.0.1", String(port), "--log", site.log, "--users", site.usersFile];
+    const process = site.spawn(["serve", ...where, ...SETTINGS]);
+    let said = "";
+    process.stdout?.on("data", (data) => (said += data));
+    const isUp = () => said.includes("Running with");
+    await until(() => isUp() || process.exitCode !== null, STARTS_WITHIN_MS);
+    if (!isUp()) throw new Error("the server does not start: see server.err");
+    return new Server(site, process, openScoreboardOf(process.pid ?? 0));
+  }
+
+  get front(): number {
+    return this.process.pid ?? 0;
+  }
+
+  get supervisor(): number {
+    return this.board.header().supervisor;
+  }
+
+  get frontHasEnded(): boolean {
+    return this.process.exitCode !== null || this.process.signalCode !== null;
+  }
+
+  children(): number[] {
+    return this.slots().map(({ pid }) => pid);
+  }
+
+  private slots(): Slot[] {
+    return this.board.snapshot().filter(({ state }) => state !== "vacant");
+  }
+
+  /** False: some process did not leave by itself. */
+  async hasLeft(): Promise<boolean> {
+    return until(() => this.site.processes().length === 0, LEAVES_WITHIN_MS);
+  }
+
+  /** An orderly stop; how it ended. */
+  async stop(): Promise<string> {
+    this.site.signal(this.front, "SIGTERM");
+    await until(() => this.frontHasEnded, LEAVES_WITHIN_MS);
+    return this.process.signalCode ?? `exit ${this.process.exitCode}`;
+  }
+
+  /** Of a server that is gone, its shared memory is still mapped here. */
+  balance(): Balance {
+    const deaths = Object.entries(this.board.header().ended)
+      .filter(([cause]) => isDeath(cause as Cause))
+      .map(([, count]) => count);
+    const refused = Object.fromEntries(
+      REFUSALS.map((code) => [code, sum(this.board.snapshot().map((slot) => slot.refused[code]))]),
+    ) as Record<Refusal, number>;
+    return { counted: this.board.total(), died: sum(deaths) + this.slots().length, refused };
+  }
+
+  hasSharedMemory(): boolean {
+    return listSegments().some((name) => name.startsWith(`/kilofork-${this.front}-`));
+  }
+}
+
+export const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);

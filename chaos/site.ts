@@ -1,0 +1,167 @@
+/**
+ * Where the server runs: a folder, with a small disk mounted on it that only the server and we see,
+ * if we may mount; and the processes of the server, which carry a tag of ours.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { commandPath } from "../src/paths";
+
+const TAG = "KILOFORK_CHAOS";
+const LOG = "server.log";
+const FILLER = "filler";
+
+/** Waits for a state; false when it does not come in time. */
+export async function until(ask: () => boolean, limitMs: number): Promise<boolean> {
+  for (const deadline = performance.now() + limitMs; !ask(); await sleep(10))
+    if (performance.now() > deadline) return false;
+  return true;
+}
+
+export class Site {
+  readonly folder = mkdtempSync(join(tmpdir(), "kilofork-chaos-"));
+  readonly usersFile = join(this.folder, "users");
+  private readonly disk = join(this.folder, "disk");
+  private readonly errors = openSync(join(this.folder, "server.err"), "a");
+  private readonly tag = `${process.pid}-${randomBytes(6).toString("hex")}`;
+  private keeper: ChildProcess | undefined;
+  private rotations = 0;
+
+  static async open(megabytes: number): Promise<Site> {
+    const site = new Site();
+    writeFileSync(site.usersFile, "arijort\n");
+    const script = `mkdir "$0" && mount -t tmpfs -o size=${megabytes}m none "$0" && echo ready && exec cat`;
+    const keeper = spawn("unshare", ["--mount", "sh", "-c", script, site.disk], {
+      stdio: ["pipe", "pipe", "ignore"], // it ends with us, however we end
+      detached: true, // Ctrl-C is for us alone
+    });
+    const ready = once(keeper.stdout, "data").then(() => true);
+    const refused = once(keeper, "close").then(
+      () => false,
+      () => false,
+    );
+    if (await Promise.race([ready, refused])) site.keeper = keeper;
+    return site;
+  }
+
+  get hasDisk(): boolean {
+    return this.keeper !== undefined;
+  }
+
+  /** As the server names it. */
+  get log(): string {
+    return join(this.hasDisk ? this.disk : this.folder, LOG);
+  }
+
+  private path(name: string): string {
+    const root = this.keeper ? `/proc/${this.keeper.pid}/root` : "";
+    return join(root, dirname(this.log), name);
+  }
+
+  /** In its own session, but its standard input ends with us. */
+  spawn(args: readonly string[]): ChildProcess {
+    const enter = ["nsenter", "--target", String(this.keeper?.pid), "--mount", "--"];
+    const [program = "", ...rest] = [
+      ...(this.keeper ? enter : []),
+      ...[process.execPath, commandPath, ...args],
+    ];
+    return spawn(program, rest, {
+      stdio: ["pipe", "pipe", this.errors],
+      detached: true,
+      env: { ...process.env, TZ: "UTC", [TAG]: this.tag },
+    });
+  }
+
+  // ---- processes of the server ------------------------------------------------------------------
+
+  processes(): number[] {
+    return readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => this.isOurs(pid));
+  }
+
+  /** False: it is not there any more. */
+  signal(pid: number, name: NodeJS.Signals): boolean {
+    try {
+      return pid > 0 && this.isOurs(pid) && process.kill(pid, name);
+    } catch {
+      return false;
+    }
+  }
+
+  private isOurs(pid: number): boolean {
+    try {
+      const variables = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
+      return variables.includes(`${TAG}=${this.tag}`); // a zombie has none
+    } catch {
+      return false;
+    }
+  }
+
+  // ---- disk and log -----------------------------------------------------------------------------
+
+  fill(): void {
+    const chunk = Buffer.alloc(1 << 20);
+    for (;;) {
+      try {
+        writeFileSync(this.path(FILLER), chunk, { flag: "a" });
+      } catch {
+        return;
+      }
+    }
+  }
+
+  empty(): void {
+    rmSync(this.path(FILLER), { force: true });
+  }
+
+  /** False: the last order to open the log again was not carried out yet. */
+  renameLog(): boolean {
+    if (!existsSync(this.path(LOG))) return false;
+    renameSync(this.path(LOG), this.path(`${LOG}.${++this.rotations}`));
+    return true;
+  }
+
+  /** The oldest first. */
+  logs(): string[] {
+    const old = Array.from({ length: this.rotations }, (_, i) => `${LOG}.${i + 1}`);
+    return [...old, LOG].map((name) => this.path(name)).filter((path) => existsSync(path));
+  }
+
+  /** What the server has left in its folder beside the logs. */
+  strangeFiles(): string[] {
+    const own = ["users", "server.err"];
+    return readdirSync(this.path(".")).filter(
+      (name) => !name.startsWith(LOG) && !own.includes(name),
+    );
+  }
+
+  /** Leaves nothing but, if wanted, the folder with the logs. */
+  async close(keep: boolean): Promise<void> {
+    for (const pid of this.processes()) this.signal(pid, "SIGKILL");
+    if (this.keeper) {
+      for (const path of keep ? this.logs() : [])
+        copyFileSync(path, join(this.folder, basename(path)));
+      const ended = once(this.keeper, "close");
+      this.keeper.stdin?.end();
+      await ended;
+      rmSync(this.disk, { recursive: true, force: true });
+    }
+    if (!keep) rmSync(this.folder, { recursive: true, force: true });
+  }
+}
