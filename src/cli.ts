@@ -134,6 +134,14 @@ function addServe(program: Command, exit: (code: number) => void): void {
       durationOption("--work-timeout <D>", "ends a child whose work takes longer; 0 for none", "0"),
     )
     .option("--log <file>", "the append-only log; - for standard output", DEFAULT_LOG)
+    .addOption(
+      new Option(
+        "--ack <when>",
+        "a reply says: written, the record is in the file; synced, it is on disk",
+      )
+        .choices(["written", "synced"])
+        .default("written"),
+    )
     .option("--spawn-log <file>", "a line of JSON for each fork, retirement and end of a child")
     .addOption(
       new Option("--users <file>", "who may send requests, one name a line").default(
@@ -175,6 +183,8 @@ function addServe(program: Command, exit: (code: number) => void): void {
     .option("--pid-file <file>", "gets the pid of the front, for the time it lives")
     .option("--stop-at-eof", "stop when standard input ends: with whoever started it", false)
     .action(async (host: string, port: number, options, command: Command) => {
+      if (options.ack === "synced" && options.log === "-")
+        throw misused("--ack synced needs a file: --log - is standard output");
       exit(
         await new Front({
           host,
@@ -187,6 +197,7 @@ function addServe(program: Command, exit: (code: number) => void): void {
           maxConnectionsPerAddress: options.maxConnectionsPerAddress,
           spawnLog: options.spawnLog,
           log: options.log,
+          ack: options.ack,
           usersFile: options.users,
           maxLine: options.maxLine,
           idleTimeoutMs: options.idleTimeout,

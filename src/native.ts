@@ -22,6 +22,7 @@ export const STATES = [
   "idle",
   "reading",
   "working",
+  "syncing",
   "replying",
   "stopping",
 ] as const;
@@ -111,6 +112,11 @@ export interface ScoreboardHeader {
   readonly ended: Readonly<Record<Cause, number>>;
   /** The newest log: children have turned to it, or are about to. */
   readonly logOrdered: number;
+  /** What stands behind the name of the log; 0: nothing does. */
+  readonly logNumber: number;
+  /** Its sync has failed, and there is no other one yet. */
+  readonly logDead: boolean;
+  readonly sync: SyncFigures;
   /** It was told to stop. */
   readonly stopping: boolean;
   /** Requests that a stop could not wait for. */
@@ -119,6 +125,20 @@ export interface ScoreboardHeader {
   readonly pidNamespace: number;
   /** What became of the last order of each kind; the count grows with each. */
   readonly answers: Readonly<Record<Order, Answer>>;
+}
+
+/** Acknowledgements and the disk. */
+export interface SyncFigures {
+  /** Acknowledgements wait for it. */
+  readonly acknowledges: boolean;
+  /** pid, 0: there is none now. */
+  readonly syncer: number;
+  readonly syncs: number;
+  /** Requests that have waited for one. */
+  readonly requests: number;
+  readonly lastMs: number;
+  /** An errno value: of the last sync that failed. */
+  readonly error: number;
 }
 
 /** What the front can be asked for while the server runs, in the order of native/core/scoreboard.hpp. */
@@ -139,12 +159,17 @@ export interface ScoreboardOptions {
   readonly port: number;
   readonly backlog: number;
   readonly limits: PoolLimits;
+  /** Acknowledgements wait for the disk. */
+  readonly synced: boolean;
   readonly log: string;
   readonly release: string;
 }
 
 interface NativeHeader
-  extends Omit<ScoreboardHeader, "limits" | "brake" | "full" | "forked" | "ended" | "answers"> {
+  extends Omit<
+    ScoreboardHeader,
+    "limits" | "brake" | "full" | "forked" | "ended" | "answers" | "sync"
+  > {
   readonly slots: number;
   readonly start: number;
   readonly minSpare: number;
@@ -157,6 +182,12 @@ interface NativeHeader
   readonly forked: readonly number[];
   readonly ended: readonly number[];
   readonly answers: readonly Answer[];
+  readonly synced: boolean;
+  readonly syncer: number;
+  readonly syncs: number;
+  readonly syncsAskedFor: number;
+  readonly lastSyncMs: number;
+  readonly syncError: number;
 }
 
 interface NativeScoreboard {
@@ -167,6 +198,8 @@ interface NativeScoreboard {
   setUsers(names: readonly string[]): void;
   setAnswer(order: number, ok: boolean, text: string): void;
   orderLog(): number;
+  setLogNumber(number: number): void;
+  closeTornHeads(log: number): void;
   setStopping(): void;
   bury(slot: number): void;
   close(): void;
@@ -344,6 +377,8 @@ export interface Slot {
   readonly connections: number;
   readonly generation: number;
   readonly logGeneration: number;
+  /** Requests of all its children that were completed, but could not be acknowledged. */
+  readonly takenBack: number;
   readonly refused: Readonly<Record<Refusal, number>>;
 }
 
@@ -382,7 +417,8 @@ export class Scoreboard {
 
   header(): ScoreboardHeader {
     const { start, minSpare, maxSpare, slots, ...others } = this.native.header();
-    const { fullTimes, fullNowMs, fullBeforeMs, answers, ...rest } = others;
+    const { fullTimes, fullNowMs, fullBeforeMs, answers, ...figures } = others;
+    const { synced, syncer, syncs, syncsAskedFor, lastSyncMs, syncError, ...rest } = figures;
     const byCause = (counts: readonly number[]) =>
       Object.fromEntries(CAUSES.map((cause, i) => [cause, counts[i] ?? 0])) as Record<
         Cause,
@@ -391,6 +427,10 @@ export class Scoreboard {
     return {
       ...rest,
       limits: { start, minSpare, maxSpare, max: slots },
+      sync: {
+        ...{ acknowledges: synced, syncer, syncs, requests: syncsAskedFor },
+        ...{ lastMs: lastSyncMs, error: syncError },
+      },
       brake: BRAKES[rest.brake] ?? "none",
       full: {
         times: fullTimes,
@@ -411,17 +451,9 @@ export class Scoreboard {
     this.native.snapshot(this.rows);
     const width = addon.Scoreboard.columns;
     return Array.from({ length: this.rows.length / width }, (_, i) => {
-      const [pid, state, stateMs, total, connections, generation, logGeneration, ...refused] =
-        this.rows.subarray(i * width, (i + 1) * width) as unknown as [
-          number,
-          number,
-          number,
-          number,
-          number,
-          number,
-          number,
-          ...number[],
-        ];
+      const row = this.rows.subarray(i * width, (i + 1) * width);
+      const [pid = 0, state = 0, stateMs = 0, total = 0, connections = 0, ...rest] = row;
+      const [generation = 0, logGeneration = 0, takenBack = 0, ...refused] = rest;
       return {
         pid,
         state: STATES[state] ?? "vacant",
@@ -430,6 +462,7 @@ export class Scoreboard {
         connections,
         generation,
         logGeneration,
+        takenBack,
         refused: Object.fromEntries(
           REFUSALS.map((refusal, k) => [refusal, refused[k] ?? 0]),
         ) as Record<Refusal, number>,
@@ -455,6 +488,16 @@ export class Scoreboard {
   /** Front only: the number of the log that the children are now to turn to. */
   orderLog(): number {
     return this.native.orderLog();
+  }
+
+  /** Front only: what stands behind the name of the log. */
+  setLogNumber(number: number): void {
+    this.native.setLogNumber(number);
+  }
+
+  /** Front only, at the end: of writers that a full disk cut short, and that have gone. */
+  closeTornHeads(log: Log): void {
+    this.native.closeTornHeads(log.fd);
   }
 
   /** Front only. */

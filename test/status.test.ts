@@ -444,12 +444,17 @@ function madeUp(max: number, letters: string, changes: Partial<Status> = {}): St
       ofOlderGeneration: 0,
       onOlderLog: 0,
     },
-    log: { path: "/var/log/kilofork.log", inPlace: true },
+    log: { path: "/var/log/kilofork.log", inPlace: true, ...NOT_SYNCED },
     memory: null,
     slots,
     ...changes,
   };
 }
+
+const NOT_SYNCED = {
+  takenBack: 0,
+  sync: { acknowledges: false, syncer: 0, syncs: 0, requests: 0, lastMs: 0, error: 0 },
+};
 
 const picture = (status: Status) => showStatus(status).split("\n\n").at(-1)?.split("\n") ?? [];
 const LEGEND = "  _ idle  S starting  R reading  W working  > replying  G stopping  . vacant";
@@ -545,7 +550,7 @@ ${LEGEND}  + mixed`);
         ok: false,
         problems: ["the queue cannot be seen: x"],
         queue: null,
-        log: { path: "-", inPlace: null },
+        log: { path: "-", inPlace: null, ...NOT_SYNCED },
       }),
     );
     expect(text).toContain("user kilo\nproblem   the queue cannot be seen: x\n\npool ");

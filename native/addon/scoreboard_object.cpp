@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "../core/append_log.hpp"
 #include "convert.hpp"
 
 namespace kilofork {
@@ -10,8 +11,9 @@ namespace kilofork {
 namespace {
 
 // What snapshot() writes for each slot: pid, state, milliseconds in that state, total, connections,
-// generation of the child, of its log, and the refusals. src/native.ts names the columns.
-constexpr std::size_t kColumns = 7 + kRefusals;
+// generation of the child, of its log, requests taken back, and the refusals. src/native.ts names
+// the columns.
+constexpr std::size_t kColumns = 8 + kRefusals;
 
 template <typename Counts>
 Napi::Array to_numbers(Napi::Env env, const Counts& counts) {
@@ -45,6 +47,8 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
                       InstanceMethod<&ScoreboardObject::set_users>("setUsers"),
                       InstanceMethod<&ScoreboardObject::set_answer>("setAnswer"),
                       InstanceMethod<&ScoreboardObject::order_log>("orderLog"),
+                      InstanceMethod<&ScoreboardObject::set_log_number>("setLogNumber"),
+                      InstanceMethod<&ScoreboardObject::close_torn_heads>("closeTornHeads"),
                       InstanceMethod<&ScoreboardObject::set_stopping>("setStopping"),
                       InstanceMethod<&ScoreboardObject::bury>("bury"),
                       InstanceMethod<&ScoreboardObject::close>("close"),
@@ -55,7 +59,7 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
 }
 
 // new Scoreboard(name): opens for reading. new Scoreboard(name, {users, host, address, port,
-// backlog, limits: {start, minSpare, maxSpare, max}, log, release}): creates.
+// backlog, limits: {start, minSpare, maxSpare, max}, synced, log, release}): creates.
 ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const std::string name = info[0].As<Napi::String>();
   guarded(info.Env(), [&] {
@@ -73,6 +77,7 @@ ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(
                             .port = static_cast<std::uint16_t>(get_number(options, "port")),
                             .backlog = static_cast<std::uint32_t>(get_number(options, "backlog")),
                             .limits = limits,
+                            .synced = options.Get("synced").As<Napi::Boolean>(),
                             .log = get_string(options, "log"),
                             .release = get_string(options, "release")}));
   });
@@ -115,6 +120,14 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("forked", to_numbers(env, header.forked));
   result.Set("ended", to_numbers(env, header.ended));
   result.Set("logOrdered", header.log_ordered.load());
+  result.Set("logNumber", header.log_number.load());
+  result.Set("synced", header.synced != 0);
+  result.Set("syncer", header.syncer.load());
+  result.Set("syncs", static_cast<double>(header.commit.syncs()));
+  result.Set("syncsAskedFor", static_cast<double>(header.commit.joined()));
+  result.Set("lastSyncMs", to_milliseconds(header.commit.last_took()));
+  result.Set("logDead", header.commit.is_dead(header.log_ordered.load()));
+  result.Set("syncError", header.commit.error());
   result.Set("stopping", header.stopping.load() != 0);
   result.Set("cut", header.cut.load());
   result.Set("pidNamespace", static_cast<double>(header.pid_namespace));
@@ -149,6 +162,7 @@ void ScoreboardObject::snapshot(const Napi::CallbackInfo& info) {
     *out++ = static_cast<double>(slot.connections.load(std::memory_order_relaxed));
     *out++ = slot.generation.load(std::memory_order_relaxed);
     *out++ = slot.log_generation.load(std::memory_order_relaxed);
+    *out++ = static_cast<double>(slot.taken_back.load(std::memory_order_relaxed));
     for (const auto& refused : slot.refused)
       *out++ = static_cast<double>(refused.load(std::memory_order_relaxed));
   }
@@ -173,6 +187,18 @@ void ScoreboardObject::set_answer(const Napi::CallbackInfo& info) {
 // orderLog() → the number of the log that the children are now to turn to.
 Napi::Value ScoreboardObject::order_log(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), board(info).header().log_ordered.fetch_add(1) + 1);
+}
+
+// setLogNumber(number). The front: what stands behind the name of the log.
+void ScoreboardObject::set_log_number(const Napi::CallbackInfo& info) {
+  board(info).header().log_number.store(info[0].As<Napi::Number>().Uint32Value());
+}
+
+// closeTornHeads(fd). The front, at the end: of writers that have gone, in the log.
+void ScoreboardObject::close_torn_heads(const Napi::CallbackInfo& info) {
+  auto& heads = board(info).header().torn_heads;
+  const int log = info[0].As<Napi::Number>();
+  while (heads.load() > 0 && write_torn_marker(log)) heads--;
 }
 
 void ScoreboardObject::set_stopping(const Napi::CallbackInfo& info) {

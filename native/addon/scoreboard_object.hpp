@@ -25,6 +25,8 @@ class ScoreboardObject : public Napi::ObjectWrap<ScoreboardObject> {
   void set_users(const Napi::CallbackInfo& info);
   void set_answer(const Napi::CallbackInfo& info);
   Napi::Value order_log(const Napi::CallbackInfo& info);
+  void set_log_number(const Napi::CallbackInfo& info);
+  void close_torn_heads(const Napi::CallbackInfo& info);
   void set_stopping(const Napi::CallbackInfo& info);
   void bury(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);

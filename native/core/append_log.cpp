@@ -90,4 +90,14 @@ bool AppendLog::commit() {
   return false;
 }
 
+bool AppendLog::close_torn_head() {
+  if (torn_ && write_torn_marker(fd_)) torn_ = false;
+  return !torn_;
+}
+
+bool write_torn_marker(int log) {
+  return ::write(log, kTornMarker.data(), kTornMarker.size()) ==
+         static_cast<ssize_t>(kTornMarker.size());
+}
+
 }  // namespace kilofork

@@ -44,6 +44,10 @@ class AppendLog {
   // next record of this process begins with.
   bool commit();
 
+  // Who leaves must not leave a torn head behind. True: there is none, or it was closed by a marker
+  // on a line of its own. System calls only: safe in a signal handler.
+  bool close_torn_head();
+
  private:
   int fd_;
   std::span<char> buffer_;
@@ -54,5 +58,7 @@ class AppendLog {
 
 // What closes a torn head: it makes no record of what stands before it.
 constexpr std::string_view kTornMarker = "<torn>\n";
+// Of a head that somebody else has left open. False: it could not be written.
+bool write_torn_marker(int log);
 
 }  // namespace kilofork

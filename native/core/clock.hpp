@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <ctime>
+#include <limits>
 #include <string_view>
 
 namespace kilofork {
@@ -16,6 +17,7 @@ using Nanoseconds = std::int64_t;
 constexpr Nanoseconds kMicrosecond = 1'000;
 constexpr Nanoseconds kMillisecond = 1'000'000;
 constexpr Nanoseconds kSecond = 1'000'000'000;
+constexpr Nanoseconds kNever = std::numeric_limits<Nanoseconds>::max();
 
 constexpr Nanoseconds to_nanoseconds(const timespec& time) {
   return time.tv_sec * kSecond + time.tv_nsec;

@@ -32,6 +32,10 @@ bool apply_setting(PoolSettings& settings, std::string_view line) {
   Service& service = settings.service;
   const std::string_view name = take_word(line);
   if (name == "work") return parse_work(line, service.work);
+  if (name == "ack") {
+    service.synced = line == "synced";
+    return service.synced || line == "written";
+  }
   if (name == "max-line") return parse_number(line, service.max_line);
   if (name == "idle-timeout") return parse_number(line, service.idle_timeout);
   if (name == "read-timeout") return parse_number(line, service.read_timeout);

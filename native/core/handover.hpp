@@ -23,6 +23,8 @@ struct Handover {
   int bell = -1;                      // descriptors, which stay open across exec
   int give_log = -1;
   int take_log = -1;
+  pid_t syncer = 0;  // 0: there is none
+  int inbox = -1;    // a descriptor, of the syncer
   bool announced = false;
   std::vector<Child> children;
 };
@@ -34,7 +36,7 @@ Handover read_handover(int fd);
 
 // All that two executables must agree upon for one to take over from the other.
 inline std::string compatibility() {
-  constexpr int kHandoverVersion = 1;
+  constexpr int kHandoverVersion = 2;
   return "scoreboard " + std::to_string(Scoreboard::kVersion) + " handover " +
          std::to_string(kHandoverVersion);
 }

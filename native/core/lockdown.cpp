@@ -30,9 +30,9 @@ constexpr std::uint32_t kArchitecture = AUDIT_ARCH_X86_64;
 constexpr std::uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #endif
 
-// What child.cpp calls, what its signal handlers call, and what the C library calls for them. The
+// What a child calls, what its signal handlers call, and what the C library calls for them. The
 // calls of a request come first.
-constexpr std::array kAllowed{
+constexpr std::array kOfChildren{
     SYS_recvfrom,
     SYS_write,
     SYS_sendto,
@@ -60,6 +60,11 @@ constexpr std::array kAllowed{
     // where the clock is no vDSO
     SYS_clock_gettime,
 };
+constexpr std::array kOfSyncer{
+    SYS_futex,        SYS_fdatasync,       SYS_clock_nanosleep, SYS_recvmsg,       SYS_close,
+    SYS_write,  // to the bell
+    SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group,      SYS_clock_gettime,
+};
 #ifdef SYS_unlink
 constexpr std::uint32_t kRemove = SYS_unlink;
 constexpr int kRemovedPath = 0;
@@ -72,30 +77,51 @@ constexpr int kRemovedPath = 1;
 // its stack, and is short, since the kernel translates it for each of them.
 class Filter {
  public:
-  explicit Filter(const char* removable) {
+  Filter() {
     load(offsetof(seccomp_data, arch));
     must_be(kArchitecture);
     load(offsetof(seccomp_data, nr));
-    may_be(UINT32_MAX);  // no call: what a tracer puts in the place of one that is to fail
-    for (const auto number : kAllowed) may_be(static_cast<std::uint32_t>(number));
-    // Not any ioctl(2): some put words into the input of a terminal.
-    skip_unless(SYS_ioctl, 3);
+    allow(UINT32_MAX);  // no call: what a tracer puts in the place of one that is to fail
+  }
+
+  Filter& allow(std::uint32_t call) {
+    compare(call, kToAllow, 0);
+    return *this;
+  }
+  template <std::size_t N>
+  Filter& allow(const std::array<int, N>& calls) {
+    for (const int call : calls) allow(static_cast<std::uint32_t>(call));
+    return *this;
+  }
+  // Not any ioctl(2): some put words into the input of a terminal.
+  Filter& allow_send_queue_length() {
+    compare(SYS_ioctl, 0, 3);  // else past the next three statements
     load(argument(1));
     must_be(SIOCOUTQ);
     end(kAllow);
-    // Not any path: it is known by its address, in two halves, and nobody can change what is there.
+    return *this;
+  }
+  // Not any path: it is known by its address, in two halves, and nobody can change what is there.
+  // The last of these calls: any other one but that is denied.
+  Filter& allow_removal(const char* path) {
     must_be(kRemove);
-    const auto address = reinterpret_cast<std::uint64_t>(removable);
+    const auto address = reinterpret_cast<std::uint64_t>(path);
     load(argument(kRemovedPath));
     must_be(static_cast<std::uint32_t>(address));
     load(argument(kRemovedPath) + sizeof(std::uint32_t));
     must_be(static_cast<std::uint32_t>(address >> 32));
     end(kAllow);
-    end(kKill);
-    resolve_jumps();
+    return *this;
   }
-
-  [[nodiscard]] sock_fprog program() { return {.len = length_, .filter = statements_.data()}; }
+  // For good. False: the kernel refuses.
+  bool install() {
+    end(kKill);
+    end(kAllow);
+    resolve_jumps();
+    const sock_fprog program{.len = length_, .filter = statements_.data()};
+    // Not seccomp(2): a service manager's own filter may forbid that.
+    return ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  }
 
  private:
   static constexpr std::uint32_t kAllow = SECCOMP_RET_ALLOW;
@@ -109,9 +135,7 @@ class Filter {
   void load(std::size_t offset) {
     add(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(offset)));
   }
-  void may_be(std::uint32_t value) { compare(value, kToAllow, 0); }
   void must_be(std::uint32_t value) { compare(value, 0, kToKill); }
-  void skip_unless(std::uint32_t value, std::uint8_t statements) { compare(value, 0, statements); }
   void compare(std::uint32_t value, std::uint8_t if_equal, std::uint8_t if_not) {
     add(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, if_equal, if_not));
   }
@@ -120,7 +144,7 @@ class Filter {
 
   void resolve_jumps() {
     const auto resolve = [this](std::uint8_t& jump, std::size_t from) {
-      const std::size_t target = jump == kToAllow ? length_ - 2U : length_ - 1U;
+      const std::size_t target = jump == kToAllow ? length_ - 1U : length_ - 2U;
       if (jump >= kToKill) jump = static_cast<std::uint8_t>(target - from - 1);
     };
     for (std::size_t i = 0; i < length_; i++) {
@@ -151,13 +175,18 @@ const char* keep_read_only(const std::string& path) {
   return static_cast<const char*>(memory);
 }
 
-bool lock_down_child(const char* removable) {
+bool lock_down_child(const char* removable, bool waits_for_syncs) {
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return false;
   if (!kFiltersSystemCalls) return true;
-  Filter filter(removable);
-  const sock_fprog program = filter.program();
-  // Not seccomp(2): a service manager's own filter may forbid that.
-  return ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  Filter filter;
+  filter.allow(kOfChildren);
+  if (waits_for_syncs) filter.allow(SYS_futex);
+  return filter.allow_send_queue_length().allow_removal(removable).install();
+}
+
+bool lock_down_syncer() {
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return false;
+  return !kFiltersSystemCalls || Filter().allow(kOfSyncer).install();
 }
 
 }  // namespace kilofork

@@ -26,6 +26,8 @@ constexpr bool kFiltersSystemCalls = true;
 // signal or trace a process, or map memory. It may remove one file: `removable`, of
 // keep_read_only(). No core dump is made of it, and no other process of its user may look into it.
 // False when the kernel refuses: the child must not serve then.
-[[nodiscard]] bool lock_down_child(const char* removable);
+[[nodiscard]] bool lock_down_child(const char* removable, bool waits_for_syncs);
+// Likewise the syncer, which reads from nobody and writes to nobody.
+[[nodiscard]] bool lock_down_syncer();
 
 }  // namespace kilofork

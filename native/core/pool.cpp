@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <limits>
 
 #include "error.hpp"
 #include "listener.hpp"
@@ -85,8 +84,6 @@ std::span<std::byte> map_private(std::size_t bytes) {
   return {static_cast<std::byte*>(memory), bytes};
 }
 
-constexpr Nanoseconds kNever = std::numeric_limits<Nanoseconds>::max();
-
 // How often a pool is looked at that cannot grow now: only to know how long it is full. A look may
 // cost at most this part of the time until the next.
 constexpr Nanoseconds kSparseLooks = 100 * kMillisecond;
@@ -110,32 +107,37 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
       control_(std::move(control)),
       descriptors_(descriptors),
       bell_(predecessor ? predecessor->bell : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      handoff_(predecessor ? LogHandoff{.give = Fd(predecessor->give_log),
-                                        .take = Fd(predecessor->take_log)}
-                           : make_log_handoff()),
       turn_away_(descriptors.listener,
                  settings_.service.refusals.at(static_cast<std::size_t>(Refusal::shutting_down)),
                  settings_.service.linger_timeout),
-      context_{.service = settings_.service,
-               .scoreboard = scoreboard_,
-               .segment_path = keep_read_only("/dev/shm" + segment_name_),
-               .supervisor = ::getpid(),
-               .listener = descriptors.listener,
-               .log = descriptors.log,
-               .log_generation = predecessor ? scoreboard_.header().log_generation.load()
-                                             : scoreboard_.header().log_ordered.load(),
-               .lifeline = descriptors.lifeline,
-               .handoff = handoff_.take.get(),
-               .bell = bell_.get(),
-               .memory = reinterpret_cast<char*>(
-                   map_private(child_memory_bytes(settings_.service)).data())},
       private_memory_(
           map_private(Roster::bytes(scoreboard_.slots().size()) + SpawnRecord::kBufferBytes)),
       roster_(scoreboard_, private_memory_),
       record_(descriptors.log, descriptors.spawn_log,
               {reinterpret_cast<char*>(private_memory_.data()) +
                    Roster::bytes(scoreboard_.slots().size()),
-               SpawnRecord::kBufferBytes}),
+               SpawnRecord::kBufferBytes},
+              scoreboard_.header().torn_heads),
+      log_({.scoreboard = scoreboard_,
+            .control = control_,
+            .record = record_,
+            .log = descriptors.log,
+            .bell = bell_.get(),
+            .synced = settings_.service.synced,
+            .not_for_syncer = {control_.fd(), descriptors.listener, descriptors.spawn_log}},
+           predecessor),
+      context_{.service = settings_.service,
+               .scoreboard = scoreboard_,
+               .segment_path = keep_read_only("/dev/shm" + segment_name_),
+               .supervisor = ::getpid(),
+               .listener = descriptors.listener,
+               .log = descriptors.log,
+               .log_generation = log_.generation(),
+               .lifeline = descriptors.lifeline,
+               .handoff = log_.take(),
+               .bell = bell_.get(),
+               .memory = reinterpret_cast<char*>(
+                   map_private(child_memory_bytes(settings_.service)).data())},
       sizing_(settings_.limits),
       started_(monotonic_now()) {
   ::madvise(private_memory_.data(), private_memory_.size(), MADV_DONTFORK);
@@ -144,11 +146,8 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
     for (const auto& [slot, member] : predecessor->children) roster_.adopt(slot, member);
     announced_ = predecessor->announced;
     replacing_ = true;
-    if (scoreboard_.header().log_settled != context_.log_generation) log_reopened_ = started_;
   } else {
     for (std::size_t i = 0; i < settings_.limits.start; i++) roster_.owe(i, Cause::start);
-    scoreboard_.header().log_generation = context_.log_generation;
-    scoreboard_.header().log_settled = context_.log_generation;
     scoreboard_.header().generation++;  // none of these children was there before
     set_brake(Brake::none);
   }
@@ -160,6 +159,7 @@ Pool::~Pool() {
 }
 
 std::uint64_t Pool::run() {
+  log_.look_after(roster_, started_);
   top_up();
   while (phase_ == Phase::running || roster_.alive() > 0) {
     wait();
@@ -170,12 +170,13 @@ std::uint64_t Pool::run() {
     look();
     top_up();
     replace_some();
-    settle_log();
+    log_.look_after(roster_, monotonic_now());
     record_.pay();
     turn_away_.run();
   }
   turn_away_.refuse_newcomers();
   for (turn_away_.run(); turn_away_.lingers(); turn_away_.run()) wait();
+  log_.end(settings_.grace);
   close_books();
   return cut_;
 }
@@ -201,13 +202,12 @@ void Pool::wait() {
 Nanoseconds Pool::next_deadline() const {
   constexpr Nanoseconds kGuestsAreLookedAt = 50 * kMillisecond;
   if (turn_away_.lingers()) return monotonic_now() + kGuestsAreLookedAt;
-  if (phase_ != Phase::running) return phase_ends_;
+  if (phase_ != Phase::running) return std::min(phase_ends_, log_.next_deadline());
   constexpr Nanoseconds kOwedRecordsAreTried = 100 * kMillisecond;
-  Nanoseconds next = next_look_;
+  Nanoseconds next = std::min(next_look_, log_.next_deadline());
   if (record_.owes()) next = std::min(next, monotonic_now() + kOwedRecordsAreTried);
   if (roster_.owed() > 0) next = std::min(next, may_fork_at_);
   if (replacing_) next = std::min(next, next_replacing_);
-  if (log_reopened_ > 0) next = std::min(next, next_settling_);
   return next;
 }
 
@@ -227,7 +227,6 @@ void Pool::obey() {
   std::uint64_t count = 0;
   if (::read(bell_.get(), &count, sizeof count) <= 0) return;
   announce_when_up();
-  tell_log_error();
   if (resting_) next_look_ = 0;
 }
 
@@ -237,42 +236,14 @@ void Pool::obey_line(Control::Line line) {
   std::string_view words = line.text;
   const std::string_view order = take_word(words);
   std::uint32_t generation = 0;
-  if (order == "log" && line.passed && parse_number(words, generation))
-    reopen_log(std::move(line.passed), generation);
+  if (order == "log" && line.passed && parse_number(words, generation)) {
+    log_.reopen(std::move(line.passed), generation, roster_);
+    context_.log_generation = generation;
+  }
   if (order == "spawn-log" && line.passed)
     ::dup3(line.passed.get(), descriptors_.spawn_log, O_CLOEXEC);
   if (order == "replace") new_executable_ = words;
   replace_ordered_ = replace_ordered_ || order == "replace";
-}
-
-void Pool::reopen_log(Fd log, std::uint32_t generation) {
-  ::dup3(log.get(), descriptors_.log, O_CLOEXEC);
-  context_.log_generation = generation;
-  offer_log(handoff_, descriptors_.log, context_.log_generation);
-  scoreboard_.header().log_generation.store(context_.log_generation, std::memory_order_release);
-  signal_members(SIGUSR1);  // the idle ones let go of the old file, too
-  log_reopened_ = monotonic_now();
-  next_settling_ = 0;
-}
-
-// A barrier: from here on, nobody writes to the old file any more.
-void Pool::settle_log() {
-  const Nanoseconds now = monotonic_now();
-  if (log_reopened_ == 0 || now < next_settling_) return;
-  const auto& members = roster_.members();
-  for (std::size_t i = 0; i < members.size(); i++) {
-    if (members[i].pid == 0 ||
-        scoreboard_.slots()[i].log_generation.load() == context_.log_generation)
-      continue;
-    next_settling_ = now + std::clamp((now - log_reopened_) / 4, kMillisecond, kSecond);
-    return;
-  }
-  const Nanoseconds took = now - log_reopened_;
-  log_reopened_ = 0;
-  record_.log().record().text("pool: the last child has left the old log, ");
-  record_.log().number(took / kMicrosecond).text(" us after it was told").commit();
-  scoreboard_.header().log_settled.store(context_.log_generation, std::memory_order_release);
-  control_.send("log-settled " + std::to_string(took));
 }
 
 // First by a new executable of this very program, before any child of the new generation is forked:
@@ -307,8 +278,7 @@ void Pool::replace_some() {
     if (members[i].pid == 0) continue;
     const Slot& slot = scoreboard_.slots()[i];
     const State state = slot.occupancy().state;
-    const bool serves =
-        state == State::reading || state == State::working || state == State::replying;
+    const bool serves = state >= State::reading && state <= State::replying;
     const bool old = slot.generation.load(std::memory_order_relaxed) != generation;
     left = left || old;
     const Nanoseconds told = members[i].told;
@@ -324,27 +294,26 @@ void Pool::replace_some() {
   next_replacing_ = idle.size() > room ? now + Sizing::kLookEvery : left ? kNever : 0;
   if (left) return;
   replacing_ = false;
-  record_.log().record().text("pool: all children are of generation ").number(generation).commit();
+  record_.write("pool: all children are of generation " + std::to_string(generation));
   control_.send("replaced");
 }
 
 void Pool::execute(const std::string& path) {
-  Handover handover{.settings = setting_lines_,
-                    .bell = bell_.get(),
-                    .give_log = handoff_.give.get(),
-                    .take_log = handoff_.take.get(),
-                    .announced = announced_,
-                    .children = {}};
+  Handover handover{
+      .settings = setting_lines_, .bell = bell_.get(), .announced = announced_, .children = {}};
+  log_.leave_to(handover);
   const auto members = roster_.members();
   for (std::size_t i = 0; i < members.size(); i++)
     if (members[i].pid != 0 || members[i].owed)
       handover.children.push_back({.slot = i, .member = members[i]});
   const Fd fd = write_handover(handover);
 
-  for (const int kept : {control_.fd(), descriptors_.listener, descriptors_.log,
-                         descriptors_.segment, descriptors_.lifeline, descriptors_.spawn_log,
-                         handover.bell, handover.give_log, handover.take_log})
-    ::fcntl(kept, F_SETFD, 0);
+  if (!record_.close_torn_head()) scoreboard_.header().torn_heads++;
+  std::vector<int> kept = log_.descriptors();
+  kept.insert(kept.end(),
+              {control_.fd(), descriptors_.listener, descriptors_.log, descriptors_.segment,
+               descriptors_.lifeline, descriptors_.spawn_log, bell_.get()});
+  for (const int each : kept) ::fcntl(each, F_SETFD, 0);
   std::string name = "kilofork-supervisor";
   std::string segment_name = segment_name_;
   std::string fd_text = std::to_string(fd.get());
@@ -391,7 +360,10 @@ void Pool::hurry() {
 void Pool::reap() {
   int status = 0;
   for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;)
-    if (const auto index = roster_.find(pid)) bury(*index, status);
+    if (const auto index = roster_.find(pid))
+      bury(*index, status);
+    else
+      log_.bury(pid, status);
 }
 
 void Pool::bury(std::size_t index, int status) {
@@ -399,7 +371,7 @@ void Pool::bury(std::size_t index, int status) {
   const pid_t pid = roster_.members()[index].pid;
   const bool stopping = phase_ != Phase::running;
   const Cause cause = roster_.bury(index, status, stopping);
-  if (stopping && is_death(cause) && (last == State::working || last == State::replying)) {
+  if (stopping && is_death(cause) && last >= State::working && last <= State::replying) {
     cut_++;
     scoreboard_.header().cut.fetch_add(1);
   }
@@ -455,7 +427,8 @@ bool Pool::fork_child(std::size_t index, Cause cause) {
   if (pid == 0) {
     // Its end must tell the front that the supervisor is gone; the others are the supervisor's
     // alone.
-    for (const int fd : {control_.fd(), descriptors_.spawn_log, handoff_.give.get()}) ::close(fd);
+    for (const int fd : {control_.fd(), descriptors_.spawn_log, log_.give()}) ::close(fd);
+    log_.close_inbox();
     run_child(context_, scoreboard_.slots()[index]);
   }
   if (pid < 0) {
@@ -487,12 +460,6 @@ void Pool::announce_when_up() {
   announced_ = true;
   control_.send("up " + std::to_string(roster_.alive()) + " " +
                 std::to_string(monotonic_now() - started_));
-}
-
-void Pool::tell_log_error() {
-  const std::uint32_t error = scoreboard_.header().log_error.load(std::memory_order_relaxed);
-  if (error == std::exchange(told_log_error_, error)) return;
-  control_.send("log-error " + std::to_string(error));
 }
 
 void Pool::signal_members(int signal) {
@@ -581,13 +548,12 @@ void Pool::note_fullness(const Census& census) {
 // segment.
 void Pool::close_books() {
   control_.send("stopped " + std::to_string(cut_));
-  if (!control_.at_end()) return;
-  record_.log()
-      .record()
-      .text("total requests ")
-      .number(static_cast<std::int64_t>(scoreboard_.total()))
-      .commit();
-  record_.log().record().text("Server stop").commit();
+  if (!control_.at_end()) {
+    if (!record_.close_torn_head()) scoreboard_.header().torn_heads++;
+    return;
+  }
+  record_.write("total requests " + std::to_string(scoreboard_.total()));
+  record_.write("Server stop");
   Scoreboard::remove(segment_name_);
 }
 

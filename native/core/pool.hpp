@@ -18,7 +18,7 @@
 #include "child.hpp"
 #include "control.hpp"
 #include "handover.hpp"
-#include "log_handoff.hpp"
+#include "log_keeper.hpp"
 #include "roster.hpp"
 #include "scoreboard.hpp"
 #include "sizing.hpp"
@@ -65,12 +65,10 @@ class Pool {
   void look();
   void top_up();
   void replace_some();
-  void settle_log();
   void begin_replacing();
 
   // Orders.
   void obey_line(Control::Line line);
-  void reopen_log(Fd log, std::uint32_t generation);
   [[noreturn]] void execute(const std::string& path);
   void advance(Phase phase);
 
@@ -81,7 +79,6 @@ class Pool {
   void retire(std::size_t index, Cause cause);
   void back_off(Brake brake);
   void announce_when_up();
-  void tell_log_error();
   void signal_members(int signal);
 
   // Looks.
@@ -100,15 +97,15 @@ class Pool {
   Control control_;
   const PoolDescriptors descriptors_;
   Fd bell_;
-  LogHandoff handoff_;
   TurnAway turn_away_;
-  ChildContext context_;
 
   // Private to the supervisor: not even mapped in its children, since a page that is written to
   // between two forks would be copied for each of them.
   std::span<std::byte> private_memory_;
   Roster roster_;
   SpawnRecord record_;
+  LogKeeper log_;
+  ChildContext context_;
   Sizing sizing_;
 
   std::uint64_t cut_ = 0;
@@ -130,10 +127,6 @@ class Pool {
   bool replacing_ = false;
   Nanoseconds next_replacing_ = 0;
   std::string new_executable_;
-
-  Nanoseconds log_reopened_ = 0;  // 0: every child has turned to the log
-  Nanoseconds next_settling_ = 0;
-  std::uint32_t told_log_error_ = 0;
 };
 
 }  // namespace kilofork

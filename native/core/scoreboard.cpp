@@ -197,6 +197,7 @@ Scoreboard Scoreboard::create(const std::string& name, std::uint32_t slots, std:
     header.start = static_cast<std::uint32_t>(identity.limits.start);
     header.min_spare = static_cast<std::uint32_t>(identity.limits.min_spare);
     header.max_spare = static_cast<std::uint32_t>(identity.limits.max_spare);
+    header.synced = identity.synced ? 1 : 0;
     header.pid_namespace = pid_namespace();
     header.created = monotonic_now();
     header.created_realtime = realtime_now();

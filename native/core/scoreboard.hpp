@@ -21,6 +21,7 @@
 
 #include "cause.hpp"
 #include "fd.hpp"
+#include "group_commit.hpp"
 #include "protocol.hpp"
 #include "sizing.hpp"
 
@@ -32,6 +33,7 @@ enum class State : std::uint8_t {
   idle,      // in accept()
   reading,   // has a client, waits for its next request
   working,   // a request is received and not yet answered
+  syncing,   // the work is done: its record is written, and waits for the disk
   replying,  // the work is done: record, count, reply
   stopping,  // was told to leave
 };
@@ -48,8 +50,9 @@ struct alignas(128) Slot {
   std::atomic<std::uint64_t> total;        // requests of every child that ever had this slot
   std::atomic<std::uint64_t> connections;  // likewise
   std::array<std::atomic<std::uint64_t>, kRefusals> refused;  // likewise, by Refusal
-  std::atomic<std::uint32_t> log_generation;                  // the log that the child writes to
-  std::atomic<std::uint32_t> generation;                      // of the child, see Header
+  std::atomic<std::uint64_t> taken_back;      // likewise: completed, but never acknowledged
+  std::atomic<std::uint32_t> log_generation;  // the log that the child writes to
+  std::atomic<std::uint32_t> generation;      // of the child, see Header
 
   [[nodiscard]] Occupancy occupancy() const;
   // The one function that makes a transition.
@@ -133,6 +136,7 @@ struct Header {
   std::uint32_t port;
   std::uint32_t backlog;
   std::uint32_t start, min_spare, max_spare;  // see PoolLimits; the maximum is slot_count
+  std::uint32_t synced;                       // 1: acknowledgements wait for the disk
   std::uint64_t pid_namespace;                // the one that all the pids are of: pid_namespaces(7)
   std::int64_t created;                       // CLOCK_MONOTONIC, nanoseconds
   std::int64_t created_realtime;              // CLOCK_REALTIME, nanoseconds
@@ -145,6 +149,12 @@ struct Header {
   alignas(128) std::atomic<std::uint32_t> log_generation;  // grows when the log is reopened
   std::atomic<std::uint32_t> log_error;                    // of the last write; 0: it went well
   std::atomic<std::uint32_t> supervisor_rests;  // 1: who changes from busy to idle or back calls it
+  std::atomic<std::uint32_t> torn_heads;  // that a full disk left, and whose writers have gone
+
+  // Written by the children and the syncer.
+  alignas(128) GroupCommit commit;
+  std::atomic<std::int32_t> syncer;            // pid, 0: there is none; by the supervisor
+  std::atomic<std::uint32_t> oldest_unsynced;  // log that is not dead and not all on disk
 
   // Written by the supervisor.
   alignas(128) std::atomic<std::int32_t> supervisor;  // pid
@@ -161,13 +171,14 @@ struct Header {
 
   // Written by the front.
   alignas(128) std::atomic<std::uint32_t> log_ordered;  // the newest log; children will turn to it
+  std::atomic<std::uint32_t> log_number;                // behind its name; 0: there is none
   std::atomic<std::uint32_t> stopping;                  // it was told to; also by the supervisor
   std::array<Answer, kOrders> answers;                  // by Order
 };
 
 class Scoreboard {
  public:
-  static constexpr std::uint32_t kVersion = 3;
+  static constexpr std::uint32_t kVersion = 4;
 
   // What the header says for good.
   struct Identity {
@@ -176,6 +187,7 @@ class Scoreboard {
     std::uint16_t port = 0;
     std::uint32_t backlog = 0;
     PoolLimits limits{};
+    bool synced = false;
     std::string log;
     std::string release;
   };

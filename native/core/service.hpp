@@ -24,6 +24,7 @@ struct Work {
 
 struct Service {
   Work work;
+  bool synced;                        // acknowledge only what is on disk
   std::size_t max_line;               // bytes, newline included
   Nanoseconds idle_timeout;           // for the first byte of a request; 0: none
   Nanoseconds read_timeout;           // from the first byte of a request to its newline; 0: none

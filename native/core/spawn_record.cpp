@@ -11,13 +11,14 @@ namespace kilofork {
 void SpawnRecord::forked(const Child& child, std::size_t alive, const Census& seen) {
   log_.record().text("have child pid ").number(child.pid);
   if (child.cause != Cause::start) log_.text(" (").text(name_of(child.cause)).text(")");
-  log_.commit();
+  commit();
   write_line("fork", child, "", alive, seen);
 }
 
 void SpawnRecord::retires(const Child& child, std::size_t alive, const Census& seen) {
   log_.record().text("child pid ").number(child.pid).text(" retires (");
-  log_.text(name_of(child.cause)).text(")").commit();
+  log_.text(name_of(child.cause)).text(")");
+  commit();
   write_line("retire", child, "", alive, seen);
 }
 
@@ -48,8 +49,14 @@ void SpawnRecord::ended(const Child& child, int status, std::size_t alive, const
 
 void SpawnRecord::pay() {
   std::size_t paid = 0;
-  while (paid < owed_.size() && log_.record().text(owed_[paid]).commit()) paid++;
+  while (paid < owed_.size() && write(owed_[paid])) paid++;
   owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(paid));
+  while (torn_heads_ > 0 && !suspended_ && write_torn_marker(fd_)) torn_heads_--;
+}
+
+bool SpawnRecord::write(std::string_view text) {
+  log_.record().text(text);
+  return commit();
 }
 
 void SpawnRecord::write_line(const char* event, const Child& child, std::string_view how,

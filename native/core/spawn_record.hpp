@@ -11,7 +11,9 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,7 +30,8 @@ class SpawnRecord {
   static constexpr std::size_t kBufferBytes = 512;
 
   // `file`: an open file for the lines of JSON. `buffer`: kBufferBytes, kept by the caller.
-  SpawnRecord(int log, int file, std::span<char> buffer) : log_(log, buffer), file_(file) {}
+  SpawnRecord(int log, int file, std::span<char> buffer, std::atomic<std::uint32_t>& torn_heads)
+      : fd_(log), log_(log, buffer), file_(file), torn_heads_(torn_heads) {}
 
   struct Child {
     pid_t pid;
@@ -41,18 +44,28 @@ class SpawnRecord {
   void ended(const Child& child, int status, std::size_t alive, const Census& seen);
 
   // The end of a child is a part of the books: a record of it that could not be written is owed.
-  [[nodiscard]] bool owes() const { return !owed_.empty(); }
+  // So are the markers of heads that children have left behind, see Header::torn_heads.
+  [[nodiscard]] bool owes() const { return !owed_.empty() || torn_heads_ > 0; }
   void pay();
 
-  // The same log, for the supervisor's other records.
-  AppendLog& log() { return log_; }
+  // The supervisor's other records. False: it is not in the log.
+  bool write(std::string_view text);
+  // A log that is dead gets no more records, until there is another.
+  void suspend() { suspended_ = true; }
+  void resume() { suspended_ = false; }
+  // Who leaves must not leave a torn head. True: there is none.
+  bool close_torn_head() { return log_.close_torn_head(); }
 
  private:
+  bool commit() { return !suspended_ && log_.commit(); }
   void write_line(const char* event, const Child& child, std::string_view how, std::size_t alive,
                   const Census& seen) const;
 
+  int fd_;
   AppendLog log_;
   int file_;
+  std::atomic<std::uint32_t>& torn_heads_;
+  bool suspended_ = false;
   std::vector<std::string> owed_;
 };
 

@@ -29,6 +29,7 @@ std::optional<Handover> read(int fd) {
 void require_same(const Handover& a, const Handover& b) {
   REQUIRE(a.settings == b.settings);
   REQUIRE(a.bell == b.bell && a.give_log == b.give_log && a.take_log == b.take_log);
+  REQUIRE(a.syncer == b.syncer && a.inbox == b.inbox);
   REQUIRE(a.announced == b.announced);
   REQUIRE(a.children.size() == b.children.size());
   for (std::size_t i = 0; i < a.children.size(); i++) {

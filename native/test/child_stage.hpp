@@ -27,6 +27,7 @@ namespace kilofork::check {
 
 inline Service make_service(Work work = {.kind = Work::Kind::none, .duration = 0}) {
   return {.work = work,
+          .synced = false,
           .max_line = 1024,
           .idle_timeout = 0,
           .read_timeout = 0,

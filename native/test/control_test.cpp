@@ -60,6 +60,7 @@ Fd open_file(const std::string& name) {
 TEST("each setting goes to its place") {
   PoolSettings settings;
   for (const char* line : {"work sleep 3000000000",
+                           "ack synced",
                            "max-line 1024",
                            "idle-timeout 1",
                            "read-timeout 2",
@@ -84,6 +85,9 @@ TEST("each setting goes to its place") {
   const Service& service = settings.service;
   CHECK(service.work.kind == Work::Kind::sleep);
   CHECK_EQ(service.work.duration, 3 * kSecond);
+  CHECK(service.synced);
+  CHECK(apply_setting(settings, "ack written") && !service.synced);
+  CHECK(!apply_setting(settings, "ack ") && !apply_setting(settings, "ack sometimes"));
   CHECK_EQ(service.max_line, 1024);
   CHECK_EQ(service.idle_timeout, 1);
   CHECK_EQ(service.read_timeout, 2);

@@ -22,6 +22,8 @@ void check_same(const Handover& a, const Handover& b) {
   CHECK_EQ(a.bell, b.bell);
   CHECK_EQ(a.give_log, b.give_log);
   CHECK_EQ(a.take_log, b.take_log);
+  CHECK_EQ(a.syncer, b.syncer);
+  CHECK_EQ(a.inbox, b.inbox);
   CHECK_EQ(a.announced, b.announced);
   CHECK_EQ(a.children.size(), b.children.size());
   for (std::size_t i = 0; i < a.children.size(); i++) {
@@ -47,6 +49,8 @@ TEST("settings are read back as they were, empty ones, spaces and near-starts to
                           .bell = 3,
                           .give_log = 4,
                           .take_log = 5,
+                          .syncer = 6,
+                          .inbox = 7,
                           .announced = true,
                           .children = {}};
   check_same(written_and_read(handover), handover);

@@ -43,7 +43,7 @@ int try_locked_down(Attempt attempt, const char* removable = keep_read_only(file
     drop_privileges();
     const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
     ::setrlimit(RLIMIT_CORE, &no_core);
-    if (!lock_down_child(removable)) ::_exit(1);
+    if (!lock_down_child(removable, false)) ::_exit(1);
     attempt();
     ::syscall(SYS_exit_group, kDone);
   });
@@ -134,7 +134,7 @@ TEST("the numbers of the other ABI are no way around it") {
 
 TEST("no core dump can be made of it") {
   Process process([] {
-    if (!lock_down_child("")) ::_exit(1);
+    if (!lock_down_child("", false)) ::_exit(1);
     ::pause();
   });
   // Its /proc entries belong to the superuser then, as those of programs that change their user.

@@ -15,6 +15,7 @@ namespace kilofork {
 namespace {
 
 using check::file;
+using check::read_file;
 using check::read_lines;
 
 constexpr std::size_t kAlive = 12;
@@ -55,7 +56,8 @@ struct Written {
   Fd log = open_log(file("log"));
   Fd lines_fd;
   std::array<char, SpawnRecord::kBufferBytes> buffer{};
-  SpawnRecord record{log.get(), lines_fd.get(), buffer};
+  std::atomic<std::uint32_t> torn_heads{0};
+  SpawnRecord record{log.get(), lines_fd.get(), buffer, torn_heads};
 };
 
 std::string pool_counts() {
@@ -155,10 +157,36 @@ TEST("what happens is told in its order, one line for each") {
 TEST("other records go to the same log in between") {
   Written written;
   written.record.forked({.pid = 17, .slot = 3, .cause = Cause::queue}, kAlive, kSeen);
-  written.record.log().record().text("something else ").number(7).commit();
+  CHECK(written.record.write("something else 7"));
   CHECK_EQ(written.record_text(), "something else 7");
   written.record.forked({.pid = 18, .slot = 3, .cause = Cause::queue}, kAlive, kSeen);
   CHECK_EQ(written.record_text(), "have child pid 18 (queue)");
+}
+
+TEST("a log that is dead gets no record, and the ends that it should have had go to the next") {
+  Written written;
+  written.record.suspend();
+  CHECK(!written.record.write("something else"));
+  written.record.forked({.pid = 17, .slot = 3, .cause = Cause::queue}, kAlive, kSeen);
+  written.record.ended({.pid = 17, .slot = 3, .cause = Cause::killed}, SIGKILL, kAlive, kSeen);
+  CHECK_EQ(read_lines(file("log")).size(), 0);
+  CHECK(written.record.owes());
+  written.record.resume();
+  written.record.pay();
+  CHECK_EQ(written.record_text(), "child pid 17 ended: signal 9, abnormal");
+  CHECK(!written.record.owes());
+}
+
+TEST("heads that were left torn by others are closed, each by a marker") {
+  Written written;
+  written.torn_heads = 2;
+  written.record.suspend();
+  written.record.pay();
+  CHECK(written.record.owes());
+  written.record.resume();
+  written.record.pay();
+  CHECK_EQ(read_file(file("log")), "<torn>\n<torn>\n");
+  CHECK_EQ(written.torn_heads.load(), 0);
 }
 
 TEST("where the lines cannot be written, the log still is") {

@@ -138,11 +138,11 @@ function summarizeRun(
 }
 
 function ledgerTable(ledger: Ledger, ended: boolean, replies: number | undefined): string[] {
-  const { counted, completed, died } = ledger;
+  const { counted, completed, died, takenBack } = ledger;
   const holds =
     (replies === undefined || replies <= counted) &&
-    counted <= completed &&
-    completed <= counted + died;
+    counted <= completed - takenBack &&
+    completed <= counted + died + takenBack;
   const verdict = holds ? "ok" : ended ? "DOES NOT BALANCE" : "the last total is missing";
   const cells: [string, string][] = [
     ...(replies === undefined ? [] : ([["replies", showCount(replies)]] as [string, string][])),
@@ -150,6 +150,11 @@ function ledgerTable(ledger: Ledger, ended: boolean, replies: number | undefined
     ["completed", showCount(completed)],
     ["counted + died", `${showCount(counted)} + ${showCount(died)}`],
   ];
+  const last = cells.at(-1);
+  if (last && takenBack > 0) {
+    last[0] += " + not acknowledged";
+    last[1] += ` + ${showCount(takenBack)}`;
+  }
   const widths = cells.map(([name, value]) => Math.max(name.length, value.length));
   const join = (pick: (cell: [string, string]) => string, between: string) =>
     cells.map((cell, i) => pick(cell).padStart(widths[i] ?? 0)).join(between);

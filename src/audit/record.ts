@@ -11,6 +11,8 @@ export const enum Kind {
   birth,
   received,
   completed,
+  /** Its sync failed: that it was completed is not to count. */
+  takenBack,
   total,
   unauthorized,
   refused,
@@ -29,7 +31,7 @@ export class Record {
   /** Local time as if it were UTC, in milliseconds since 1970. */
   timeMs = 0;
   pid = 0;
-  /** The child's count of a completed request, or the total. */
+  /** The child's count of a request that was completed, or taken back; or the total. */
   count = 0;
   /** The message, as escaped in the log: a range of the buffer that was parsed. */
   messageStart = 0;
@@ -55,6 +57,7 @@ const FROM_USER = Buffer.from(" from user ");
 const COMPLETED = Buffer.from('completed req "');
 const ON = Buffer.from(" on ");
 const TOTAL_REQS = Buffer.from(" total reqs ");
+const TAKEN_BACK = Buffer.from('not acknowledged: req "');
 const TOTAL = Buffer.from("total requests ");
 const UNAUTHORIZED = Buffer.from('authorization error: user "');
 const REFUSED = Buffer.from("protocol error: ");
@@ -119,7 +122,9 @@ export class RecordParser {
       case 0x73: // s
         return this.received();
       case 0x63: // c
-        return this.skip(COMPLETED) ? this.completed() : this.child();
+        return this.skip(COMPLETED) ? this.numbered(Kind.completed) : this.child();
+      case 0x6e: // n
+        return this.skip(TAKEN_BACK) ? this.numbered(Kind.takenBack) : Kind.none;
       case 0x68: // h
         return this.birth();
       case 0x74: // t
@@ -158,9 +163,10 @@ export class RecordParser {
     return at < end;
   }
 
-  private completed(): Kind {
+  /** A message, a pid, and the number of the request among those of that child. */
+  private numbered(kind: Kind): Kind {
     if (!this.quoted() || !this.skip(ON) || !this.pid() || !this.skip(TOTAL_REQS)) return Kind.none;
-    return this.count() && this.isAtEnd() ? Kind.completed : Kind.none;
+    return this.count() && this.isAtEnd() ? kind : Kind.none;
   }
 
   private birth(): Kind {

@@ -35,6 +35,8 @@ export interface Ledger {
   /** By the last `total requests` record. */
   readonly counted: number;
   readonly died: number;
+  /** Completed, but never acknowledged, since their sync failed. */
+  readonly takenBack: number;
   readonly left: number;
   readonly refused: { readonly [code: string]: number };
   /** Torn heads and torn tails. */
@@ -63,7 +65,7 @@ export interface RunReport extends Concurrency {
 interface Process {
   openSinceMs: number; // -1: nothing
   selected: boolean; // the open request is one of those that were asked for
-  completed: number; // since its birth, -1: its birth is not in the log
+  completed: number; // since its birth, -1: its birth is not in the log; without what was taken back
 }
 
 const MOST_EXAMPLES = 3;
@@ -92,6 +94,7 @@ export class Run {
   private unfinished = 0;
   private counted = 0;
   private died = 0;
+  private takenBack = 0;
   private left = 0;
   private readonly refused: { [code: string]: number } = {};
   private readonly damage = new DamageTally();
@@ -120,6 +123,9 @@ export class Run {
         return;
       case Kind.completed:
         this.complete(pid, timeMs, record.count, selected);
+        return;
+      case Kind.takenBack:
+        this.takeBack(pid, record.count);
         return;
       case Kind.total:
         this.counted = record.count;
@@ -165,6 +171,7 @@ export class Run {
       unfinished: this.unfinished + open,
       counted: this.counted,
       died: this.died,
+      takenBack: this.takenBack,
       left: this.left,
       refused: this.refused,
       tornHeads: this.damage.count("tornHead", "tornTail"),
@@ -192,15 +199,22 @@ export class Run {
     };
   }
 
-  /** replies <= counted <= completed <= counted + died; the first of them needs the client. */
-  private ledgerProblems({ counted, completed, died, foreignLines }: Ledger): string[] {
+  /**
+   * replies <= counted <= completed <= counted + died + taken back; the first of them needs the
+   * client.
+   */
+  private ledgerProblems({ counted, completed, died, takenBack, foreignLines }: Ledger): string[] {
     // A marker that stands alone closes a head that another writer's record was glued on to.
     const tornHeads = this.damage.count("tornHead") - this.bareMarkers;
     const problems: string[] = [];
     if (!this.fromStart) return problems;
-    if (this.ended && completed > counted + died)
+    if (this.ended && completed > counted + died + takenBack)
       problems.push(
-        `${completed} requests completed, but only ${counted} counted and ${died} children died`,
+        `${completed} requests completed, but only ${counted} counted, ${takenBack} taken back and ${died} children died`,
+      );
+    if (this.ended && counted > completed - takenBack)
+      problems.push(
+        `${counted} requests counted, but of ${completed} completed ${takenBack} were taken back`,
       );
     if (this.ended && tornHeads > died)
       problems.push(`${tornHeads} records are torn, but only ${died} children died`);
@@ -243,6 +257,14 @@ export class Run {
     }
     process.openSinceMs = -1;
     if (selected) this.selectedCompleted.add(timeMs);
+  }
+
+  /** Where the disk has lost the record of its completion, there is nothing to take back. */
+  private takeBack(pid: number, count: number): void {
+    const process = this.processOf(pid);
+    if (process.completed !== count) return;
+    this.takenBack++;
+    process.completed--;
   }
 
   private bury(pid: number, timeMs: number, abnormal: boolean): void {

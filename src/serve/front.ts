@@ -19,7 +19,9 @@ import { resolveHost } from "../resolve";
 import { listSegments, whereIs } from "../servers";
 import { plural, showCount, showDuration, writeDuration } from "../units";
 import { version } from "../version";
+import { complain } from "./complain";
 import { Journal } from "./journal";
+import { LogCare } from "./log-care";
 import { openListener } from "./open";
 import type { ServeOptions } from "./options";
 import { killOrphan } from "./orphans";
@@ -36,9 +38,6 @@ const ORPHANS_LEAVE_WITHIN_MS = 3000;
 
 const COMPATIBILITY_TOLD_WITHIN_MS = 2000;
 const MAXIMUM_SAID_EVERY_MS = 60_000;
-const LOG_LOOKED_AT_EVERY_MS = 1000;
-/** Without a record that failed. */
-const LOG_WELL_AFTER_MS = 1000;
 
 type Phase = "starting" | "running" | "stopping";
 
@@ -47,6 +46,7 @@ export class Front {
   // Set by open() and startSupervisor(), in this order: a start that fails has had some of them.
   private listener!: { fd: number; port: number };
   private journal!: Journal;
+  private logCare!: LogCare;
   private pidFileWritten = false;
   private scoreboard!: Scoreboard;
   private supervisor!: Supervisor;
@@ -58,8 +58,6 @@ export class Front {
   private trouble = "";
   private saidMaximumAt = 0;
   private toldToStop = false;
-  private logFails = false;
-  private logRecovery: NodeJS.Timeout | undefined;
   private readonly segmentName = `/kilofork-${process.pid}-${randomBytes(4).toString("hex")}`;
   private finish!: () => void;
   private readonly finished = new Promise<void>((resolve) => {
@@ -75,10 +73,8 @@ export class Front {
       await this.open();
       this.startSupervisor();
       const reporter = setInterval(() => this.reportTotal(), this.options.reportEveryMs || 2 ** 30);
-      const watch = setInterval(() => this.replaceRemovedLog(), LOG_LOOKED_AT_EVERY_MS);
       await this.finished;
       clearInterval(reporter);
-      clearInterval(watch);
     } finally {
       this.close();
     }
@@ -102,7 +98,8 @@ export class Front {
     for (const name of listSegments()) Scoreboard.sweep(name);
 
     this.listener = openListener(this.address, options);
-    this.journal = new Journal(options.log, options.spawnLog, (errno) => this.logWritten(errno));
+    this.journal = new Journal(options, (errno) => this.logCare.written(errno));
+    this.logCare = new LogCare(this.journal, () => this.turnToLog());
     if (options.pidFile !== undefined) this.writePidFile(options.pidFile);
     this.scoreboard = new Scoreboard(this.segmentName, {
       users: MOST_USERS,
@@ -111,6 +108,7 @@ export class Front {
       port: this.listener.port,
       backlog: options.backlog,
       limits: options.pool,
+      synced: options.ack === "synced",
       log: options.log === "-" ? "-" : resolve(options.log),
       release: version,
     });
@@ -139,13 +137,15 @@ export class Front {
     if (this.options.stopAtEof) process.stdin.destroy();
     if (this.scoreboard) {
       this.reportTotal(true);
+      this.scoreboard.closeTornHeads(this.journal.log);
       this.journal.record("Server stop");
       this.scoreboard.close();
       Scoreboard.remove(this.segmentName);
     }
     if (this.pidFileWritten) rmSync(this.options.pidFile ?? "", { force: true });
-    this.journal?.close();
+    this.logCare?.end();
     if (this.listener) closeSync(this.listener.fd);
+    this.journal?.close();
   }
 
   // ---- the supervisor ---------------------------------------------------------------------------
@@ -173,7 +173,10 @@ export class Front {
         complain(`a child died before it could accept; the next is forked in ${ms} ms`),
       )
       .on("brake", (brake) => this.heldBack(brake))
-      .on("log-error", (errno) => this.logWritten(errno))
+      .on("log-error", (errno) => this.logCare.written(errno))
+      .on("sync-failed", (errno) => {
+        if (this.scoreboard.header().logDead) this.logCare.syncFailed(errno);
+      })
       .on("log-settled", (ms) =>
         complain(`log reopened; the last child left the old one after ${showDuration(ms)}`),
       )
@@ -224,6 +227,7 @@ export class Front {
   private awaitOrphans(): void {
     const timer = setTimeout(() => {
       for (const { pid } of this.scoreboard.snapshot()) killOrphan(pid);
+      killOrphan(this.scoreboard.header().sync.syncer);
     }, ORPHANS_LEAVE_WITHIN_MS);
     timer.unref();
     this.supervisor.once("gone", () => clearTimeout(timer));
@@ -365,8 +369,13 @@ export class Front {
     } catch (error) {
       throw new Error(`log kept as it was: ${(error as Error).message}`);
     }
-    this.supervisor.order(`log ${this.scoreboard.orderLog()}`, this.journal.log.fd);
+    this.turnToLog();
     return "log opened again";
+  }
+
+  private turnToLog(): void {
+    this.scoreboard.setLogNumber(this.journal.number);
+    this.supervisor.order(`log ${this.scoreboard.orderLog()}`, this.journal.log.fd);
   }
 
   private reopenSpawnLog(): string {
@@ -401,32 +410,6 @@ export class Front {
     if (this.journal.record(`total requests ${total}`)) this.reportedTotal = total;
   }
 
-  /** Of a record, the front's or a child's. What is wrong is said once, not once a request. */
-  private logWritten(errno: number): void {
-    if (errno !== 0) {
-      clearTimeout(this.logRecovery);
-      this.logRecovery = undefined;
-      if (this.logFails) return;
-      this.logFails = true;
-      complain(
-        `cannot write to the log ${this.options.log}: ${nameOfErrno(errno)}; clients get "error unavailable" until it can be written again`,
-      );
-    } else if (this.logFails && !this.logRecovery) {
-      // On a disk that is nearly full, short records still fit where long ones do not.
-      this.logRecovery = setTimeout(() => {
-        this.logFails = false;
-        this.logRecovery = undefined;
-        complain("the log can be written again");
-      }, LOG_WELL_AFTER_MS).unref();
-    }
-  }
-
-  private replaceRemovedLog(): void {
-    if (this.phase !== "running" || !this.journal.isLogRemoved()) return;
-    complain(`the log ${this.options.log} was removed, and the records in it are gone`);
-    this.carryOut("reopen", () => this.reopenLog());
-  }
-
   private heldBack(brake: Brake): void {
     const { max } = this.options.pool;
     if (brake === "memory") complain("too little memory is left: no more children for now");
@@ -438,11 +421,6 @@ export class Front {
   private where(): string {
     return whereIs({ address: this.address, port: this.listener.port });
   }
-}
-
-/** One line for whoever runs the server; standard output is for the banner alone. */
-function complain(text: string): void {
-  process.stderr.write(`kilofork: ${text}\n`);
 }
 
 function nameSome(users: readonly string[]): string {

@@ -1,26 +1,44 @@
 /**
  * The two files that a server writes, as the front holds them: the log and the record of spawns. It
  * opens them again after a rename, since children may no longer be allowed to.
+ *
+ * A log whose sync failed is dead: nothing is written to it any more, and the server goes on in
+ * another file, the log's name with a number.
  */
-import { closeSync, fstatSync, statSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fdatasyncSync, fstatSync, statSync, writeSync } from "node:fs";
 import type { Log } from "../native";
-import { openLog, openSpawnLog } from "./open";
+import { openLog, openSpawnLog, openSyncedLog } from "./open";
+import type { ServeOptions } from "./options";
 
 export class Journal {
   log: Log;
   spawnLog: number;
+  /** Behind the log's name; 0: nothing. */
+  number = 0;
+  /** There is no log that may be written to. */
+  isDead = false;
+  private readonly path: string;
+  private readonly dead = new Set<string>();
+  private readonly open: (path: string) => Log;
 
   /** `onWrite` is told of each record: 0, or an errno value. */
   constructor(
-    readonly path: string,
-    private readonly spawnPath: string | undefined,
+    private readonly options: Pick<ServeOptions, "log" | "ack" | "spawnLog">,
     private readonly onWrite: (errno: number) => void,
   ) {
-    this.log = openLog(path);
-    this.spawnLog = openSpawnLog(spawnPath);
+    this.path = options.log;
+    this.open = options.ack === "synced" ? openSyncedLog : openLog;
+    this.log = this.open(this.path);
+    this.spawnLog = openSpawnLog(options.spawnLog);
+  }
+
+  /** Of the file that is written to. */
+  get name(): string {
+    return numberedLog(this.path, this.number);
   }
 
   record(text: string): boolean {
+    if (this.isDead) return false;
     const errno = this.log.append(text);
     this.onWrite(errno);
     return errno === 0;
@@ -42,31 +60,65 @@ export class Journal {
     return this.path !== "-" && fstatSync(this.log.fd).nlink === 0;
   }
 
-  /** False: the path still leads to the file that is open. */
+  /** False: the name still leads to the file that is open. A dead file is left where it is. */
   reopenLog(): boolean {
-    if (this.path === "-" || isSameFile(this.path, this.log.fd)) return false;
-    const log = openLog(this.path);
-    this.log.close();
-    this.log = log;
+    if (this.path === "-") return false;
+    const number = this.dead.has(identityOf(this.path)) ? this.number : 0;
+    const name = numberedLog(this.path, number);
+    if (identityOf(name) === identityOf(this.log.fd)) return false;
+    this.take(this.open(name), number);
     return true;
   }
 
+  /** Its sync has failed. */
+  giveUpLog(): void {
+    this.isDead = true;
+    this.dead.add(identityOf(this.log.fd));
+  }
+
+  /** To the first file that is not there yet. */
+  moveOn(): void {
+    let number = this.number + 1;
+    while (existsSync(numberedLog(this.path, number))) number++;
+    this.take(this.open(numberedLog(this.path, number)), number);
+  }
+
   reopenSpawnLog(): boolean {
-    if (this.spawnPath === undefined || isSameFile(this.spawnPath, this.spawnLog)) return false;
-    const spawnLog = openSpawnLog(this.spawnPath);
+    const { spawnLog: path } = this.options;
+    if (path === undefined || identityOf(path) === identityOf(this.spawnLog)) return false;
+    const spawnLog = openSpawnLog(path);
     closeSync(this.spawnLog);
     this.spawnLog = spawnLog;
     return true;
   }
 
+  /** Throws where the disk cannot take it. */
   close(): void {
+    const mustSync = this.options.ack === "synced" && !this.isDead;
+    try {
+      if (mustSync) fdatasyncSync(this.log.fd);
+    } finally {
+      this.log.close();
+      closeSync(this.spawnLog);
+    }
+  }
+
+  private take(log: Log, number: number): void {
     this.log.close();
-    closeSync(this.spawnLog);
+    this.log = log;
+    this.number = number;
+    this.isDead = false;
   }
 }
 
-function isSameFile(path: string, fd: number): boolean {
-  const now = statSync(path, { throwIfNoEntry: false });
-  const then = fstatSync(fd);
-  return now !== undefined && now.dev === then.dev && now.ino === then.ino;
+/** `/tmp/myserver.log-1`; 0 is no number. */
+export function numberedLog(path: string, number: number): string {
+  return number === 0 ? path : `${path}-${number}`;
+}
+
+/** The same for two names, or descriptors, of one file; of a name that leads nowhere, "". */
+function identityOf(file: string | number): string {
+  const status =
+    typeof file === "number" ? fstatSync(file) : statSync(file, { throwIfNoEntry: false });
+  return status ? `${status.dev}:${status.ino}` : "";
 }

@@ -1,5 +1,5 @@
 /** Opens what a server needs, or says in one line why not and what to do. */
-import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { closeSync, constants, fdatasyncSync, fstatSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { failed, misused } from "../errors";
 import { isSystemError, Log, listen } from "../native";
@@ -58,5 +58,23 @@ export function openLog(path: string): Log {
       EMLINK: "it has other names (hard links); give another --log",
     };
     throw failed(`cannot log to ${path}: ${remedy[error.code] ?? error.message}`);
+  }
+}
+
+/** One that can be synced, whose name is on disk before anything in it is acknowledged. */
+export function openSyncedLog(path: string): Log {
+  const log = openLog(path);
+  try {
+    fdatasyncSync(log.fd);
+    const folder = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
+    return log;
+  } catch (error) {
+    log.close();
+    throw failed(`the log ${path} cannot be synced: ${(error as Error).message}`);
   }
 }

@@ -26,6 +26,9 @@ export function dynamicPool(pool: PoolOptions): PoolOptions {
   return pool;
 }
 
+/** What a reply means: the record is in the file, or on disk. */
+export type Ack = "written" | "synced";
+
 export interface ServeOptions {
   readonly host: string;
   readonly port: number;
@@ -40,6 +43,7 @@ export interface ServeOptions {
   readonly maxConnectionsPerAddress: number;
   /** A path, or `-` for standard output. */
   readonly log: string;
+  readonly ack: Ack;
   /** Gets a line of JSON for each fork, retirement and end of a child. */
   readonly spawnLog: string | undefined;
   readonly usersFile: string | undefined;

@@ -30,6 +30,8 @@ interface Events {
   brake: [what: Brake];
   /** Records of children can no longer be written, or again: 0. */
   "log-error": [errno: number];
+  /** Nothing in the log can be acknowledged any more: an errno value. */
+  "sync-failed": [errno: number];
   /** The last child has turned to the reopened log. */
   "log-settled": [ms: number];
   /** The last child of an older generation has left. */
@@ -97,6 +99,7 @@ export class Supervisor extends EventEmitter<Events> {
     if (word === "back-off") this.emit("back-off", Number(first));
     if (word === "brake") this.emit("brake", first as Brake);
     if (word === "log-error") this.emit("log-error", Number(first));
+    if (word === "sync-failed") this.emit("sync-failed", Number(first));
     if (word === "log-settled") this.emit("log-settled", Number(first) / 1e6);
     if (word === "replaced") this.emit("replaced");
     if (word === "exec-failed") this.emit("exec-failed", Number(first));
@@ -119,6 +122,7 @@ function settingsOf(options: ServeOptions): string[] {
   const { work, pool } = options;
   return [
     work.kind === "none" ? "work none" : `work ${work.kind} ${nanoseconds(work.durationMs)}`,
+    `ack ${options.ack}`,
     `work-timeout ${nanoseconds(options.workTimeoutMs)}`,
     `max-per-address ${options.maxConnectionsPerAddress}`,
     `max-requests ${options.maxRequests}`,

@@ -20,7 +20,9 @@ import {
   type Slot,
   STATES,
   type State,
+  type SyncFigures,
 } from "../native";
+import { numberedLog } from "../serve/journal";
 import { type Server, whereIs } from "../servers";
 import { showCount } from "../units";
 
@@ -30,6 +32,7 @@ export const LETTERS: Readonly<Record<State, string>> = {
   starting: "S",
   reading: "R",
   working: "W",
+  syncing: "D",
   replying: ">",
   stopping: "G",
   vacant: ".",
@@ -70,7 +73,7 @@ export interface Status extends Rate {
   readonly requests: number;
   readonly connections: number;
   readonly refused: Readonly<Record<Refusal, number>>;
-  /** The one that has been working, or replying, for the longest time. */
+  /** The one that has been working, syncing or replying for the longest time. */
   readonly oldestRequest: { readonly pid: number; readonly ageMs: number } | null;
   readonly slotsByState: Readonly<Record<State, number>>;
   readonly children: {
@@ -89,6 +92,9 @@ export interface Status extends Rate {
     readonly path: string;
     /** Whether the path leads to the file that is written to; null: that cannot be told. */
     readonly inPlace: boolean | null;
+    /** Requests that were completed, but whose sync failed: they were not acknowledged. */
+    readonly takenBack: number;
+    readonly sync: SyncFigures;
   };
   /** Private memory and page tables, from some of the children; null: it cannot be read. */
   readonly memory: {
@@ -124,7 +130,13 @@ export function readStatus(server: Server, rate: Rate): Status {
   const front = { pid: header.front, life: lifeOf(header.front) };
   const supervisor = { pid: header.supervisor, life: lifeOf(header.supervisor) };
   const { queue, trouble } = askForQueue(header);
-  const log = { path: header.log, inPlace: isOpenIn(header.supervisor, header.log) };
+  const path = header.log === "-" ? "-" : numberedLog(header.log, header.logNumber);
+  const log = {
+    path,
+    inPlace: isOpenIn(header.supervisor, path),
+    takenBack: sum(slots.map(({ takenBack }) => takenBack)),
+    sync: header.sync,
+  };
   const forked = sum(Object.values(header.forked));
   const died = sum(CAUSES.filter(isDeath).map((cause) => header.ended[cause]));
   const problems = [
@@ -140,6 +152,7 @@ export function readStatus(server: Server, rate: Rate): Status {
           `the log cannot be written: ${nameOfErrno(header.logError)}; clients get "error unavailable"`,
         ]
       : []),
+    ...syncProblems(header),
     ...(log.inPlace === false
       ? [
           `the log was renamed or removed, and is written to all the same: kilofork ctl reopen ${header.port}`,
@@ -214,7 +227,7 @@ function isDynamic({ start, maxSpare, max }: PoolLimits): boolean {
 
 function oldestRequest(children: readonly Slot[]): Status["oldestRequest"] {
   const [first, ...others] = children.filter(
-    ({ state }) => state === "working" || state === "replying",
+    ({ state }) => state === "working" || state === "syncing" || state === "replying",
   );
   if (!first) return null;
   const oldest = others.reduce((old, next) => (next.stateMs > old.stateMs ? next : old), first);
@@ -249,6 +262,15 @@ function supervisorProblems({ pid, life }: Status["supervisor"]): string[] {
   return life === "stopped"
     ? [`the supervisor (pid ${pid}) is stopped: no child is forked`]
     : ["the supervisor is gone, and its children with it; the front starts another"];
+}
+
+function syncProblems({ logDead, logNumber, sync }: ScoreboardHeader): string[] {
+  if (logDead)
+    return [
+      `the log is given up since a sync failed, and there is no other; clients get "error unavailable"`,
+    ];
+  if (sync.acknowledges && sync.syncer === 0) return ["there is no syncer: replies have to wait"];
+  return logNumber > 0 ? ["an earlier file of the log was given up since its sync failed"] : [];
 }
 
 function brakeProblems({ brake, limits }: ScoreboardHeader): string[] {

@@ -18,7 +18,7 @@ export function showStatus(status: Status): string {
     ...showChildren(status),
     ...showFiles(status),
     "",
-    ...showSlots(status.slots),
+    ...showSlots(status),
   ].join("\n");
 }
 
@@ -44,12 +44,12 @@ function showPool({ limits, children, slotsByState, full }: Status): string[] {
     pool === "dynamic"
       ? `dynamic: ${alive} of at most ${plural(max, "child", "children")}, spare ${showCount(minSpare)} to ${showCount(maxSpare)}`
       : `static: ${children.alive === max ? "" : `${alive} of `}${plural(max, "child", "children")}`;
-  const { idle, starting, stopping, reading, working, replying } = slotsByState;
+  const { idle, starting, stopping, reading, working, syncing, replying } = slotsByState;
   return [
     line("pool", size),
     line(
       "",
-      `${showCount(reading + working + replying)} busy`,
+      `${showCount(reading + working + syncing + replying)} busy`,
       `${showCount(idle)} idle`,
       `${showCount(starting)} starting`,
       `${showCount(stopping)} stopping`,
@@ -133,6 +133,7 @@ function showFiles({ log, memory, children }: Status): string[] {
           : "",
     ),
   ];
+  if (log.sync.acknowledges) lines.push(showSync(log));
   if (memory) {
     const { bytesOfChildren, bytesPerChild, childrenRead } = memory;
     const basis = childrenRead < alive ? `, ${showCount(childrenRead)} of them read` : "";
@@ -146,14 +147,27 @@ function showFiles({ log, memory, children }: Status): string[] {
   return lines;
 }
 
+function showSync({ sync, takenBack }: Status["log"]): string {
+  const { syncs, requests, lastMs } = sync;
+  const each = syncs > 0 ? ` (${showFigure(requests / syncs)} each)` : "";
+  return line(
+    "sync",
+    `${plural(syncs, "sync")} for ${plural(requests, "request")}${each}`,
+    syncs > 0 ? `the last took ${showDuration(lastMs)}` : "",
+    takenBack > 0 ? `${showCount(takenBack)} not acknowledged` : "",
+  );
+}
+
 /** A letter for each slot, or for 10, 100 … of them, so that it stays a picture. */
-function showSlots(slots: string): string[] {
+function showSlots({ slots, log }: Status): string[] {
   let perLetter = 1;
   while (slots.length / perLetter > ROW * MOST_ROWS) perLetter *= 10;
   const letters = split(slots, perLetter)
     .map((some) => (some.split("").every((letter) => letter === some[0]) ? some[0] : MIXED))
     .join("");
-  const legend = Object.entries(LETTERS).map(([state, letter]) => `${letter} ${state}`);
+  const legend = Object.entries(LETTERS)
+    .filter(([state]) => state !== "syncing" || log.sync.acknowledges)
+    .map(([state, letter]) => `${letter} ${state}`);
   if (perLetter > 1) legend.push(`${MIXED} mixed`);
   return [
     ...split(letters, ROW).map((row) => `  ${row}`),

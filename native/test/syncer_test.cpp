@@ -1,0 +1,129 @@
+// The process that syncs, with logs that can be synced and others that cannot.
+#include "syncer.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include <array>
+
+#include "append_log.hpp"
+#include "check.hpp"
+#include "sandbox.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::file;
+using check::holds_in_time;
+using check::Process;
+using check::segment_name;
+
+struct Stage {
+  Stage() {
+    std::array<int, 2> ends{};
+    CHECK_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), 0);
+    inbox.reset(ends[0]);
+    theirs.reset(ends[1]);
+    Scoreboard::remove(segment_name());
+  }
+  Process start() {
+    const pid_t parent = ::getpid();
+    return Process([&] {
+      run_syncer(
+          {.scoreboard = board, .supervisor = parent, .inbox = theirs.get(), .bell = bell.get()});
+    });
+  }
+  void sync() { header.commit.wait(header.commit.join()); }
+  bool was_rung() {
+    std::uint64_t count = 0;
+    return ::read(bell.get(), &count, sizeof count) > 0;
+  }
+
+  Scoreboard board = Scoreboard::create(segment_name(), 1, 4, {});
+  Header& header = board.header();
+  Fd inbox;
+  Fd theirs;
+  Fd bell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+};
+
+Fd unsyncable() {
+  return Fd(::eventfd(0, EFD_CLOEXEC));  // EINVAL
+}
+
+TEST("what joins is synced, and counted") {
+  Stage stage;
+  const Fd log = open_log(file("log"));
+  CHECK(send_log(stage.inbox.get(), log.get(), 0));
+  Process syncer = stage.start();
+  for (int i = 0; i < 10; i++) stage.sync();
+  CHECK_EQ(stage.header.commit.syncs(), 10);
+  CHECK_EQ(stage.header.commit.joined(), 10);
+  CHECK(!stage.header.commit.is_dead(0));
+  CHECK(!stage.was_rung());
+}
+
+TEST("a log that cannot be synced is dead, the supervisor is rung, and the next one is synced") {
+  Stage stage;
+  CHECK(send_log(stage.inbox.get(), unsyncable().get(), 0));
+  Process syncer = stage.start();
+  stage.sync();
+  CHECK(stage.header.commit.is_dead(0));
+  CHECK_EQ(stage.header.commit.error(), EINVAL);
+  CHECK(holds_in_time([&] { return stage.was_rung(); }));
+  CHECK(send_log(stage.inbox.get(), open_log(file("log")).get(), 1));
+  stage.sync();
+  CHECK(!stage.header.commit.is_dead(1));
+  CHECK(!stage.was_rung());
+}
+
+TEST("an older log is synced as long as somebody may still write to it") {
+  Stage stage;
+  CHECK(send_log(stage.inbox.get(), open_log(file("log.0")).get(), 0));
+  CHECK(send_log(stage.inbox.get(), open_log(file("log.1")).get(), 1));
+  Process syncer = stage.start();
+  stage.sync();
+  CHECK_EQ(stage.header.oldest_unsynced.load(), 0);
+  stage.header.log_settled = 1;
+  stage.sync();
+  CHECK(holds_in_time([&] { return stage.header.oldest_unsynced == 1; }));
+  CHECK(send_log(stage.inbox.get(), unsyncable().get(), 2));
+  CHECK(send_log(stage.inbox.get(), open_log(file("log.3")).get(), 3));
+  stage.sync();
+  CHECK(stage.header.commit.is_dead(3));
+}
+
+TEST("told to leave, it syncs once more, and leaves in order") {
+  Stage stage;
+  CHECK(send_log(stage.inbox.get(), open_log(file("log")).get(), 0));
+  Process syncer = stage.start();
+  stage.sync();
+  syncer.signal(SIGTERM);
+  const int status = syncer.wait();
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  CHECK_EQ(stage.header.commit.syncs(), 2);
+  CHECK(!stage.header.commit.is_syncing());
+}
+
+TEST("one whose supervisor is gone leaves") {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // so that we see its end
+  Stage stage;
+  Process supervisor([&] {
+    Process syncer = stage.start();
+    stage.sync();
+    stage.header.syncer = syncer.pid();
+    for (;;) ::pause();
+  });
+  CHECK(holds_in_time([&] { return stage.header.syncer != 0; }));
+  const pid_t pid = stage.header.syncer;
+  supervisor.signal(SIGKILL);
+  (void)supervisor.wait();
+  int status = -1;
+  CHECK(holds_in_time([&] { return ::waitpid(pid, &status, WNOHANG) == pid; }));
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+}  // namespace
+}  // namespace kilofork

@@ -1,0 +1,94 @@
+/**
+ * What goes wrong with the log while the server runs: said once, not once a request, and mended
+ * where it can be. The children find out for themselves, each at its next record.
+ */
+import { nameOfErrno } from "../errors";
+import { complain } from "./complain";
+import type { Journal } from "./journal";
+
+const LOOKED_AT_EVERY_MS = 1000;
+/** Without a record that failed. */
+const WELL_AFTER_MS = 1000;
+
+export class LogCare {
+  private fails = false;
+  private recovery: NodeJS.Timeout | undefined;
+  private saidWhyDead = "";
+  private readonly watch: NodeJS.Timeout;
+
+  /** `reopened`: all are to turn to what the journal has now. */
+  constructor(
+    private readonly journal: Journal,
+    private readonly onReopen: () => void,
+  ) {
+    this.watch = setInterval(() => this.look(), LOOKED_AT_EVERY_MS);
+  }
+
+  end(): void {
+    clearInterval(this.watch);
+  }
+
+  /** Of a record, the front's or a child's. */
+  written(errno: number): void {
+    if (errno !== 0) {
+      clearTimeout(this.recovery);
+      this.recovery = undefined;
+      if (this.fails) return;
+      this.fails = true;
+      complain(
+        `cannot write to the log ${this.journal.name}: ${nameOfErrno(errno)}; clients get "error unavailable" until it can be written again`,
+      );
+    } else if (this.fails && !this.recovery) {
+      // On a disk that is nearly full, short records still fit where long ones do not.
+      this.recovery = setTimeout(() => {
+        this.fails = false;
+        this.recovery = undefined;
+        complain("the log can be written again");
+      }, WELL_AFTER_MS).unref();
+    }
+  }
+
+  /** The kernel may have dropped what it could not write, so nobody goes on with that file. */
+  syncFailed(errno: number): void {
+    if (this.journal.isDead) return;
+    this.journal.giveUpLog();
+    const why =
+      nameOfErrno(errno) === "ECANCELED"
+        ? "the syncer died in the middle of a sync"
+        : `it cannot be synced: ${nameOfErrno(errno)}`;
+    complain(
+      `the log ${this.journal.name} is given up, ${why}; whoever waited for that gets "error unavailable"`,
+    );
+    this.moveOn();
+  }
+
+  private look(): void {
+    if (this.journal.isDead) this.moveOn();
+    else if (this.journal.isLogRemoved()) this.replaceRemoved();
+  }
+
+  private moveOn(): void {
+    try {
+      this.journal.moveOn();
+    } catch (error) {
+      const { message } = error as Error;
+      if (message !== this.saidWhyDead)
+        complain(`${message}; clients get "error unavailable" until there is a log`);
+      this.saidWhyDead = message;
+      return;
+    }
+    this.saidWhyDead = "";
+    this.onReopen();
+    complain(`the log goes on in ${this.journal.name}`);
+  }
+
+  private replaceRemoved(): void {
+    complain(`the log ${this.journal.name} was removed, and the records in it are gone`);
+    try {
+      if (this.journal.reopenLog()) this.onReopen();
+      complain("log opened again");
+    } catch (error) {
+      complain(`log kept as it was: ${(error as Error).message}`);
+    }
+  }
+}
