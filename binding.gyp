@@ -46,6 +46,7 @@
         "native/core/child_log.cpp",
         "native/core/connection.cpp",
         "native/core/control.cpp",
+        "native/core/fork_server.cpp",
         "native/core/handover.cpp",
         "native/core/lockdown.cpp",
         "native/core/log_handoff.cpp",
@@ -61,7 +62,7 @@
       ],
       "cflags_cc!": ["-fPIC"],
       "cflags!": ["-fPIC"],
-      "cflags_cc": ["-fno-pie"],
+      "cflags_cc": ["-fno-pie", "<!@(echo ${KILOFORK_UNFILTERED:+-DKILOFORK_UNFILTERED})"],
       "ldflags!": ["-rdynamic"],
       "ldflags": ["-static", "-no-pie"]
     }

@@ -19,7 +19,6 @@
 #include "bell.hpp"
 #include "child_log.hpp"
 #include "connection.hpp"
-#include "lockdown.hpp"
 
 namespace kilofork {
 
@@ -420,9 +419,7 @@ std::size_t child_memory_bytes(const Service& service) {
   return Connection::input_bytes(service) + output_bytes(service);
 }
 
-void run_child(const ChildContext& context, Slot& slot) {
-  g_child.context = &context;
-  g_child.connection = -1;
+void set_up_signals_of_children() {
   handle(SIGTERM, on_retire);
   handle(SIGUSR2, on_stop);
   handle(SIGQUIT, on_quit);
@@ -430,16 +427,17 @@ void run_child(const ChildContext& context, Slot& slot) {
   handle(SIGALRM, on_alarm);
   for (const int ignored : {SIGHUP, SIGINT, SIGPIPE, SIGXFSZ}) handle(ignored, SIG_IGN);
   handle(SIGCHLD, SIG_DFL);
+}
+
+void run_child(const ChildContext& context, Slot& slot, std::uint64_t reserved) {
+  g_child.context = &context;
+  g_child.connection = -1;
   follow_supervisor(context.supervisor);
-  ::prctl(PR_SET_NAME, "kilofork-child");
+  if (!slot.claim(reserved, ::getpid())) ::_exit(kExitOrdered);
+  ::prctl(PR_SET_NAME, context.name);
   Child child(context, slot);
   g_self = &child;
-  if (!lock_down_child(context.segment_path, context.service.synced)) {
-    constexpr std::string_view kWhy =
-        "kilofork: a child cannot lock itself down: no seccomp here\n";
-    (void)!::write(STDERR_FILENO, kWhy.data(), kWhy.size());
-    ::_exit(kExitSick);
-  }
+  child.log().follow();  // the fork server may have been forked before the newest
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -35,6 +35,7 @@ struct ChildContext {
   const Service& service;
   Scoreboard& scoreboard;
   const char* segment_path;  // in the file system, of keep_read_only(): for a last orphan to remove
+  const char* name;          // of the process; likewise
   pid_t supervisor;
   int listener;
   int log;
@@ -47,6 +48,11 @@ struct ChildContext {
 
 std::size_t child_memory_bytes(const Service& service);
 
-[[noreturn]] void run_child(const ChildContext& context, Slot& slot);
+// In whoever forks children, with all signals blocked: a child inherits what is to be done at each.
+void set_up_signals_of_children();
+
+// `reserved`: the word of the slot as it was left for this child. One that finds another there is
+// not expected any more, and leaves.
+[[noreturn]] void run_child(const ChildContext& context, Slot& slot, std::uint64_t reserved);
 
 }  // namespace kilofork

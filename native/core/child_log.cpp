@@ -1,6 +1,5 @@
 #include "child_log.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,10 +27,7 @@ void ChildLog::follow() {
 // replaced.
 void ChildLog::follow(const std::atomic<std::uint32_t>& newest) {
   while (newest.load(std::memory_order_acquire) != generation_) {
-    const auto offered = peek_log(context_.handoff);
-    if (!offered || offered->generation == generation_) return;
-    ::dup3(offered->fd.get(), context_.log, O_CLOEXEC);
-    generation_ = offered->generation;
+    if (!take_log(context_.handoff, context_.log, generation_)) return;
     slot_.log_generation.store(generation_, std::memory_order_release);
   }
 }

@@ -1,6 +1,8 @@
 #include "log_handoff.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -37,6 +39,14 @@ std::optional<OfferedLog> peek_log(int take) {
   if (received != static_cast<ssize_t>(bytes.size()) || !offered.fd) return std::nullopt;
   std::memcpy(&offered.generation, bytes.data(), sizeof offered.generation);
   return offered;
+}
+
+bool take_log(int take, int log, std::uint32_t& generation) {
+  const auto offered = peek_log(take);
+  if (!offered || offered->generation == generation) return false;
+  ::dup3(offered->fd.get(), log, O_CLOEXEC);
+  generation = offered->generation;
+  return true;
 }
 
 }  // namespace kilofork

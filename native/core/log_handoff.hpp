@@ -27,5 +27,8 @@ void offer_log(const LogHandoff& handoff, int log, std::uint32_t generation);
 
 // Child. Nothing, when no log is offered at this moment.
 std::optional<OfferedLog> peek_log(int take);
+// Puts the log that is offered in the place of `log`, which is of that generation. False: no other
+// one is offered at this moment.
+bool take_log(int take, int log, std::uint32_t& generation);
 
 }  // namespace kilofork

@@ -123,7 +123,7 @@ void LogKeeper::start_syncer(Nanoseconds now) {
   const pid_t pid = ::fork();
   if (pid == 0) {
     inbox_.reset();
-    for (const int fd : parts_.not_for_syncer) ::close(fd);
+    parts_.prepare_syncer();
     for (const int fd : {parts_.log, give(), take()}) ::close(fd);
     run_syncer({.scoreboard = parts_.scoreboard,
                 .supervisor = supervisor,

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -29,7 +30,7 @@ class LogKeeper {
     int log;  // the place of the newest one
     int bell;
     bool synced;
-    std::vector<int> not_for_syncer;  // descriptors
+    std::function<void()> prepare_syncer;  // in that process: closes what is not for it
   };
   LogKeeper(Parts parts, const std::optional<Handover>& predecessor);
 
@@ -46,7 +47,7 @@ class LogKeeper {
 
   // What became of a process that is no child: of the syncer, or of a stranger.
   void bury(pid_t pid, int status);
-  // In a child, which must not have it.
+  // In a process that is forked beside the syncer, which must not have it.
   void close_inbox() { inbox_.reset(); }
   // When the last child is gone: what is in the log is on disk, if it can be.
   void end(Nanoseconds patience);

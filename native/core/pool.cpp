@@ -53,31 +53,6 @@ void set_up_signals() {
   for (const int ignored : {SIGHUP, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2}) handle(ignored, SIG_IGN);
 }
 
-// When memory runs out, let the kernel take a child before it takes the front. Set around the
-// forks, since a child inherits it, and inheriting costs nothing. The file is not left open
-// meanwhile: a child must not have it.
-class OfferToOomKiller {
- public:
-  OfferToOomKiller() {
-    const Fd file = open();
-    if (!file) return;
-    length_ = ::pread(file.get(), before_.data(), before_.size(), 0);
-    (void)!::pwrite(file.get(), "500", 3, 0);
-  }
-  OfferToOomKiller(const OfferToOomKiller&) = delete;
-  OfferToOomKiller& operator=(const OfferToOomKiller&) = delete;
-  ~OfferToOomKiller() {
-    if (length_ > 0)
-      (void)!::pwrite(open().get(), before_.data(), static_cast<std::size_t>(length_), 0);
-  }
-
- private:
-  static Fd open() { return Fd(::open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC)); }
-
-  std::array<char, 16> before_{};
-  ssize_t length_ = 0;
-};
-
 std::span<std::byte> map_private(std::size_t bytes) {
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) fail("mmap of the supervisor's memory");
@@ -124,11 +99,17 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
             .log = descriptors.log,
             .bell = bell_.get(),
             .synced = settings_.service.synced,
-            .not_for_syncer = {control_.fd(), descriptors.listener, descriptors.spawn_log}},
+            .prepare_syncer =
+                [this] {
+                  fork_server_.close_orders();
+                  for (const int fd : {control_.fd(), descriptors_.listener, descriptors_.spawn_log})
+                    ::close(fd);
+                }},
            predecessor),
       context_{.service = settings_.service,
                .scoreboard = scoreboard_,
                .segment_path = keep_read_only("/dev/shm" + segment_name_),
+               .name = keep_read_only("kilofork-child"),
                .supervisor = ::getpid(),
                .listener = descriptors.listener,
                .log = descriptors.log,
@@ -138,6 +119,12 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                .bell = bell_.get(),
                .memory = reinterpret_cast<char*>(
                    map_private(child_memory_bytes(settings_.service)).data())},
+      fork_server_(context_,
+                   [this] {
+                     log_.close_inbox();
+                     for (const int fd : {control_.fd(), descriptors_.spawn_log, log_.give()})
+                       ::close(fd);
+                   }),
       sizing_(settings_.limits),
       started_(monotonic_now()) {
   ::madvise(private_memory_.data(), private_memory_.size(), MADV_DONTFORK);
@@ -159,6 +146,7 @@ Pool::~Pool() {
 }
 
 std::uint64_t Pool::run() {
+  fork_server_.start();
   log_.look_after(roster_, started_);
   top_up();
   while (phase_ == Phase::running || roster_.alive() > 0) {
@@ -238,7 +226,7 @@ void Pool::obey_line(Control::Line line) {
   std::uint32_t generation = 0;
   if (order == "log" && line.passed && parse_number(words, generation)) {
     log_.reopen(std::move(line.passed), generation, roster_);
-    context_.log_generation = generation;
+    fork_server_.follow_log();
   }
   if (order == "spawn-log" && line.passed)
     ::dup3(line.passed.get(), descriptors_.spawn_log, O_CLOEXEC);
@@ -363,7 +351,7 @@ void Pool::reap() {
     if (const auto index = roster_.find(pid))
       bury(*index, status);
     else
-      log_.bury(pid, status);
+      log_.bury(pid, status), fork_server_.bury(pid);
 }
 
 void Pool::bury(std::size_t index, int status) {
@@ -397,10 +385,11 @@ void Pool::top_up() {
   const Need need = std::exchange(need_, {});
   if (phase_ != Phase::running || monotonic_now() < may_fork_at_) return;
   if (roster_.owed() + need.queue + need.spare == 0) return;
-  const OfferToOomKiller offer;
+  std::vector<std::size_t> slots;
   const auto members = roster_.members();
-  for (std::size_t i = 0; i < members.size() && roster_.owed() > 0; i++)
-    if (members[i].owed && !fork_child(i, members[i].cause)) return;
+  for (std::size_t i = 0; i < members.size() && slots.size() < roster_.owed(); i++)
+    if (members[i].owed) slots.push_back(i);
+  fork_children(slots, [&](std::size_t slot) { return members[slot].cause; });
   fork_needed(Cause::queue, need.queue);
   fork_needed(Cause::spare_low, need.spare);
 }
@@ -413,34 +402,33 @@ void Pool::fork_needed(Cause cause, std::size_t count) {
                                ? (available - settings_.memory_reserve) / settings_.bytes_per_child
                                : 0;
   if (room < count) set_brake(Brake::memory);
-  std::size_t from = 0;
-  for (std::size_t i = 0; i < std::min(count, room); i++) {
+  std::vector<std::size_t> slots;
+  for (std::size_t from = 0; slots.size() < std::min(count, room); from = slots.back() + 1) {
     const auto vacant = roster_.find_vacant(from);
-    if (!vacant || !fork_child(*vacant, cause)) return;
-    from = *vacant + 1;
+    if (!vacant) break;
+    slots.push_back(*vacant);
   }
+  fork_children(slots, [cause](std::size_t /*slot*/) { return cause; });
 }
 
-bool Pool::fork_child(std::size_t index, Cause cause) {
-  roster_.reserve(index, cause, context_.log_generation);
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    // Its end must tell the front that the supervisor is gone; the others are the supervisor's
-    // alone.
-    for (const int fd : {control_.fd(), descriptors_.spawn_log, log_.give()}) ::close(fd);
-    log_.close_inbox();
-    run_child(context_, scoreboard_.slots()[index]);
+void Pool::fork_children(std::span<const std::size_t> slots,
+                         const std::function<Cause(std::size_t)>& cause_of) {
+  for (const std::size_t slot : slots) roster_.reserve(slot, cause_of(slot), log_.generation());
+  std::vector<pid_t> pids(slots.size());
+  fork_server_.fork_children(slots, pids);
+  const int error = errno;
+  for (std::size_t i = 0; i < slots.size(); i++) {
+    const Cause cause = cause_of(slots[i]);
+    if (pids[i] == 0) {
+      roster_.stillborn(slots[i], cause);
+      continue;
+    }
+    roster_.born(slots[i], pids[i], cause);
+    record_.forked({.pid = pids[i], .slot = slots[i], .cause = cause}, roster_.alive(), census_);
   }
-  if (pid < 0) {
-    const int error = errno;
-    roster_.stillborn(index, cause);
-    back_off(Brake::processes);
-    control_.send("fork-failed " + std::to_string(error) + " " + std::to_string(roster_.alive()));
-    return false;
-  }
-  roster_.born(index, pid, cause);
-  record_.forked({.pid = pid, .slot = index, .cause = cause}, roster_.alive(), census_);
-  return true;
+  if (std::find(pids.begin(), pids.end(), 0) == pids.end()) return;
+  back_off(Brake::processes);
+  control_.send("fork-failed " + std::to_string(error) + " " + std::to_string(roster_.alive()));
 }
 
 void Pool::retire(std::size_t index, Cause cause) {

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,6 +18,7 @@
 
 #include "child.hpp"
 #include "control.hpp"
+#include "fork_server.hpp"
 #include "handover.hpp"
 #include "log_keeper.hpp"
 #include "roster.hpp"
@@ -73,7 +75,9 @@ class Pool {
   void advance(Phase phase);
 
   // Children.
-  bool fork_child(std::size_t index, Cause cause);
+  // What cannot be forked now is tried again later.
+  void fork_children(std::span<const std::size_t> slots,
+                     const std::function<Cause(std::size_t)>& cause_of);
   void fork_needed(Cause cause, std::size_t count);
   void bury(std::size_t index, int status);
   void retire(std::size_t index, Cause cause);
@@ -106,6 +110,7 @@ class Pool {
   SpawnRecord record_;
   LogKeeper log_;
   ChildContext context_;
+  ForkServer fork_server_;
   Sizing sizing_;
 
   std::uint64_t cut_ = 0;

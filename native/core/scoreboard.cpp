@@ -26,6 +26,12 @@ constexpr int kStateShift = 38;
 constexpr int kPidShift = 42;
 constexpr std::uint64_t kSinceMask = (std::uint64_t{1} << kStateShift) - 1;
 
+std::uint64_t pack(pid_t pid, State state, std::int64_t since) {
+  return static_cast<std::uint64_t>(pid) << kPidShift |
+         static_cast<std::uint64_t>(state) << kStateShift |
+         (static_cast<std::uint64_t>(since) & kSinceMask);
+}
+
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(sizeof(Slot) == 128);
 static_assert(sizeof(Header) <= kPage);
@@ -76,10 +82,16 @@ Occupancy Slot::occupancy() const {
 }
 
 void Slot::enter(pid_t pid, State state, std::int64_t since) {
-  word.store(static_cast<std::uint64_t>(pid) << kPidShift |
-                 static_cast<std::uint64_t>(state) << kStateShift |
-                 (static_cast<std::uint64_t>(since) & kSinceMask),
-             std::memory_order_release);
+  word.store(pack(pid, state, since), std::memory_order_release);
+}
+
+bool Slot::claim(std::uint64_t reserved, pid_t pid) {
+  const auto since = static_cast<std::int64_t>(reserved & kSinceMask);
+  return word.compare_exchange_strong(reserved, pack(pid, State::starting, since));
+}
+
+bool Slot::give_up(std::uint64_t reserved, std::int64_t since) {
+  return word.compare_exchange_strong(reserved, pack(0, State::vacant, since));
 }
 
 std::size_t UserTable::bytes(std::uint32_t capacity) {

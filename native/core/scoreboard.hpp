@@ -57,6 +57,10 @@ struct alignas(128) Slot {
   [[nodiscard]] Occupancy occupancy() const;
   // The one function that makes a transition.
   void enter(pid_t pid, State state, std::int64_t since);
+  // Two that may come at the same time; one of them fails. A child takes a slot that was reserved
+  // for it, or whoever reserved it takes it back.
+  bool claim(std::uint64_t reserved, pid_t pid);
+  bool give_up(std::uint64_t reserved, std::int64_t since);
 };
 
 // The user names that may send requests, kept twice: the front writes the table that no one

@@ -131,7 +131,8 @@ TEST("of many children that turn at the same moment, one rings") {
   for (std::size_t i = 0; i < kChildren; i++)
     children.emplace_back([&, i] {
       stage.front_end.reset();
-      run_child(context, slots[i]);
+      set_up_signals_of_children();
+      run_child(context, slots[i], slots[i].word);
     });
   std::uint64_t born = 0;
   CHECK(check::holds_in_time([&] { return (born += rings(stage)) == kChildren; }));

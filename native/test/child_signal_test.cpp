@@ -235,7 +235,8 @@ void orphan_a_child(ChildStage& stage) {
     seen.reset();
     stage.front_end.reset();
     ChildContext context = stage.make_context();
-    if (::fork() == 0) run_child(context, stage.slot());
+    set_up_signals_of_children();
+    if (::fork() == 0) run_child(context, stage.slot(), stage.slot().word);
     ::pause();
   });
   held.reset();
@@ -264,7 +265,7 @@ TEST("a child whose supervisor is gone before it looks leaves at once") {
   ChildStage stage;
   ChildContext context = stage.make_context();
   context.supervisor = 1;  // not the parent
-  Process child([&] { run_child(context, stage.slot()); });
+  Process child([&] { run_child(context, stage.slot(), stage.slot().word); });
   CHECK(exited(child.wait(), kExitOrdered));
 }
 
@@ -272,7 +273,7 @@ TEST("a child that cannot accept says that it is sick") {
   ChildStage stage;
   ChildContext context = stage.make_context();
   context.listener = stage.bell.get();
-  Process child([&] { run_child(context, stage.slot()); });
+  Process child([&] { run_child(context, stage.slot(), stage.slot().word); });
   CHECK(exited(child.wait(), kExitSick));
 }
 

@@ -48,8 +48,10 @@ inline Service make_service(Work work = {.kind = Work::Kind::none, .duration = 0
 class ChildStage {
  public:
   explicit ChildStage(Service service_of_children = make_service(),
-                      const std::string& path = file("log"))
-      : service(std::move(service_of_children)), log(open_log(path)) {
+                      const std::string& path = file("log"), std::uint32_t slots = 1)
+      : service(std::move(service_of_children)),
+        board(Scoreboard::create(segment_name(), slots, 4, {})),
+        log(open_log(path)) {
     ::tzset();                           // now: a child may not open the file of the time zone
     Scoreboard::remove(segment_name());  // all share it by their descriptors
     board.users().replace({"arijort", "foobar"});
@@ -62,7 +64,11 @@ class ChildStage {
     Process child([&] {
       front_end.reset();  // its end must be seen by the child
       prepare();
-      run_child(context, slot());
+      set_up_signals_of_children();
+      CHECK(lock_down_children({.removable = segment_path,
+                                .name = name,
+                                .waits_for_syncs = service.synced}));
+      run_child(context, slot(), slot().word);
     });
     CHECK(holds_in_time([this] {
       std::uint64_t born = 0;
@@ -80,6 +86,7 @@ class ChildStage {
     return {.service = service,
             .scoreboard = board,
             .segment_path = segment_path,
+            .name = name,
             .supervisor = ::getpid(),
             .listener = listener.fd.get(),
             .log = log.get(),
@@ -116,7 +123,8 @@ class ChildStage {
 
   Service service;
   const char* const segment_path = keep_read_only(file("segment"));
-  Scoreboard board = Scoreboard::create(segment_name(), 1, 4, {});
+  const char* const name = keep_read_only("kilofork-child");
+  Scoreboard board;
   Fd log;
   Listener listener = listen_on(
       {.address = "127.0.0.1", .port = 0, .backlog = 64, .write_timeout = service.write_timeout});

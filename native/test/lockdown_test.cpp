@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/futex.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -33,21 +35,32 @@ using check::Process;
 
 constexpr int kDone = 17;
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // there is no filter there
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(KILOFORK_UNFILTERED)  // there is no filter there
 
 // Runs `attempt` in a process that was locked down, and returns how that ended. What `attempt`
 // needs is prepared before, since nothing can be made afterwards.
 template <typename Attempt>
-int try_locked_down(Attempt attempt, const char* removable = keep_read_only(file("removable"))) {
+int try_with_key(Attempt attempt, const Lockdown& lockdown) {
   Process process([&] {
     drop_privileges();
     const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
     ::setrlimit(RLIMIT_CORE, &no_core);
-    if (!lock_down_child(removable, false)) ::_exit(1);
-    attempt();
+    const auto key = lock_down_children(lockdown);
+    if (!key) ::_exit(1);
+    attempt(*key);
     ::syscall(SYS_exit_group, kDone);
   });
   return process.wait();
+}
+
+template <typename Attempt>
+int try_locked_down(Attempt attempt, const char* removable = keep_read_only(file("removable")),
+                    bool waits_for_syncs = false) {
+  return try_with_key([&](const ForkKey& /*key*/) { attempt(); },
+                      {.removable = removable,
+                       .name = keep_read_only("its name"),
+                       .waits_for_syncs = waits_for_syncs});
 }
 
 bool was_denied(int status) {
@@ -97,6 +110,72 @@ TEST("it cannot make memory executable, or change its filter and its privileges"
   CHECK(was_denied(try_locked_down([] { ::syscall(SYS_setuid, 0); })));
 }
 
+TEST("it cannot fork, but for who has the key; a process that is forked so has it no more") {
+  const Lockdown lockdown{.removable = keep_read_only(file("removable")),
+                          .name = keep_read_only("its name"),
+                          .waits_for_syncs = false};
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  const auto clone = [](std::uint64_t flags, std::uint64_t number) {
+    return ::syscall(SYS_clone, flags, 0, number, 0, 0);
+  };
+  CHECK(was_denied(try_with_key([&](const ForkKey& key) { clone(SIGCHLD, key.number()); },
+                                lockdown)));
+  CHECK(was_denied(try_with_key(
+      [&](const ForkKey& key) { clone(CLONE_PARENT | SIGCHLD, key.number() ^ 1); }, lockdown)));
+  // The child is the caller's sibling: ours.
+  for (const bool again : {false, true}) {
+    CHECK(exited(try_with_key(
+                     [&](const ForkKey& key) {
+                       const pid_t pid = fork_by_key(key);
+                       if (pid == 0 && again) fork_by_key(key);
+                       if (pid == 0) ::syscall(SYS_exit_group, key.number() == 0 ? kDone : 1);
+                       if (pid < 0) ::syscall(SYS_exit_group, 1);
+                     },
+                     lockdown),
+                 kDone));
+    int status = 0;
+    CHECK(::waitpid(-1, &status, 0) > 0);
+    CHECK(again ? was_denied(status) : exited(status, kDone));
+  }
+}
+
+TEST("of prctl, only its one name and the end with its parent are left") {
+  const char* const name = keep_read_only("its name");
+  const Lockdown lockdown{.removable = "", .name = name, .waits_for_syncs = false};
+  const auto outcome = [&](int option, unsigned long argument) {
+    return try_with_key([&](const ForkKey& /*key*/) { ::prctl(option, argument); }, lockdown);
+  };
+  CHECK(exited(outcome(PR_SET_NAME, reinterpret_cast<unsigned long>(name)), kDone));
+  CHECK(was_denied(outcome(PR_SET_NAME, reinterpret_cast<unsigned long>("another"))));
+  CHECK(exited(outcome(PR_SET_PDEATHSIG, SIGQUIT), kDone));
+  CHECK(was_denied(outcome(PR_SET_PDEATHSIG, 0)));
+}
+
+TEST("it can wait on a word of memory only where it has to wait for the disk") {
+  const std::uint32_t word = 1;
+  const auto wait = [&] { ::syscall(SYS_futex, &word, FUTEX_WAIT, 0, nullptr, nullptr, 0); };
+  const char* const none = keep_read_only(file("removable"));
+  CHECK(exited(try_locked_down(wait, none, true), kDone));
+  CHECK(was_denied(try_locked_down(wait, none, false)));
+}
+
+TEST("a syncer can do nothing but sync") {
+  const auto outcome = [](auto attempt) {
+    Process process([&] {
+      drop_privileges();
+      if (!lock_down_syncer()) ::_exit(1);
+      attempt();
+      ::syscall(SYS_exit_group, kDone);
+    });
+    return process.wait();
+  };
+  const Fd log(::open(file("log").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  CHECK(exited(outcome([&] { ::fdatasync(log.get()); }), kDone));
+  CHECK(was_denied(outcome([&] { ::syscall(SYS_openat, AT_FDCWD, "/", O_RDONLY, 0); })));
+  CHECK(was_denied(outcome([&] { ::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); })));
+  CHECK(was_denied(outcome([&] { ::socket(AF_INET, SOCK_STREAM, 0); })));
+}
+
 TEST("it can remove the one file, by the path that nobody can change, and no other") {
   const char* const removable = keep_read_only(file("removable"));
   const auto make = [](const char* path) {
@@ -134,7 +213,7 @@ TEST("the numbers of the other ABI are no way around it") {
 
 TEST("no core dump can be made of it") {
   Process process([] {
-    if (!lock_down_child("", false)) ::_exit(1);
+    if (!lock_down_children({.removable = "", .name = "", .waits_for_syncs = false})) ::_exit(1);
     ::pause();
   });
   // Its /proc entries belong to the superuser then, as those of programs that change their user.

@@ -1,0 +1,166 @@
+// Children that are forked by a process beside their parent.
+#include "fork_server.hpp"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+
+#include "check.hpp"
+#include "child_stage.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::ChildStage;
+using check::exited;
+using check::holds_in_time;
+using check::TestClient;
+
+constexpr std::size_t kSlots = 100;
+
+// The test's process is the supervisor: it has all signals blocked, and reaps.
+struct Stage {
+  Stage() {
+    sigset_t all;
+    sigfillset(&all);
+    ::sigprocmask(SIG_BLOCK, &all, nullptr);
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (std::size_t i = 0; i < kSlots; i++) all_slots.push_back(i);
+  }
+  ~Stage() {
+    for (const Slot& slot : stage.board.slots())
+      if (const pid_t pid = slot.occupancy().pid; pid > 0) ::kill(pid, SIGKILL);
+    if (server.pid() > 0) ::kill(server.pid(), SIGKILL);
+    (void)holds_in_time([] { return ::waitpid(-1, nullptr, WNOHANG) < 0; });
+  }
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+
+  std::vector<pid_t> fork(const std::vector<std::size_t>& slots) {
+    since++;  // as time goes on, so that no slot is reserved twice in the same way
+    for (const std::size_t slot : slots) board().slots()[slot].enter(0, State::starting, since);
+    std::vector<pid_t> pids(slots.size());
+    server.fork_children(slots, pids);
+    return pids;
+  }
+  [[nodiscard]] const Scoreboard& board() const { return stage.board; }
+  [[nodiscard]] bool all_are_idle() const {
+    return holds_in_time([&] {
+      const auto slots = board().slots();
+      return std::all_of(slots.begin(), slots.end(), [](const Slot& slot) {
+        return slot.occupancy().state == State::idle;
+      });
+    });
+  }
+
+  ChildStage stage{check::make_service(), check::file("log"), kSlots};
+  ChildContext context = stage.make_context();
+  ForkServer server{context, [this] { stage.front_end.reset(); }};
+  std::vector<std::size_t> all_slots;
+  std::int64_t since = 0;
+};
+
+TEST("each slot gets a child of the caller's, that serves") {
+  Stage stage;
+  const auto pids = stage.fork(stage.all_slots);
+  CHECK(stage.all_are_idle());
+  for (std::size_t i = 0; i < kSlots; i++)
+    CHECK_EQ(stage.board().slots()[i].occupancy().pid, pids[i]);
+  TestClient client(stage.stage.port());
+  CHECK(client.line().starts_with("this is server thread "));
+  client.send("arijort:lalala\n");
+  CHECK(client.line().find("lalala") != std::string::npos);
+  client.close();
+  for (const pid_t pid : pids) {
+    int status = 0;
+    CHECK_EQ(::kill(pid, SIGTERM), 0);
+    CHECK_EQ(::waitpid(pid, &status, 0), pid);
+    CHECK(exited(status, kExitOrdered));
+  }
+}
+
+TEST("what cannot be forked is left out, and errno says why") {
+  Stage stage;
+  stage.server.start();
+  const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+  if (::getuid() == 0) return;  // the superuser is exempt
+  CHECK_EQ(::prlimit(stage.server.pid(), RLIMIT_NPROC, &none, nullptr), 0);
+  const auto pids = stage.fork({3, 4});
+  CHECK_EQ(errno, EAGAIN);
+  CHECK_EQ(pids[0] + pids[1], 0);
+}
+
+TEST("a server that was killed is replaced with the next order") {
+  Stage stage;
+  for (std::size_t round = 0; round < 3; round++) {
+    CHECK(stage.fork({round})[0] > 0);
+    const pid_t before = stage.server.pid();
+    CHECK_EQ(::kill(before, SIGKILL), 0);
+    CHECK_EQ(::waitpid(before, nullptr, 0), before);
+    stage.server.bury(before);
+    CHECK_EQ(stage.server.pid(), 0);
+  }
+}
+
+TEST("one that does not answer is given up, and a child that it forks later finds no place") {
+  Stage stage;
+  stage.server.start();
+  const pid_t stuck = stage.server.pid();
+  CHECK_EQ(::kill(stuck, SIGSTOP), 0);
+  const auto pids = stage.fork({7});
+  CHECK_EQ(pids[0], 0);
+  CHECK_EQ(errno, EAGAIN);
+  CHECK_EQ(stage.board().slots()[7].occupancy().state, State::vacant);
+  CHECK_EQ(stage.server.pid(), 0);
+  CHECK(stage.fork({7})[0] > 0);
+  CHECK(holds_in_time([&] { return stage.board().slots()[7].occupancy().state == State::idle; }));
+}
+
+TEST("killed in the middle of many, none of its children is lost or counted twice") {
+  for (int round = 0; round < 20; round++) {
+    Stage stage;
+    stage.server.start();
+    const pid_t server = stage.server.pid();
+    check::Process killer([&] {
+      std::this_thread::sleep_for(std::chrono::microseconds(300 * round));
+      ::kill(server, SIGKILL);
+    });
+    auto pids = stage.fork(stage.all_slots);
+    for (std::size_t i = 0; i < kSlots; i++)
+      if (pids[i] == 0) pids[i] = stage.fork({i})[0];
+    CHECK(stage.all_are_idle());
+    for (std::size_t i = 0; i < kSlots; i++)
+      CHECK_EQ(stage.board().slots()[i].occupancy().pid, pids[i]);
+    (void)killer.wait();
+  }
+}
+
+TEST("a child that is not expected any more leaves") {
+  ChildStage stage;
+  ChildContext context = stage.make_context();
+  check::Process child([&] { run_child(context, stage.slot(), stage.slot().word + 1); });
+  CHECK(exited(child.wait(), kExitOrdered));
+  CHECK_EQ(stage.slot().occupancy().pid, 0);
+}
+
+TEST("it ends with its orders, and lets go of an older log when told to") {
+  Stage stage;
+  stage.server.start();
+  const Fd reopened = open_log(check::file("log.new"));
+  offer_log(stage.stage.handoff, reopened.get(), 1);
+  stage.stage.board.header().log_generation = 1;
+  stage.server.follow_log();
+  const auto link = "/proc/" + std::to_string(stage.server.pid()) + "/fd/" +
+                    std::to_string(stage.context.log);
+  CHECK_EQ(std::filesystem::read_symlink(link).string(), check::file("log.new"));
+  const pid_t server = stage.server.pid();
+  stage.server.close_orders();
+  CHECK_EQ(::waitpid(server, nullptr, 0), server);
+  stage.server.bury(server);
+}
+
+}  // namespace
+}  // namespace kilofork

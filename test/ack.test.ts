@@ -1,0 +1,228 @@
+/** `--ack synced`: what a reply says is on disk, and what becomes of a disk that fails. */
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { audit } from "../src/audit/audit";
+import { run, Server, temporaryFolder, until } from "./support/server";
+import { RawClient } from "./support/socket";
+
+const UNAVAILABLE = "error unavailable: the request could not be recorded, try again later";
+
+const start = (children: number, ...args: string[]) =>
+  Server.start({ children, args: ["--ack", "synced", ...args] });
+
+const syncOf = (server: Server) => server.scoreboard.header().sync;
+
+/** The whole log: a file that was given up, and those that came after it. */
+function auditAll(server: Server, files: number) {
+  const logs = Array.from({ length: files }, (_, i) => (i ? `${server.log}-${i}` : server.log));
+  return audit({ logs, atLeast: 0, all: false });
+}
+
+const texts = (path: string) =>
+  readFileSync(path, "utf8")
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => line.replace(/^.* -- /, ""));
+
+test("every reply waits for a sync, and one sync serves many", async () => {
+  const server = await start(50);
+  const { requests } = await server.client(50, "arijort:lalala", "--requests", "40", "--barrier");
+  expect(requests).toMatchObject({ verified: 2000, failed: 0 });
+  const { syncs, requests: waited, acknowledges } = syncOf(server);
+  expect(acknowledges).toBe(true);
+  expect(waited).toBe(2000);
+  expect(syncs).toBeGreaterThan(0);
+  expect(syncs).toBeLessThan(1000);
+  const { stdout } = await run("status", String(server.port));
+  expect(stdout).toMatch(/^sync {6}\d+ syncs for 2,000 requests \(/m);
+  expect((await server.stop()).code).toBe(0);
+  expect(server.audit().problems).toEqual([]);
+});
+
+test("where replies do not wait, nobody syncs", async () => {
+  const server = await Server.start({ children: 3 });
+  await server.client(3, "arijort:lalala");
+  expect(syncOf(server)).toMatchObject({ acknowledges: false, syncer: 0, syncs: 0, requests: 0 });
+  expect((await run("status", String(server.port))).stdout).not.toMatch(/sync/);
+  await server.stop();
+});
+
+test("a log that cannot be synced is refused at the start", async () => {
+  const serve = (log: string) => run("serve", "127.0.0.1", "0", "--ack", "synced", "--log", log);
+  expect(await serve("-")).toMatchObject({ code: 2 });
+  const { code, stderr } = await serve("/dev/null");
+  expect(stderr).toContain("the log /dev/null cannot be synced: EINVAL");
+  expect(code).toBe(1);
+});
+
+test("a log that is renamed under load is synced to its last record", async () => {
+  const server = await start(20);
+  const load = server.client(20, "arijort:lalala", "--duration", "1s");
+  for (let i = 1; i <= 5; i++) {
+    renameSync(server.log, `${server.log}.${i}`);
+    expect((await run("ctl", "reopen", String(server.port))).code).toBe(0);
+  }
+  const client = await load;
+  expect(client.requests.failed).toBe(0);
+  expect((await run("ctl", "replace", String(server.port))).code).toBe(0);
+  expect((await server.client(20, "arijort:again")).requests.verified).toBe(20);
+  await server.stop();
+  const logs = [1, 2, 3, 4, 5].map((i) => `${server.log}.${i}`);
+  const { problems, runs } = audit({ logs: [...logs, server.log], atLeast: 0, all: false });
+  expect(problems).toEqual([]);
+  expect(runs[0]?.ledger).toMatchObject({ counted: client.requests.verified + 20, takenBack: 0 });
+});
+
+test("with the supervisor, the syncer is replaced by the new executable's", async () => {
+  const server = await start(3);
+  const { syncer } = syncOf(server);
+  expect((await run("ctl", "replace", String(server.port))).code).toBe(0);
+  await until("there is another", () => ![0, syncer].includes(syncOf(server).syncer));
+  expect((await server.client(3, "arijort:lalala")).requests.verified).toBe(3);
+  expect(server.scoreboard.header().logNumber).toBe(0);
+  await server.stop();
+});
+
+test("a syncer that is killed between two syncs costs nothing, the supervisor nothing but its children", async () => {
+  const server = await start(3);
+  expect((await server.client(3, "arijort:one")).requests.verified).toBe(3);
+  const { syncer } = syncOf(server);
+  process.kill(syncer, "SIGKILL");
+  await until("there is another", () => ![0, syncer].includes(syncOf(server).syncer));
+  expect((await server.client(3, "arijort:two")).requests.verified).toBe(3);
+  process.kill(server.supervisor, "SIGKILL");
+  await server.untilIdle();
+  expect((await server.client(3, "arijort:three")).requests.verified).toBe(3);
+  expect(server.scoreboard.header().logNumber).toBe(0);
+  await server.stop();
+  expect(server.audit().problems).toEqual([]);
+});
+
+describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () => {
+  const tracers: ReturnType<typeof spawn>[] = [];
+  afterEach(() => {
+    for (const tracer of tracers.splice(0)) tracer.kill("SIGKILL");
+  });
+
+  /** From now on, what the syncer asks of the disk fares so. */
+  async function inject(server: Server, how: string) {
+    const { syncer } = syncOf(server);
+    const args = ["-p", String(syncer), "-e", "trace=fdatasync", "-e", `inject=fdatasync:${how}`];
+    const tracer = spawn("strace", args);
+    tracers.push(tracer);
+    await once(tracer.stderr, "data"); // attached
+    return async () => {
+      const ended = once(tracer, "exit");
+      tracer.kill("SIGINT"); // it lets go of the syncer
+      await ended;
+    };
+  }
+
+  /** Requests of clients that were greeted before: what came instead of a reply. */
+  async function ask(clients: readonly RawClient[]) {
+    for (const [i, client] of clients.entries()) client.send(`arijort:in doubt ${i}\n`);
+    return Promise.all(clients.map(async (client) => (await client.lines(2))[1]));
+  }
+
+  test.each(["EIO", "ENOSPC", "EDQUOT"])(
+    "that fails with %s is told to all that wait, and the server goes on in another file",
+    async (error) => {
+      const server = await start(5);
+      expect((await server.client(5, "arijort:before")).requests.verified).toBe(5);
+      const clients = await Promise.all([1, 2, 3].map(() => RawClient.greeted(server.port)));
+      const release = await inject(server, `error=${error}:when=1`);
+      expect(await ask(clients)).toEqual([UNAVAILABLE, UNAVAILABLE, UNAVAILABLE]);
+      for (const client of clients) await client.close();
+      await release();
+      await until("the log is another one", () => server.scoreboard.header().logGeneration === 1);
+      const after = await server.client(5, "arijort:after");
+      expect(after.requests.verified).toBe(5);
+      expect(server.scoreboard.total()).toBe(10);
+
+      const first = texts(`${server.log}-1`);
+      const { takenBack } = auditAll(server, 2).runs[0]?.ledger ?? {};
+      expect(takenBack).toBeGreaterThan(0); // the others had not been completed when it failed
+      expect(first.slice(0, takenBack)).toEqual(
+        Array.from({ length: takenBack ?? 0 }, () =>
+          expect.stringMatching(/^not acknowledged: req "in doubt \d" on \d+ total reqs \d$/),
+        ),
+      );
+      expect(texts(server.log).join("\n")).not.toContain("after");
+      const { stdout } = await run("status", String(server.port));
+      expect(stdout).toContain("an earlier file of the log was given up");
+      expect(stdout).toContain(`log       ${server.log}-1   all children on this file`);
+      const { code, stderr } = await server.stop();
+      expect(code).toBe(0);
+      expect(stderr.match(/is given up, it cannot be synced: (\w+)/)?.[1]).toBe(error);
+      expect(stderr).toContain(`the log goes on in ${server.log}-1`);
+      expect(auditAll(server, 2)).toMatchObject({
+        ok: true,
+        runs: [{ ledger: { counted: 10, completed: 10 + (takenBack ?? 0), takenBack } }],
+      });
+    },
+  );
+
+  test("whose syncer is killed in the middle has failed, for nobody knows", async () => {
+    const server = await start(2);
+    const clients = await Promise.all([1, 2].map(() => RawClient.greeted(server.port)));
+    await inject(server, "delay_exit=60000000");
+    for (const client of clients) client.send("arijort:in doubt\n");
+    await until("they wait", () => syncOf(server).requests === 2);
+    await until("it is in the middle", () => server.count("syncing") === 2);
+    process.kill(syncOf(server).syncer, "SIGKILL");
+    for (const client of clients) {
+      expect((await client.lines(2))[1]).toBe(UNAVAILABLE);
+      await client.close();
+    }
+    await until("there is another log", () => existsSync(`${server.log}-1`));
+    expect((await server.client(2, "arijort:after")).requests.verified).toBe(2);
+    const { stderr } = await server.stop();
+    expect(stderr).toContain("the syncer died in the middle of a sync");
+    expect(auditAll(server, 2)).toMatchObject({
+      ok: true,
+      runs: [{ ledger: { counted: 2, completed: 4, takenBack: 2 } }],
+    });
+  });
+
+  test("that fails twice costs two files, and a file that stood there is not touched", async () => {
+    const folder = temporaryFolder();
+    const server = await Server.start({ children: 1, folder, args: ["--ack", "synced"] });
+    for (const next of [1, 2]) {
+      const client = await RawClient.greeted(server.port);
+      const release = await inject(server, "error=EIO:when=1");
+      expect(await ask([client])).toEqual([UNAVAILABLE]);
+      await client.close();
+      await release();
+      await until("there is another", () => server.scoreboard.header().logGeneration === next);
+    }
+    await server.client(1, "arijort:after");
+    // The first file, moved away by whoever looks after the disk: from now on, its name is good.
+    renameSync(server.log, join(folder, "broken"));
+    expect((await run("ctl", "reopen", String(server.port))).code).toBe(0);
+    await server.client(1, "arijort:at home");
+    await server.stop();
+    expect(texts(server.log).join("\n")).toContain("at home");
+    const logs = [join(folder, "broken"), `${server.log}-1`, `${server.log}-2`, server.log];
+    expect(audit({ logs, atLeast: 0, all: false })).toMatchObject({
+      ok: true,
+      runs: [{ ledger: { counted: 2, completed: 4, takenBack: 2 } }],
+    });
+  });
+
+  test("that takes long holds up neither a stop nor its requests", async () => {
+    const server = await start(4);
+    const clients = await Promise.all([1, 2, 3, 4].map(() => RawClient.greeted(server.port)));
+    await inject(server, "delay_exit=300000");
+    for (const client of clients) client.send("arijort:slow\n");
+    await until("they wait", () => server.count("syncing") === 4);
+    expect((await server.stop()).code).toBe(0);
+    for (const client of clients) {
+      expect((await client.lines(2))[1]).toContain('"slow"');
+      await client.close();
+    }
+    expect(server.audit()).toMatchObject({ ok: true, runs: [{ ledger: { counted: 4 } }] });
+  });
+});
