@@ -2,92 +2,118 @@
  * `npm run bench`: kilofork beside a plain C program of the original's design and node:cluster, in
  * turn (A B A B), medians and ratios. Machines are noisy: compare ratios of one run only.
  *
- *   npm run bench -- [--small] [--runs N] [--only TEXT] [--out FILE]
+ *   npm run bench -- [--peers] [--small] [--runs N] [--only TEXT] [--out FILE]
+ *
+ * With --peers also beside Net::Server, Python, a single process of node:net and a bare loop without
+ * a log, up to 10,000 connections; and the log, the counters, the system calls and the client's
+ * start. A subject that cannot be measured is left out of that figure, with a note; the exit code is
+ * 1 when it should have been possible. --small shows that the bench works, not how fast anything is.
  */
 import { writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { type Figure, figuresOf, type Size } from "./figures";
+import type { Figure, Outcome, Size, Subject } from "./figure";
+import { figuresOf } from "./figures";
+import { LeftOut } from "./installed";
 import { Workshop } from "./subjects";
 
 const FULL: Size = {
-  children: 1000,
-  workMs: 3000,
-  requests: 200_000,
-  connections: [10, 100, 1000],
+  ...{ children: 1000, workMs: 3000 },
+  ...{ requests: 200_000, connections: [10, 100, 1000], mostConnections: 10_000 },
+  ...{ writers: [1, 8, 1000], lines: 400_000, increments: 400_000_000, messages: 200_000 },
 };
-/** Shows that the bench works, not how fast anything is. */
-const SMALL: Size = { children: 20, workMs: 200, requests: 400, connections: [10] };
+const SMALL: Size = {
+  ...{ children: 20, workMs: 200 },
+  ...{ requests: 400, connections: [10], mostConnections: 40 },
+  ...{ writers: [1, 8, 100], lines: 4000, increments: 8_000_000, messages: 4000 },
+};
 
 interface Measured {
   readonly figure: string;
   readonly unit: string;
-  readonly subjects: readonly {
-    readonly label: string;
-    readonly median: number;
-    readonly min: number;
-    readonly max: number;
-    readonly values: readonly number[];
-    /** Of the first subject to this one: the median of the ratios of each round. */
-    readonly ratio: number;
-  }[];
-  readonly goal: { readonly text: string; readonly reached: boolean } | null;
-  readonly notes?: readonly string[];
+  readonly subjects: readonly Outcome[];
+  readonly goals: readonly { readonly text: string; readonly reached: boolean | null }[];
+  readonly notes: readonly string[];
 }
 
-async function measure(figure: Figure, runs: number): Promise<Measured> {
-  const values = figure.subjects.map((): number[] => []);
-  for (let round = 0; round < runs; round++)
-    for (const [i, subject] of figure.subjects.entries()) values[i]?.push(await subject.measure());
-  const subjects = figure.subjects.map(({ label }, i) => {
-    const own = values[i] ?? [];
-    const ratios = own.map((value, round) => (values[0]?.[round] ?? 0) / value);
-    return {
-      label,
-      median: median(own),
-      min: Math.min(...own),
-      max: Math.max(...own),
-      values: own,
-      ratio: median(ratios),
-    };
-  });
-  const { goal } = figure;
-  const against = subjects.find(({ label }) => label === goal?.to);
+async function measure(figure: Figure, runs: number, shop: Workshop): Promise<Measured> {
+  const values = new Map(figure.subjects.map((subject): [Subject, number[]] => [subject, []]));
+  const active = new Set(figure.subjects);
+  const lost = new Map<string, string[]>(); // why, and who
+  for (let round = 0; round < runs; round++) {
+    for (const subject of active) {
+      shop.goOn();
+      try {
+        values.get(subject)?.push(await subject.measure());
+      } catch (error) {
+        shop.goOn();
+        active.delete(subject);
+        const why = describe(error);
+        lost.set(why, [...(lost.get(why) ?? []), subject.label]);
+        if (!(error instanceof LeftOut)) process.exitCode = 1;
+        await shop.endAll();
+      }
+    }
+  }
+  for (const [why, labels] of lost) shop.notes.add(`${labels.join("; ")}: ${why}`);
+  const [first = []] = values.values();
+  const subjects = [...values]
+    .filter(([, own]) => own.length > 0)
+    .map(([{ label }, own]) => outcome(label, own, first));
   return {
     figure: figure.name,
     unit: figure.unit,
     subjects,
-    goal:
-      goal && against
-        ? {
-            text: `${goal.better === "lower" ? "at most" : "at least"} ${goal.ratio} of ${goal.to}`,
-            reached:
-              goal.better === "lower" ? against.ratio <= goal.ratio : against.ratio >= goal.ratio,
-          }
-        : null,
+    goals: (figure.goals ?? []).map((goal) => ({
+      text: goal.text,
+      reached: first.length > 0 ? (goal.reached(subjects) ?? null) : null,
+    })),
+    notes: [...shop.notes],
+  };
+}
+
+function describe(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return `${error instanceof LeftOut ? "left out" : "FAILED"}: ${text.trim()}`;
+}
+
+/** `first`: the values of the first subject, one a round. */
+function outcome(label: string, own: readonly number[], first: readonly number[]): Outcome {
+  const ratios = own.map((value, round) => (first[round] ?? Number.NaN) / value);
+  return {
+    label,
+    median: median(own),
+    min: Math.min(...own),
+    max: Math.max(...own),
+    values: own,
+    ratio: median(ratios.filter(Number.isFinite)),
   };
 }
 
 function median(values: readonly number[]): number {
+  if (values.length === 0) return Number.NaN;
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length / 2;
   return ((sorted[Math.ceil(middle) - 1] ?? 0) + (sorted[Math.floor(middle)] ?? 0)) / 2;
 }
 
-function show({ figure, unit, subjects, goal }: Measured): string {
+function show({ figure, unit, subjects, goals, notes }: Measured): string {
   const number = (value: number) =>
     value >= 1000 ? Math.round(value).toLocaleString("en-US") : value.toFixed(1);
   const rows = subjects.map(({ label, median: middle, min, max, ratio }, i) => {
-    const cells = `${number(middle).padStart(10)} ${unit.padEnd(3)} ${`${number(min)} to ${number(max)}`.padEnd(22)}`;
-    return `  ${label.padEnd(36)}${cells}${i === 0 ? "" : `kilofork has ${ratio.toFixed(2)} of it`}`;
+    const cells = `${number(middle).padStart(13)} ${unit.padEnd(3)} ${`${number(min)} to ${number(max)}`.padEnd(20)}  `;
+    const has = i > 0 && Number.isFinite(ratio) ? `kilofork has ${ratio.toFixed(2)} of it` : "";
+    return `  ${label.padEnd(33)}${cells}${has}`;
   });
-  const verdict = goal ? `   goal: ${goal.text}: ${goal.reached ? "reached" : "NOT REACHED"}` : "";
-  return [`${figure}${verdict}`, ...rows, ""].join("\n");
+  const verdict = { true: "reached", false: "NOT REACHED", null: "cannot be told" };
+  const verdicts = goals.map(({ text, reached }) => `  goal: ${text}: ${verdict[`${reached}`]}`);
+  return [figure, ...rows, ...verdicts, ...notes.map((note) => `  ${note}`), "", ""].join("\n");
 }
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
+      peers: { type: "boolean", default: false },
       small: { type: "boolean", default: false },
       runs: { type: "string" },
       only: { type: "string", default: "" },
@@ -96,22 +122,20 @@ async function main(): Promise<void> {
   });
   const runs = Number(values.runs ?? (values.small ? 1 : 5));
   const shop = new Workshop();
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => void shop.close().then(() => process.exit(1)));
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => shop.interrupt());
   try {
     const machine = `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.version}`;
     process.stdout.write(`${machine}; medians of ${runs}, least to most, in turn\n\n`);
     const results: Measured[] = [];
-    for (const figure of figuresOf(shop, values.small ? SMALL : FULL)) {
+    for (const figure of figuresOf(shop, values.small ? SMALL : FULL, values.peers)) {
       if (!figure.name.includes(values.only)) continue;
-      const result = await measure(figure, runs);
-      process.stdout.write(
-        `${show(result)}${[...shop.notes].map((note) => `  ${note}\n`).join("")}\n`,
-      );
-      results.push({ ...result, notes: [...shop.notes] });
+      const result = await measure(figure, runs, shop);
+      process.stdout.write(show(result));
+      results.push(result);
       shop.notes.clear();
     }
-    const report = { kind: "bench", schema: 1, machine, runs, figures: results };
+    const report = { kind: "bench", schema: 2, machine, runs, figures: results };
     if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
   } finally {
     await shop.close();

@@ -1,14 +1,17 @@
 /** The servers that are measured side by side, each started as its user would start it. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { commandPath } from "../src/paths";
+import type { Subject } from "./figure";
+import { LeftOut, requireInstalled } from "./installed";
+import { freePort, type Running, start } from "./launch";
+import { requireRoomFor } from "./room";
 
 const benchFolder = join(__dirname, "..", "bench");
+const coreFolder = join(__dirname, "..", "native", "core");
+export const peersFolder = join(benchFolder, "peers");
 
 export interface Setting {
   readonly children: number;
@@ -18,53 +21,108 @@ export interface Setting {
   readonly start?: number;
 }
 
-export type SubjectName = "kilofork" | "reference" | "cluster" | "prefork";
+export type SubjectName =
+  | "kilofork"
+  | "reference"
+  | "prefork"
+  | "python"
+  | "cluster"
+  | "net"
+  | "bare";
 
-/** What the user of the machine would have to install for a subject; nothing: it is there. */
-export function missing(name: SubjectName): string | undefined {
-  if (name !== "prefork") return undefined;
-  const { status } = spawnSync("perl", ["-MNet::Server::PreFork", "-e", "1"]);
-  return status === 0 ? undefined : "Net::Server::PreFork (Debian: libnet-server-perl)";
-}
+export const LABELS: Readonly<Record<SubjectName, string>> = {
+  kilofork: "kilofork",
+  reference: "reference",
+  prefork: "Net::Server",
+  python: "Python",
+  cluster: "node:cluster",
+  net: "node:net",
+  bare: "bare loop",
+};
 
-export interface Running {
-  readonly port: number;
-  readonly log: string;
-  /** Until all processes were there. */
-  readonly upMs: number;
-  stop(): Promise<void>;
+/** Memory of one process, busy; somewhat more than measured. */
+const KILOBYTES: Readonly<Record<SubjectName, number>> = {
+  ...{ kilofork: 130, reference: 550, prefork: 1000, python: 800, bare: 130 },
+  ...{ cluster: 65_536, net: 65_536 },
+};
+
+/** With more, starting takes minutes: what each does because of all before it adds up to a square. */
+const MOST_CHILDREN = 5000;
+const QUADRATIC: Partial<Record<SubjectName, string>> = {
+  reference: "a child inherits a mapping of each one that was forked before it",
+  prefork: "a child takes apart its copy of the parent's table of all that were forked before it",
+};
+
+/** Side by side: each is measured in the same way. */
+export function side(
+  names: readonly SubjectName[],
+  measure: (name: SubjectName) => Promise<number>,
+): Subject[] {
+  return names.map((name) => ({ label: LABELS[name], measure: () => measure(name) }));
 }
 
 /** What the bench compiles and writes; gone when it ends. */
 export class Workshop {
   readonly folder = mkdtempSync(join(tmpdir(), "kilofork-bench-"));
-  readonly referenceServer = join(this.folder, "myserver");
-  readonly referenceClient = join(this.folder, "cclient");
   /** What a reader of the figures must know besides. */
   readonly notes = new Set<string>();
+  private isInterrupted = false;
   private logs = 0;
   private readonly running = new Set<Running>();
+  private readonly compiled = new Set<string>();
 
-  constructor() {
-    for (const program of ["myserver", "cclient"]) {
-      const source = join(benchFolder, "reference", `${program}.c`);
-      const flags = ["-O2", "-Wall", "-Wextra", "-pthread"];
-      execFileSync("cc", [...flags, "-o", join(this.folder, program), source]);
-    }
+  get referenceClient(): string {
+    return this.compileC("reference", "cclient");
+  }
+
+  /** The driver of bench/native. */
+  get rate(): string {
+    const core = ["append_log", "clock", "error", "escape"];
+    const sources = core.map((name) => join(coreFolder, `${name}.cpp`));
+    const flags = ["-O2", "-std=c++20", "-Wall", "-Wextra", "-I", coreFolder];
+    return this.compile("rate", "c++", [
+      ...flags,
+      join(benchFolder, "native", "rate.cpp"),
+      ...sources,
+    ]);
   }
 
   newLog(): string {
     return join(this.folder, `${++this.logs}.log`);
   }
 
-  /** Ends what a failed measurement left running, too. */
+  /** Whoever measures is left without a server, and so fails soon. */
+  interrupt(): void {
+    this.isInterrupted = true;
+    void this.endAll();
+  }
+
+  /** Throws when it is time to end. */
+  goOn(): void {
+    if (this.isInterrupted) throw new Error("interrupted");
+  }
+
+  /** Ends what a failed measurement left running, in one way or the other. */
+  async endAll(): Promise<void> {
+    await Promise.allSettled([...this.running].map((server) => server.stop()));
+  }
+
   async close(): Promise<void> {
-    for (const server of this.running) await server.stop();
+    await this.endAll();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
+  /** Throws LeftOut when the machine lacks what it needs. */
   async start(name: SubjectName, setting: Setting): Promise<Running> {
-    const server = await this.launch(name, setting);
+    if (name === "prefork") requireInstalled("Net::Server");
+    if (name === "python") requireInstalled("python");
+    const quadratic = QUADRATIC[name];
+    if (quadratic !== undefined && setting.children > MOST_CHILDREN)
+      throw new LeftOut(`not with more than ${MOST_CHILDREN} children: ${quadratic}`);
+    requireRoomFor(processesOf(name, setting.children), KILOBYTES[name]);
+    const port = await freePort();
+    const log = this.newLog();
+    const server = await start(this.commandOf(name, setting, port, log), port, log);
     const tracked = {
       ...server,
       stop: async () => {
@@ -73,79 +131,62 @@ export class Workshop {
       },
     };
     this.running.add(tracked);
+    this.goOn();
     return tracked;
   }
 
-  private async launch(name: SubjectName, setting: Setting): Promise<Running> {
-    const port = await freePort();
-    const log = this.newLog();
-    const numbers = [port, setting.children, setting.workMs, setting.backlog].map(String);
+  private commandOf(name: SubjectName, setting: Setting, port: number, log: string): string[] {
+    const processes = processesOf(name, setting.children);
+    const numbers = [port, processes, setting.workMs, setting.backlog].map(String);
     const spare = setting.start === undefined ? [] : [String(setting.start), "5", "10"];
-    if (name === "prefork") {
-      const script = join(benchFolder, "peers", "prefork.pl");
-      return start(["perl", script, ...numbers, log, ...spare], port, log);
+    const peer = (file: string) => [join(peersFolder, file), ...numbers, log];
+    switch (name) {
+      case "prefork":
+        return ["perl", ...peer("prefork.pl"), ...spare];
+      case "python":
+        return ["python3", ...peer("prefork.py")];
+      case "cluster":
+        return [process.execPath, ...peer("cluster.mjs")];
+      case "net":
+        return [process.execPath, ...peer("net.mjs")];
+      case "reference":
+        return [this.compileC("reference", "myserver"), ...numbers, log];
+      case "bare":
+        return [
+          this.compileC("peers", "bare", "-static"),
+          ...[port, processes, setting.backlog].map(String),
+        ];
+      case "kilofork":
+        return [
+          ...[process.execPath, commandPath, "serve", "127.0.0.1", String(port)],
+          ...(setting.start === undefined
+            ? ["--children", String(setting.children)]
+            : [
+                ...["--pool", "dynamic", "--start-children", String(setting.start)],
+                ...["--max-children", String(setting.children)],
+              ]),
+          ...["--backlog", String(setting.backlog)],
+          ...["--work", setting.workMs > 0 ? `sleep:${setting.workMs}ms` : "none", "--log", log],
+        ];
     }
-    if (name === "reference") return start([this.referenceServer, ...numbers, log], port, log);
-    if (name === "cluster") {
-      const [, , ...rest] = numbers;
-      const workers = String(setting.children);
-      const script = join(benchFolder, "peers", "cluster.mjs");
-      return start([process.execPath, script, String(port), workers, ...rest, log], port, log);
-    }
-    return start(
-      [
-        ...[process.execPath, commandPath, "serve", "127.0.0.1", String(port)],
-        ...(setting.start === undefined
-          ? ["--children", String(setting.children)]
-          : [
-              ...["--pool", "dynamic", "--start-children", String(setting.start)],
-              ...["--max-children", String(setting.children)],
-            ]),
-        ...["--backlog", String(setting.backlog)],
-        ...["--work", setting.workMs > 0 ? `sleep:${setting.workMs}ms` : "none", "--log", log],
-      ],
-      port,
-      log,
-    );
+  }
+
+  private compileC(folder: string, program: string, ...more: string[]): string {
+    const flags = ["-O2", "-Wall", "-Wextra", "-pthread", ...more];
+    return this.compile(program, "cc", [...flags, join(benchFolder, folder, `${program}.c`)]);
+  }
+
+  /** At its first use. */
+  private compile(program: string, compiler: string, args: string[]): string {
+    const path = join(this.folder, program);
+    if (!this.compiled.has(program)) execFileSync(compiler, [...args, "-o", path]);
+    this.compiled.add(program);
+    return path;
   }
 }
 
-/** Started when it prints its banner; kilofork adds on stderr how long its supervisor took. */
-async function start(argv: string[], port: number, log: string): Promise<Running> {
-  const [program = "", ...args] = argv;
-  const begun = performance.now();
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
-  const ended = once(child, "exit");
-  const stop = async () => {
-    child.kill("SIGTERM");
-    await ended;
-  };
-  const said: string[] = [];
-  const bannerMs = new Promise<number>((resolve, reject) => {
-    listen(child, "stdout", (line) => {
-      if (line.startsWith("Running with")) resolve(performance.now() - begun);
-    });
-    listen(child, "stderr", (line) => said.push(line));
-    child.once("exit", () => reject(new Error(`${program} ended: ${said.join("; ")}`)));
-  });
-  const upMs = await bannerMs;
-  if (!argv.includes("serve")) return { port, log, upMs, stop };
-  while (!said.some((line) => line.includes("children up in")))
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  const own = /children up in (\d+) ms/.exec(said.join("\n"))?.[1];
-  return { port, log, upMs: Number(own), stop };
-}
-
-function listen(child: ChildProcess, name: "stdout" | "stderr", onLine: (line: string) => void) {
-  const input = child[name];
-  if (input) createInterface({ input }).on("line", onLine);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
+/** An event loop needs no process for each client. */
+function processesOf(name: SubjectName, children: number): number {
+  if (name === "net") return 1;
+  return name === "cluster" ? availableParallelism() : children;
 }

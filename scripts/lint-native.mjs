@@ -17,16 +17,17 @@ function run(program, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const cpp = list("native/**/*.cpp", "native/**/*.hpp");
+const cpp = list("native/**/*.cpp", "native/**/*.hpp", "bench/native/*.cpp");
 if (process.argv.includes("--write")) {
   run("clang-format", ["-i", ...cpp]);
 } else {
   run("clang-format", ["--dry-run", "--Werror", ...cpp]);
   const { include_dir: napi } = await import("node-addon-api").then((module) => module.default);
   const { include_dir: node } = await import("node-api-headers").then((module) => module.default);
-  const flags = ["-std=c++20", "-isystem", resolve(napi), "-isystem", node];
+  const flags = ["-std=c++20", "-isystem", resolve(napi), "-isystem", node, "-Inative/core"];
   const defines = ["-DNAPI_VERSION=8", "-DNAPI_CPP_EXCEPTIONS", "-DBUILDING_NODE_EXTENSION"];
-  const sources = list("native/core/*.cpp", "native/addon/*.cpp", "native/supervisor/*.cpp");
+  const linted = ["native/core", "native/addon", "native/supervisor", "bench/native"];
+  const sources = list(...linted.map((folder) => `${folder}/*.cpp`));
   const tidy = `clang-tidy --quiet "$0" -- ${[...flags, ...defines].join(" ")} 2>/dev/null`;
   const jobs = String(cpus().length);
   const { status } = spawnSync("xargs", ["-n", "1", "-P", jobs, "sh", "-c", tidy], {

@@ -1,0 +1,98 @@
+/** What a figure is made of: subjects in the order of measuring, and goals. */
+
+export interface Subject {
+  readonly label: string;
+  readonly measure: () => Promise<number>;
+}
+
+export interface Figure {
+  readonly name: string;
+  readonly unit: string;
+  /** The ratio is of the first to each of the others. */
+  readonly subjects: readonly Subject[];
+  readonly goals?: readonly Goal[];
+}
+
+/** What came of a subject. */
+export interface Outcome {
+  readonly label: string;
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+  readonly values: readonly number[];
+  /** Of the first subject to this one: the median of the ratios of each round. */
+  readonly ratio: number;
+}
+
+export interface Goal {
+  readonly text: string;
+  /** Undefined: it cannot be told, since none of those to compare with was measured. */
+  reached(outcomes: readonly Outcome[]): boolean | undefined;
+}
+
+export interface Size {
+  readonly children: number;
+  readonly workMs: number;
+  /** Requests of one measurement of the rate, over all connections. */
+  readonly requests: number;
+  readonly connections: readonly number[];
+  /** With the peers, beyond those. */
+  readonly mostConnections: number;
+  /** Numbers of processes that write to one log, … */
+  readonly writers: readonly number[];
+  /** … and lines of one measurement, over all of them. */
+  readonly lines: number;
+  /** Increments of one measurement, over all processes: in shared memory, … */
+  readonly increments: number;
+  /** … and by messages. */
+  readonly messages: number;
+}
+
+/** The first subject has at most so much of the best, which is the least, of the others named. */
+export function lower(ratio: number, ...others: readonly string[]): Goal {
+  return {
+    text: `at most ${ratio} of ${bestOf(others)}`,
+    reached: (outcomes) => everyRatio(outcomes, others, (own) => own <= ratio),
+  };
+}
+
+/** The first subject has at least so much of the best, which is the most, of the others named. */
+export function higher(ratio: number, ...others: readonly string[]): Goal {
+  return {
+    text: `at least ${ratio} of ${bestOf(others)}`,
+    reached: (outcomes) => everyRatio(outcomes, others, (own) => own >= ratio),
+  };
+}
+
+/** The first subject has at most so much. */
+export function atMost(limit: number): Goal {
+  return {
+    text: `at most ${limit}`,
+    reached: ([own]) => (own ? own.median <= limit : undefined),
+  };
+}
+
+/** The first subject has at most so much more than another. */
+export function atMostMore(limit: number, unit: string, other: string): Goal {
+  return {
+    text: `at most ${limit} ${unit} more than ${other}`,
+    reached: (outcomes) => {
+      const than = outcomes.find(({ label }) => label === other);
+      return outcomes[0] && than ? outcomes[0].median - than.median <= limit : undefined;
+    },
+  };
+}
+
+function bestOf(others: readonly string[]): string {
+  return others.length > 1 ? `the best of ${others.join(", ")}` : others.join();
+}
+
+function everyRatio(
+  outcomes: readonly Outcome[],
+  others: readonly string[],
+  holds: (ratio: number) => boolean,
+): boolean | undefined {
+  const ratios = outcomes.filter(({ label }) => others.includes(label)).map(({ ratio }) => ratio);
+  const known = ratios.filter(Number.isFinite);
+  return known.length > 0 ? known.every(holds) : undefined;
+}

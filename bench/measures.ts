@@ -1,0 +1,173 @@
+/** What is measured of a server under load, one number each. */
+import { execFile } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { audit } from "../src/audit/audit";
+import { type ClientResult, DEFAULT_OS_THREADS, Load } from "../src/client/load";
+import { availableMemory } from "../src/limits";
+import type { Size } from "./figure";
+import type { Running } from "./launch";
+import { requireRoomForClients } from "./room";
+import type { SubjectName, Workshop } from "./subjects";
+
+export const MESSAGE = "arijort:lalala";
+export const BACKLOG = 4096;
+const REFERENCE_CLIENT_ENDS_WITHIN_MS = 15_000;
+
+/**
+ * Whole system: what less is available with all children than with one, for each of the others. Of
+ * several servers at once, since what the rest of the system does meanwhile is in it, too.
+ */
+export async function idleMemory(
+  shop: Workshop,
+  name: SubjectName,
+  children: number,
+): Promise<number> {
+  const SERVERS = 4;
+  const used = async (count: number) => {
+    const before = await settledMemory();
+    const servers: Running[] = [];
+    for (let i = 0; i < SERVERS; i++)
+      servers.push(await shop.start(name, { children: count, workMs: 0, backlog: BACKLOG }));
+    const after = await settledMemory();
+    for (const server of servers) await server.stop();
+    return before - after;
+  };
+  const one = await used(1);
+  return ((await used(children)) - one) / (SERVERS * (children - 1)) / 1024;
+}
+
+/** Idle, and what less is available while every child works; the clients' sockets are in it. */
+export async function busyMemory(
+  shop: Workshop,
+  name: SubjectName,
+  children: number,
+): Promise<number> {
+  const idle = await idleMemory(shop, name, children);
+  const warm = await shop.start(name, { children, workMs: 0, backlog: BACKLOG });
+  await load(warm.port, children, 1).run(); // the client's own memory is there from now on
+  await warm.stop();
+  const server = await shop.start(name, { children, workMs: 2000, backlog: BACKLOG });
+  const before = await settledMemory();
+  const running = load(server.port, children, 1, true);
+  const result = running.run();
+  while (running.settled() < children) await sleep(10);
+  await sleep(300);
+  const busy = (before - availableMemory()) / children / 1024;
+  await verified(result, children);
+  await server.stop();
+  return idle + busy;
+}
+
+export async function startTime(
+  shop: Workshop,
+  name: SubjectName,
+  children: number,
+): Promise<number> {
+  const server = await shop.start(name, { children, workMs: 0, backlog: BACKLOG });
+  await server.stop();
+  return server.upMs;
+}
+
+/** Each server with its own client, all clients at once, no barrier; from the server's log. */
+export async function receivedWindow(
+  shop: Workshop,
+  name: SubjectName,
+  { children, workMs }: Size,
+  backlog: number,
+  few?: number,
+): Promise<number> {
+  const setting = { children, workMs, backlog };
+  const server = await shop.start(name, few === undefined ? setting : { ...setting, start: few });
+  if (name === "reference") {
+    // With a backlog of 100, some of its clients are never accepted: their handshake was forgotten.
+    await referenceClient(shop, server.port, children).catch(() => {});
+  } else {
+    const result = await verified(load(server.port, children, 1).run(), children);
+    if (result.synRetransmits > 0) throw new Error(`${result.synRetransmits} SYNs were sent again`);
+  }
+  await server.stop();
+  const run = audit({ logs: [server.log], atLeast: 0, all: false }).runs[0];
+  const count = run?.received.count ?? 0;
+  if (count < children)
+    shop.notes.add(`${name}, backlog ${backlog}: only ${count} of ${children} were received`);
+  return (run?.received.lastMs ?? 0) - (run?.received.firstMs ?? 0);
+}
+
+/**
+ * Milliseconds until its prefork server would have all children: 1, 2, 4 … 32 forks a second, while
+ * too few are idle. Source: perform_idle_server_maintenance() in server/mpm/prefork/prefork.c.
+ */
+export function apacheGrowth(few: number, children: number): number {
+  let seconds = 0;
+  for (let rate = 1, alive = few; alive < children; alive += rate, rate = Math.min(2 * rate, 32))
+    seconds++;
+  return seconds * 1000;
+}
+
+export async function roundTrip(
+  shop: Workshop,
+  client: "kilofork" | "reference",
+  name: SubjectName,
+  children: number,
+): Promise<number> {
+  const server = await shop.start(name, { children, workMs: 0, backlog: BACKLOG });
+  const elapsed =
+    client === "reference"
+      ? await referenceClient(shop, server.port, children)
+      : (await verified(load(server.port, children, 1).run(), children)).elapsedMs;
+  await server.stop();
+  return elapsed;
+}
+
+export async function rate(
+  shop: Workshop,
+  name: SubjectName,
+  connections: number,
+  requests: number,
+): Promise<number> {
+  requireRoomForClients(connections);
+  const server = await shop.start(name, { children: connections, workMs: 0, backlog: BACKLOG });
+  const each = Math.ceil(requests / connections);
+  const result = await verified(
+    load(server.port, connections, each, true).run(),
+    each * connections,
+  );
+  await server.stop();
+  return result.requestsPerSecond;
+}
+
+function load(port: number, clients: number, requests: number, barrier = false): Load {
+  return new Load({
+    ...{ host: "127.0.0.1", addresses: ["127.0.0.1"], port, clients, requests, barrier },
+    ...{ reconnect: false, message: MESSAGE, durationMs: 0, rate: 0, rampMs: 0 },
+    ...{ connectTimeoutMs: 30_000, replyTimeoutMs: 30_000, osThreads: DEFAULT_OS_THREADS },
+  });
+}
+
+async function verified(running: Promise<ClientResult>, expected: number): Promise<ClientResult> {
+  const result = await running;
+  if (result.requests.verified !== expected)
+    throw new Error(`${result.requests.verified} of ${expected} verified: ${result.problems}`);
+  return result;
+}
+
+async function referenceClient(shop: Workshop, port: number, clients: number): Promise<number> {
+  const args = ["127.0.0.1", String(port), String(clients), MESSAGE];
+  const timeout = REFERENCE_CLIENT_ENDS_WITHIN_MS;
+  const { stdout } = await promisify(execFile)(shop.referenceClient, args, { timeout });
+  const [, handled, ms] = /(\d+) requests in ([\d.]+) milliseconds/.exec(stdout) ?? [];
+  if (Number(handled) !== clients) throw new Error(`the reference client handled ${handled}`);
+  return Number(ms);
+}
+
+/** When it no longer moves: processes that ended a moment ago still give back. */
+async function settledMemory(): Promise<number> {
+  const STILL = 512 * 1024;
+  for (let last = availableMemory(), tries = 0; ; tries++) {
+    await sleep(150);
+    const now = availableMemory();
+    if (Math.abs(now - last) < STILL || tries > 40) return now;
+    last = now;
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Several processes that write to one log, or count: each way by a program that starts them, lets
+ * all of them go at once, and prints how much they did in a second.
+ */
+import { execFile } from "node:child_process";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { LeftOut, requireInstalled } from "./installed";
+import { peersFolder, type Workshop } from "./subjects";
+
+const ENDS_WITHIN_MS = 120_000;
+/** Each has tens of megabytes, and needs tens of milliseconds of a processor to start. */
+const MOST_NODE_PROCESSES = 64;
+
+/** Lines a second: `record` by kilofork's AppendLog, `write` the same bytes by write(2) alone. */
+export function nativeLines(
+  shop: Workshop,
+  what: "record" | "write",
+  processes: number,
+  lines: number,
+): Promise<number> {
+  return withFile(shop, (file) => run(shop.rate, [what, ...split(processes, lines), file]));
+}
+
+export async function nodeLines(
+  shop: Workshop,
+  library: "pino" | "sonic-boom",
+  mode: "sync" | "gather",
+  processes: number,
+  lines: number,
+): Promise<number> {
+  requireInstalled(library);
+  if (processes > MOST_NODE_PROCESSES)
+    throw new LeftOut(
+      `${processes} processes of Node.js need too much memory, and too long to start`,
+    );
+  const args = [library, mode, ...split(processes, lines)];
+  return withFile(shop, (file) => runPeer("log-lines.mjs", [...args, file]));
+}
+
+/** Increments a second, each process in a slot of its own in shared memory. */
+export function nativeCounts(
+  shop: Workshop,
+  processes: number,
+  increments: number,
+): Promise<number> {
+  return run(shop.rate, ["count", ...split(processes, increments)]);
+}
+
+/** Increments a second, each by a message to the primary of node:cluster. */
+export function nodeCounts(processes: number, messages: number): Promise<number> {
+  return runPeer("counts.mjs", split(processes, messages));
+}
+
+/** The number of processes, and of what each of them does. */
+function split(processes: number, total: number): string[] {
+  return [processes, Math.ceil(total / processes)].map(String);
+}
+
+async function withFile(
+  shop: Workshop,
+  measure: (file: string) => Promise<number>,
+): Promise<number> {
+  const file = shop.newLog();
+  try {
+    return await measure(file);
+  } finally {
+    rmSync(file, { force: true });
+  }
+}
+
+function runPeer(script: string, args: string[]): Promise<number> {
+  return run(process.execPath, [join(peersFolder, script), ...args]);
+}
+
+async function run(program: string, args: string[]): Promise<number> {
+  const { stdout } = await promisify(execFile)(program, args, { timeout: ENDS_WITHIN_MS });
+  return Number(stdout);
+}
