@@ -130,7 +130,7 @@ export function problemsOfClient(machine: Machine, need: { clients: number }): s
     );
   if (need.clients > machine.ephemeralPorts)
     problems.push(
-      `${showCount(need.clients)} clients do not fit: net.ipv4.ip_local_port_range has ${showCount(machine.ephemeralPorts)} ports for one destination; widen it or use fewer`,
+      `${showCount(need.clients)} clients do not fit: net.ipv4.ip_local_port_range has ${showCount(machine.ephemeralPorts)} ports for one destination; widen it or use fewer, or several clients with --from`,
     );
   return problems;
 }

@@ -36,6 +36,14 @@ describe("exit 2, with one line that says what to do", () => {
       /cannot resolve the host "no.such.invalid"/,
       () => client("no.such.invalid", "31337", "1", "a:b"),
     ],
+    [
+      /--from "here" is not a numeric address/,
+      () => client("127.0.0.1", "31337", "1", "a:b", "--from", "here"),
+    ],
+    [
+      /--from ::1: the server has no address of that kind \(IPv6\)/,
+      () => client("127.0.0.1", "31337", "1", "a:b", "--from", "::1"),
+    ],
     [/port "70000" is not/, () => run("serve", "localhost", "70000")],
     [/children "0" is not a whole number from 1 to/, () => run("serve", "--children", "0")],
     [
