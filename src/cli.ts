@@ -16,6 +16,7 @@ import { DEFAULT_OS_THREADS, type LoadPlan } from "./client/load";
 import { control, VERBS, type Verb } from "./ctl";
 import { runDemo } from "./demo/command";
 import { CommandError, EXIT, misused } from "./errors";
+import { addLimit } from "./limit/define";
 import { isSystemError } from "./native";
 import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./protocol";
 import { likeOurs, resolveHost } from "./resolve";
@@ -60,6 +61,7 @@ function createProgram(exit: (code: number) => void): Command {
   addRepair(program, exit);
   addStatus(program, exit);
   addCtl(program);
+  addLimit(program, exit);
   addDemo(program, exit);
   return program;
 }

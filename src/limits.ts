@@ -4,7 +4,7 @@
  * what to do about it.
  */
 import { readFileSync } from "node:fs";
-import { cpus, userInfo } from "node:os";
+import { cpus, totalmem, userInfo } from "node:os";
 import { limits as hardLimits } from "./native";
 import { showCount } from "./units";
 
@@ -26,6 +26,7 @@ export interface Machine {
   readonly userProcessesMax: number;
   readonly filesMax: number;
   readonly somaxconn: number;
+  readonly memoryTotal: number;
   readonly memoryAvailable: number;
   readonly ephemeralPorts: number;
 }
@@ -45,6 +46,7 @@ export function readMachine(): Machine {
     userProcessesMax: userInfo().uid === 0 ? Number.POSITIVE_INFINITY : hard.processes,
     filesMax: hard.files,
     somaxconn: readNumber("/proc/sys/net/core/somaxconn"),
+    memoryTotal: totalmem(),
     memoryAvailable: availableMemory(),
     ephemeralPorts: lastPort - firstPort + 1,
   };
@@ -55,7 +57,7 @@ export function availableMemory(): number {
   return Number(/MemAvailable:\s+(\d+)/.exec(readText("/proc/meminfo"))?.[1] ?? Number.NaN) * 1024;
 }
 
-interface ProcessLimit {
+export interface ProcessLimit {
   /** With its value: "kernel.pid_max 32768". */
   readonly name: string;
   /** How to raise it. */
@@ -64,7 +66,7 @@ interface ProcessLimit {
   readonly left: number;
 }
 
-function processLimits(machine: Machine): ProcessLimit[] {
+export function processLimits(machine: Machine): ProcessLimit[] {
   return [
     {
       name: `kernel.pid_max ${machine.pidMax}`,
@@ -120,9 +122,11 @@ export function problemsOfServer(
   return problems;
 }
 
+/** Descriptors that a client holds beside those of its connections. */
+export const OTHER_FILES = 64;
+
 /** What stands in the way of so many simultaneous connections from this process. */
 export function problemsOfClient(machine: Machine, need: { clients: number }): string[] {
-  const OTHER_FILES = 64;
   const problems: string[] = [];
   if (need.clients + OTHER_FILES > machine.filesMax)
     problems.push(

@@ -150,7 +150,7 @@ export class Load {
       },
       threads,
       clients: plan.clients,
-      workMs: plan.workMs ?? 0,
+      workMs: plan.workMs,
       inFlight: this.inFlight.id,
       shared: this.shared.memory,
     };
@@ -257,7 +257,10 @@ function longestNumber(plan: LoadPlan): string {
   return `${plan.clients}.${plan.requests || Number.MAX_SAFE_INTEGER}`;
 }
 
-function mergeFailures(results: readonly WorkerResult[]): LoadFailures[] {
+/** Of threads, or of clients. */
+export function mergeFailures(
+  results: readonly { readonly failures: readonly LoadFailures[] }[],
+): LoadFailures[] {
   const merged = new Map<FailureKind, LoadFailures>();
   for (const failure of results.flatMap((result) => result.failures)) {
     const other = merged.get(failure.kind);

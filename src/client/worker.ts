@@ -12,8 +12,8 @@ export interface WorkerTask {
   readonly threads: number;
   /** Of all threads: the barrier opens when so many have settled. */
   readonly clients: number;
-  /** Of the server; 0 for none. */
-  readonly workMs: number;
+  /** Of the server; undefined: nobody asks what replies took beyond it. */
+  readonly workMs: number | undefined;
   readonly inFlight: number;
   readonly shared: SharedArrayBuffer;
 }
@@ -45,7 +45,7 @@ function run(task: WorkerTask): WorkerResult {
     const samples = engine.samples();
     latencies.connect.record(samples.connect);
     latencies.reply.record(samples.reply);
-    if (task.workMs > 0) latencies.beyond.record(samples.reply, task.workMs * 1000);
+    if (task.workMs !== undefined) latencies.beyond.record(samples.reply, task.workMs * 1000);
     latencies.lag.record(samples.lag);
     const counts = engine.counts();
     const sums = shared.add(counts.verified - before.verified, counts.settled - before.settled);
