@@ -26,6 +26,8 @@ export interface Machine {
   readonly userProcessesMax: number;
   readonly filesMax: number;
   readonly somaxconn: number;
+  readonly cgroupMemoryMax: number;
+  readonly cgroupMemory: number;
   readonly memoryTotal: number;
   readonly memoryAvailable: number;
   readonly ephemeralPorts: number;
@@ -34,14 +36,23 @@ export interface Machine {
 export function readMachine(): Machine {
   const hard = hardLimits();
   const [firstPort = 32768, lastPort = 60999] = readWords("/proc/sys/net/ipv4/ip_local_port_range");
-  const group = cgroupPids();
+  const pids = cgroupLimit("pids", {
+    1: ["pids.max", "pids.current"],
+    2: ["pids.max", "pids.current"],
+  });
+  const memory = cgroupLimit("memory", {
+    1: ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+    2: ["memory.max", "memory.current"],
+  });
   return {
     cpus: cpus().length,
     pidMax: readNumber("/proc/sys/kernel/pid_max"),
     threadsMax: readNumber("/proc/sys/kernel/threads-max"),
     tasks: Number(/\/(\d+) /.exec(readText("/proc/loadavg"))?.[1] ?? 0),
-    cgroupPidsMax: group.max,
-    cgroupPids: group.current,
+    cgroupPidsMax: pids.max,
+    cgroupPids: pids.current,
+    cgroupMemoryMax: memory.max,
+    cgroupMemory: memory.current,
     // The superuser is exempt from it.
     userProcessesMax: userInfo().uid === 0 ? Number.POSITIVE_INFINITY : hard.processes,
     filesMax: hard.files,
@@ -139,17 +150,21 @@ export function problemsOfClient(machine: Machine, need: { clients: number }): s
   return problems;
 }
 
-/** The tightest pids limit on the way up from our cgroup, of version 2 or 1. */
-function cgroupPids(): { max: number; current: number } {
+/** The tightest limit on the way up from our cgroup, by the file names of version 1 or 2. */
+function cgroupLimit(
+  controller: string,
+  files: { readonly 1: readonly [string, string]; readonly 2: readonly [string, string] },
+): { max: number; current: number } {
   let tightest = { max: Number.POSITIVE_INFINITY, current: 0 };
   for (const line of readText("/proc/self/cgroup").split("\n")) {
     const [, controllers = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    const root =
-      controllers === "" ? "/sys/fs/cgroup" : controllers === "pids" ? "/sys/fs/cgroup/pids" : null;
-    if (root === null || path === "") continue;
+    const version = controllers === "" ? 2 : controllers.split(",").includes(controller) ? 1 : 0;
+    if (version === 0 || path === "") continue;
+    const root = version === 2 ? "/sys/fs/cgroup" : `/sys/fs/cgroup/${controller}`;
+    const [maxFile, currentFile] = files[version];
     for (let folder = path; ; folder = folder.slice(0, folder.lastIndexOf("/"))) {
-      const max = readNumber(`${root}${folder}/pids.max`);
-      const current = readNumber(`${root}${folder}/pids.current`);
+      const max = readNumber(`${root}${folder}/${maxFile}`);
+      const current = readNumber(`${root}${folder}/${currentFile}`);
       if (max - current < tightest.max - tightest.current) tightest = { max, current };
       if (folder === "" || folder === "/") break;
     }

@@ -109,6 +109,7 @@ describe("bounds", () => {
   const machine: Machine = {
     ...{ cpus: 2, pidMax: 32_768, threadsMax: 190_000, tasks: 200, cgroupPids: 50 },
     ...{ cgroupPidsMax: Number.POSITIVE_INFINITY, userProcessesMax: Number.POSITIVE_INFINITY },
+    ...{ cgroupMemory: 2 ** 30, cgroupMemoryMax: Number.POSITIVE_INFINITY },
     ...{ filesMax: 20_000, somaxconn: 4096, ephemeralPorts: 28_232 },
     ...{ memoryTotal: 24 * 2 ** 30, memoryAvailable: 23 * 2 ** 30 },
   };
@@ -127,6 +128,7 @@ describe("bounds", () => {
     [/^pids.max 9000 of the cgroup/, { cgroupPidsMax: 9000 }],
     [/^the limit of 5000 processes a user/, { userProcessesMax: 5000 }],
     [/^memory, 70% of/, { memoryAvailable: 8 * 2 ** 30 }],
+    [/^memory, 70% of 2,048 MB of the cgroup/, { cgroupMemoryMax: 2 * 2 ** 30 }],
     [/^16 client processes with 100 open files/, { filesMax: 100 }],
     [/^500 ephemeral ports/, { ephemeralPorts: 500 }],
   ])("%s comes first where it is the tightest", (name, changes) => {

@@ -44,6 +44,13 @@ export function boundsOf(machine: Machine, wishes: Wishes): Bound[] {
       clients: Math.floor(memoryBudget(machine, maxMemoryShare) / BYTES_PER_CHILD),
     },
     {
+      name: `memory, ${Math.round(maxMemoryShare * 100)}% of ${showCount(machine.cgroupMemoryMax / 2 ** 20)} MB of the cgroup`,
+      setting: "--max-memory, systemd: MemoryMax=, docker: --memory",
+      clients: Math.floor(
+        (maxMemoryShare * machine.cgroupMemoryMax - machine.cgroupMemory) / BYTES_PER_CHILD,
+      ),
+    },
+    {
       name: `${MOST_CLIENT_PROCESSES} client processes with ${machine.filesMax} open files each`,
       setting: "ulimit -n, systemd: LimitNOFILE=",
       clients: MOST_CLIENT_PROCESSES * (machine.filesMax - OTHER_FILES),
@@ -62,7 +69,7 @@ export function boundsOf(machine: Machine, wishes: Wishes): Bound[] {
       clients: maxClients,
     });
   return bounds
-    .filter(({ clients }) => Number.isFinite(clients))
+    .filter(({ clients }) => clients <= MOST_CHILDREN)
     .map((bound) => ({ ...bound, clients: Math.max(0, bound.clients) }))
     .sort((a, b) => a.clients - b.clients);
 }

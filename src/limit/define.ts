@@ -9,10 +9,10 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
     .command("limit")
     .summary("finds the breaking point of this machine, and what breaks")
     .description(
-      "Starts servers and clients of its own, doubles the load until it no longer holds, then\n" +
-        "bisects. A load holds when every reply is right, log and clients agree that all were in\n" +
-        "flight at one instant, and the 99th percentile of the reply is within --slo beyond the\n" +
-        "work. Leaves 2,000 processes and a share of the memory to others, changes no setting of the\n" +
+      "Starts servers and clients of its own, doubles the load until it no longer holds, then " +
+        "bisects. A load holds when every reply is right, log and clients agree that all were in " +
+        "flight at one instant, and the 99th percentile of the reply is within --slo beyond the " +
+        "work. Leaves 2,000 processes and a share of the memory to others, changes no setting of the " +
         "system, and can be interrupted at any time. Exit 3: the client was the bottleneck.",
     )
     .addOption(
