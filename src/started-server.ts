@@ -1,6 +1,5 @@
 /** A server of our own: started as a user would start it, ended with us. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { failed } from "./errors";
 import { commandPath } from "./paths";
@@ -13,9 +12,14 @@ export interface StartedServer {
   readonly upMs: number;
   /** The lines of its standard error, so far. */
   readonly said: readonly string[];
-  /** Tells it to stop, and waits until it has. */
+  /** Tells it to stop, and waits until it has. Throws a CommandError when it never does. */
   stop(): Promise<void>;
 }
+
+/** Children that are stuck in the kernel cannot be ended by anybody: we must not wait for ever. */
+const ENDS_WITHIN_MS = 30_000;
+const UP_WITHIN_MS = 60_000;
+const UP_WITHIN_MS_A_CHILD = 5;
 
 /** Throws a CommandError with what it said when it does not start. */
 export async function startServer(options: {
@@ -45,22 +49,66 @@ export async function startServer(options: {
     { stdio: ["pipe", typeof log === "number" ? log : "ignore", "pipe"] },
   );
   const said: string[] = [];
-  // Not "exit": what it said last may still be on its way.
-  const ended = once(child, "close").then(() => null);
-  const end = () => child.kill("SIGTERM");
+  const life = new Life(child);
+  const end = () => life.end();
   signal?.addEventListener("abort", end);
-  void ended.then(() => signal?.removeEventListener("abort", end));
-  const listening = await Promise.race([firstListening(child, said), ended]);
-  if (!listening) throw failed(`the server did not start: ${said.join(" ")}`);
+  if (signal?.aborted) end();
+  const upWithinMs = UP_WITHIN_MS + UP_WITHIN_MS_A_CHILD * options.children;
+  const late = setTimeout(() => {
+    said.push(`its children were not up within ${upWithinMs / 1000} s`);
+    end();
+  }, upWithinMs);
+  void life.ended.then(() => signal?.removeEventListener("abort", end));
+  const listening = await Promise.race([firstListening(child, said), life.ended]);
+  clearTimeout(late);
+  if (typeof listening === "string")
+    throw failed(`the server did not start: ${[...said, listening].join(" ")}`);
   return {
     pid: child.pid ?? 0,
     ...listening,
     said,
     stop: async () => {
       end();
-      await ended;
+      const how = await life.ended;
+      if (how !== "") throw failed(how);
     },
   };
+}
+
+/** Until it has ended, or is given up. */
+class Life {
+  /** Empty, or why it was given up. */
+  readonly ended: Promise<string>;
+  private giveUp!: () => void;
+  private patience: NodeJS.Timeout | undefined;
+  private over = false;
+
+  constructor(private readonly child: ChildProcess) {
+    this.ended = new Promise((resolve) => {
+      // Not "exit": what it said last may still be on its way.
+      child.once("close", () => {
+        this.over = true;
+        clearTimeout(this.patience);
+        resolve("");
+      });
+      child.once("error", (error) => resolve(error.message));
+      this.giveUp = () => {
+        this.over = true;
+        child.kill("SIGKILL"); // its supervisor stops by itself then
+        for (const stream of [child.stdin, child.stderr]) stream?.destroy();
+        child.unref();
+        resolve(
+          `the server ${child.pid} did not end within ${ENDS_WITHIN_MS / 1000} s: children of it are left, stuck in the kernel?`,
+        );
+      };
+    });
+  }
+
+  end(): void {
+    if (this.over) return;
+    this.child.kill("SIGTERM");
+    this.patience ??= setTimeout(this.giveUp, ENDS_WITHIN_MS);
+  }
 }
 
 type Listening = Pick<StartedServer, "port" | "address" | "upMs">;

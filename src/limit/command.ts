@@ -158,7 +158,7 @@ class Hunt {
     try {
       return await body();
     } catch (error) {
-      if (this.signal.aborted) return false;
+      if (error === this.signal.reason) return false;
       throw error;
     }
   }
