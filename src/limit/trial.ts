@@ -148,7 +148,8 @@ function report(
 ): Trial {
   const { clients, log, memory, upMs } = measured;
   const { beforeBytes, upBytes, peakBytes, frontBytes, clientBytes } = memory;
-  const each = (bytes: number) => Math.max(0, bytes) / plan.clients;
+  // Others may give back more than we take: then it is not known.
+  const each = (bytes: number) => (bytes > 0 ? bytes / plan.clients : null);
   const wasFull = measured.working >= plan.clients && plan.clients >= LEAST_TO_WEIGH;
   return {
     number: plan.number,
