@@ -1,12 +1,14 @@
 /** The command line: what there is, its defaults, and how a command that fails ends. */
+import { Argument, Command, CommanderError, Option, type OptionValues } from "commander";
 import {
-  Argument,
-  Command,
-  CommanderError,
-  InvalidArgumentError,
-  Option,
-  type OptionValues,
-} from "commander";
+  count,
+  duration,
+  durationOption,
+  MOST_CHILDREN,
+  MOST_CLIENTS,
+  MOST_REQUESTS,
+  MOST_REQUESTS_A_SECOND,
+} from "./arguments";
 import { runAudit } from "./audit/command";
 import { runRepair } from "./audit/repair-command";
 import { type ClientOutput, runClient } from "./client/command";
@@ -14,20 +16,18 @@ import { DEFAULT_OS_THREADS, type LoadPlan } from "./client/load";
 import { control, VERBS, type Verb } from "./ctl";
 import { runDemo } from "./demo/command";
 import { CommandError, EXIT, misused } from "./errors";
+import { addLimit } from "./limit/define";
 import { isSystemError } from "./native";
 import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./protocol";
-import { resolveHost } from "./resolve";
+import { likeOurs, resolveHost } from "./resolve";
 import { Front } from "./serve/front";
 import { dynamicPool, type PoolOptions, staticPool, type Work } from "./serve/options";
 import { parseRunAs } from "./serve/run-as";
 import { runStatus } from "./status/command";
-import { parseCount, parseDuration } from "./units";
+import { parseDuration } from "./units";
 import { version } from "./version";
 
 const DEFAULT_LOG = "/tmp/myserver.log";
-const MOST_CHILDREN = 1_000_000;
-const MOST_CLIENTS = 1_000_000;
-const MOST_REQUESTS = 1_000_000_000;
 const DEFAULT_BACKLOG = 4096;
 
 /** Runs one command; returns the exit code. */
@@ -61,28 +61,12 @@ function createProgram(exit: (code: number) => void): Command {
   addRepair(program, exit);
   addStatus(program, exit);
   addCtl(program);
+  addLimit(program, exit);
   addDemo(program, exit);
   return program;
 }
 
-/** An option or argument whose text is turned into a value here, so that --help shows the text. */
-const duration = (text: string) => inArgument(() => parseDuration(text));
-const count = (name: string, min: number, max: number) => (text: string) =>
-  inArgument(() => parseCount(text, name, { min, max }));
-
-function inArgument<T>(parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    throw error instanceof CommandError ? new InvalidArgumentError(error.message) : error;
-  }
-}
-
 const children = count("children", 1, MOST_CHILDREN);
-
-function durationOption(flags: string, description: string, text: string): Option {
-  return new Option(flags, description).argParser(duration).default(parseDuration(text), text);
-}
 
 function addServe(program: Command, exit: (code: number) => void): void {
   program
@@ -269,9 +253,15 @@ function addClient(program: Command, exit: (code: number) => void): void {
     .option(
       "--rate <n>",
       "open loop: so many requests a second over all clients; latency counts from the intended send time",
-      count("rate", 1, 10_000_000),
+      count("rate", 1, MOST_REQUESTS_A_SECOND),
     )
     .addOption(durationOption("--ramp <D>", "spread the connects over so long", "0"))
+    .option(
+      "--window <n>",
+      "so many may wait for their first greeting at a time: no more than the accept queue holds (default: all)",
+      count("window", 1, MOST_CLIENTS),
+    )
+    .option("--from <address>", "connect from this address of ours (default: the kernel chooses)")
     .option("--barrier", "send when all have been greeted", false)
     .option("--reconnect", "a new connection for each request", false)
     .addOption(durationOption("--timeout <D>", "for a greeting, and for a reply", "30s"))
@@ -286,12 +276,22 @@ function addClient(program: Command, exit: (code: number) => void): void {
       count("os-threads", 1, 64),
       DEFAULT_OS_THREADS,
     )
+    .addOption(
+      new Option(
+        "--beyond <D>",
+        "the server's --work: the result also tells what replies took beyond it",
+      ).argParser(duration),
+    )
     .option("--json", "print the result as one JSON object, nothing else", false)
     .option("--out <file>", "write the result as JSON, for kilofork audit --client")
+    .option("--histograms", "with both: encoded, to be merged with those of other clients", false)
+    .option("--stop-at-eof", "stop when standard input ends: with whoever started it", false)
     .action(async (host: string, port: number, clients: number, message: string, options) => {
+      const addresses = await resolveHost(host);
       const plan: LoadPlan = {
         host,
-        addresses: await resolveHost(host),
+        addresses: options.from === undefined ? addresses : likeOurs(addresses, options.from),
+        from: options.from,
         port,
         clients,
         message,
@@ -299,15 +299,19 @@ function addClient(program: Command, exit: (code: number) => void): void {
         durationMs: options.duration ?? 0,
         rate: options.rate ?? 0,
         rampMs: options.ramp,
+        window: options.window,
         barrier: options.barrier,
         reconnect: options.reconnect,
+        workMs: options.beyond,
+        histograms: options.histograms,
         connectTimeoutMs: options.connectTimeout ?? options.timeout,
         replyTimeoutMs: options.timeout,
         osThreads: options.osThreads,
       };
       if (plan.connectTimeoutMs === 0 || plan.replyTimeoutMs === 0)
         throw misused("--timeout 0: a client that never gives up is not offered");
-      const output: ClientOutput = { json: options.json, out: options.out };
+      const { json, out, stopAtEof } = options;
+      const output: ClientOutput = { json, out, stopAtEof };
       exit(await runClient(plan, output));
     });
 }

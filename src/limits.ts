@@ -4,7 +4,7 @@
  * what to do about it.
  */
 import { readFileSync } from "node:fs";
-import { cpus, userInfo } from "node:os";
+import { cpus, totalmem, userInfo } from "node:os";
 import { limits as hardLimits } from "./native";
 import { showCount } from "./units";
 
@@ -26,6 +26,9 @@ export interface Machine {
   readonly userProcessesMax: number;
   readonly filesMax: number;
   readonly somaxconn: number;
+  readonly cgroupMemoryMax: number;
+  readonly cgroupMemory: number;
+  readonly memoryTotal: number;
   readonly memoryAvailable: number;
   readonly ephemeralPorts: number;
 }
@@ -33,18 +36,28 @@ export interface Machine {
 export function readMachine(): Machine {
   const hard = hardLimits();
   const [firstPort = 32768, lastPort = 60999] = readWords("/proc/sys/net/ipv4/ip_local_port_range");
-  const group = cgroupPids();
+  const pids = cgroupLimit("pids", {
+    1: ["pids.max", "pids.current"],
+    2: ["pids.max", "pids.current"],
+  });
+  const memory = cgroupLimit("memory", {
+    1: ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+    2: ["memory.max", "memory.current"],
+  });
   return {
     cpus: cpus().length,
     pidMax: readNumber("/proc/sys/kernel/pid_max"),
     threadsMax: readNumber("/proc/sys/kernel/threads-max"),
     tasks: Number(/\/(\d+) /.exec(readText("/proc/loadavg"))?.[1] ?? 0),
-    cgroupPidsMax: group.max,
-    cgroupPids: group.current,
+    cgroupPidsMax: pids.max,
+    cgroupPids: pids.current,
+    cgroupMemoryMax: memory.max,
+    cgroupMemory: memory.current,
     // The superuser is exempt from it.
     userProcessesMax: userInfo().uid === 0 ? Number.POSITIVE_INFINITY : hard.processes,
     filesMax: hard.files,
     somaxconn: readNumber("/proc/sys/net/core/somaxconn"),
+    memoryTotal: totalmem(),
     memoryAvailable: availableMemory(),
     ephemeralPorts: lastPort - firstPort + 1,
   };
@@ -55,7 +68,7 @@ export function availableMemory(): number {
   return Number(/MemAvailable:\s+(\d+)/.exec(readText("/proc/meminfo"))?.[1] ?? Number.NaN) * 1024;
 }
 
-interface ProcessLimit {
+export interface ProcessLimit {
   /** With its value: "kernel.pid_max 32768". */
   readonly name: string;
   /** How to raise it. */
@@ -64,7 +77,7 @@ interface ProcessLimit {
   readonly left: number;
 }
 
-function processLimits(machine: Machine): ProcessLimit[] {
+export function processLimits(machine: Machine): ProcessLimit[] {
   return [
     {
       name: `kernel.pid_max ${machine.pidMax}`,
@@ -120,9 +133,11 @@ export function problemsOfServer(
   return problems;
 }
 
+/** Descriptors that a client holds beside those of its connections. */
+export const OTHER_FILES = 64;
+
 /** What stands in the way of so many simultaneous connections from this process. */
 export function problemsOfClient(machine: Machine, need: { clients: number }): string[] {
-  const OTHER_FILES = 64;
   const problems: string[] = [];
   if (need.clients + OTHER_FILES > machine.filesMax)
     problems.push(
@@ -130,22 +145,26 @@ export function problemsOfClient(machine: Machine, need: { clients: number }): s
     );
   if (need.clients > machine.ephemeralPorts)
     problems.push(
-      `${showCount(need.clients)} clients do not fit: net.ipv4.ip_local_port_range has ${showCount(machine.ephemeralPorts)} ports for one destination; widen it or use fewer`,
+      `${showCount(need.clients)} clients do not fit: net.ipv4.ip_local_port_range has ${showCount(machine.ephemeralPorts)} ports for one destination; widen it or use fewer, or several clients with --from`,
     );
   return problems;
 }
 
-/** The tightest pids limit on the way up from our cgroup, of version 2 or 1. */
-function cgroupPids(): { max: number; current: number } {
+/** The tightest limit on the way up from our cgroup, by the file names of version 1 or 2. */
+function cgroupLimit(
+  controller: string,
+  files: { readonly 1: readonly [string, string]; readonly 2: readonly [string, string] },
+): { max: number; current: number } {
   let tightest = { max: Number.POSITIVE_INFINITY, current: 0 };
   for (const line of readText("/proc/self/cgroup").split("\n")) {
     const [, controllers = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    const root =
-      controllers === "" ? "/sys/fs/cgroup" : controllers === "pids" ? "/sys/fs/cgroup/pids" : null;
-    if (root === null || path === "") continue;
+    const version = controllers === "" ? 2 : controllers.split(",").includes(controller) ? 1 : 0;
+    if (version === 0 || path === "") continue;
+    const root = version === 2 ? "/sys/fs/cgroup" : `/sys/fs/cgroup/${controller}`;
+    const [maxFile, currentFile] = files[version];
     for (let folder = path; ; folder = folder.slice(0, folder.lastIndexOf("/"))) {
-      const max = readNumber(`${root}${folder}/pids.max`);
-      const current = readNumber(`${root}${folder}/pids.current`);
+      const max = readNumber(`${root}${folder}/${maxFile}`);
+      const current = readNumber(`${root}${folder}/${currentFile}`);
       if (max - current < tightest.max - tightest.current) tightest = { max, current };
       if (folder === "" || folder === "/") break;
     }

@@ -214,6 +214,8 @@ interface NativeLog {
 
 export interface LoadOptions {
   readonly addresses: readonly string[];
+  /** Of our side, numeric; empty: the kernel chooses. */
+  readonly from: string;
   readonly port: number;
   readonly clients: number;
   /** The number of the engine's first client. */
@@ -222,6 +224,8 @@ export interface LoadOptions {
   readonly requests: number;
   readonly durationMs: number;
   readonly rampStepMs: number;
+  /** First connects that may wait for a greeting at a time; 0: all. */
+  readonly window: number;
   /** Between two intended sends; 0: closed loop. */
   readonly intervalMs: number;
   readonly connectTimeoutMs: number;

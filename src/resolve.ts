@@ -1,5 +1,6 @@
 /** Host names, resolved here and not in native code: see docs/operations.md. */
 import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import { misused } from "./errors";
 
 /** All addresses of a host, in the order in which the system prefers them. */
@@ -12,4 +13,14 @@ export async function resolveHost(host: string): Promise<string[]> {
       `cannot resolve the host "${host}": ${(error as { code?: string }).code ?? error}`,
     );
   }
+}
+
+/** Those of a server's addresses that can be reached from a numeric address of ours. */
+export function likeOurs(addresses: readonly string[], ours: string): string[] {
+  const family = isIP(ours);
+  if (family === 0) throw misused(`--from "${ours}" is not a numeric address`);
+  const found = addresses.filter((address) => isIP(address) === family);
+  if (found.length === 0)
+    throw misused(`--from ${ours}: the server has no address of that kind (IPv${family})`);
+  return found;
 }

@@ -22,6 +22,13 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
+/** `70%` as 0.7. */
+export function parsePercent(text: string): number {
+  const percent = Number(/^(\d+)%$/.exec(text)?.[1]);
+  if (!(percent >= 1 && percent <= 95)) throw misused(`"${text}" is not a share: write 1% to 95%`);
+  return percent / 100;
+}
+
 /** The other way: `3s`, `250ms`. */
 export function writeDuration(ms: number): string {
   if (ms >= 1000 || ms === 0) return `${Number((ms / 1000).toFixed(3))}s`;

@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
+import { Latency } from "../src/client/latency";
 import { type ClientResult, splitClients } from "../src/client/load";
 import { Shared } from "../src/client/mutex";
-import { run, Server, temporaryFolder } from "./support/server";
+import { Command, run, Server, temporaryFolder, until } from "./support/server";
 
 describe("the documented invocations", () => {
   test("myserver and cclient print what the original printed", async () => {
@@ -173,6 +174,59 @@ test("--out writes the result, which names the address and says what the client 
   expect(result.lagMs.count).toBeGreaterThan(0);
   const audited = await run("audit", server.log, "--client", out, "--at-least", "1");
   expect(audited.code).toBe(0);
+  await server.stop();
+});
+
+test("--from chooses the client's address, --window how many wait for their first greeting", async () => {
+  const server = await Server.start({ children: 30, work: "sleep:300ms" });
+  const running = server.client(30, "arijort:f", "--from", "127.0.0.9", "--window", "4");
+  await until("all are at work", () => server.count("working") === 30);
+  const peers = readFileSync("/proc/net/tcp", "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .filter(
+      ([, local, , state]) => local === hexAddress("127.0.0.1", server.port) && state === "01",
+    )
+    .map(([, , remote = ""]) => remote.slice(0, 8));
+  expect(peers).toEqual(Array(30).fill(hexAddress("127.0.0.9", 0).slice(0, 8)));
+  expect((await running).requests).toEqual({ sent: 30, verified: 30, failed: 0 });
+  await server.stop();
+});
+
+/** As /proc/net/tcp writes it, on a machine with the least significant byte first. */
+function hexAddress(address: string, port: number): string {
+  const hex = (number: number, digits: number) =>
+    number.toString(16).toUpperCase().padStart(digits, "0");
+  const bytes = address.split(".").map(Number).reverse();
+  return `${bytes.map((byte) => hex(byte, 2)).join("")}:${hex(port, 4)}`;
+}
+
+test("--histograms can be merged; --beyond tells what replies took beyond the work", async () => {
+  const server = await Server.start({ children: 4, work: "sleep:100ms" });
+  const args = ["--beyond", "100ms", "--histograms", "--requests", "3"];
+  const result = await server.client(4, "arijort:h", ...args);
+  const merged = new Latency();
+  merged.merge(result.histograms?.reply ?? "");
+  expect(merged.percentiles()).toEqual(result.replyMs);
+  merged.merge(result.histograms?.reply ?? "");
+  expect(merged.percentiles().count).toBe(24);
+  const { beyondMs, replyMs } = result;
+  expect(beyondMs?.count).toBe(12);
+  expect(Math.abs(replyMs.max - 100 - (beyondMs?.max ?? 0))).toBeLessThan(1);
+  expect(await server.client(1, "arijort:h")).not.toHaveProperty("beyondMs");
+  await server.stop();
+});
+
+test("--stop-at-eof ends a client with whoever started it", async () => {
+  const server = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "0"] });
+  const client = new Command([
+    ...["client", "127.0.0.1", String(server.port), "2", "arijort:e", "--json", "--stop-at-eof"],
+  ]);
+  await until("both are at work", () => server.count("working") === 2);
+  client.closeInput();
+  const { code, stdout } = await client.end();
+  expect(code).toBe(130);
+  expect(JSON.parse(stdout)).toMatchObject({ interrupted: true, requests: { sent: 2 } });
   await server.stop();
 });
 

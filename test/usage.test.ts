@@ -36,6 +36,14 @@ describe("exit 2, with one line that says what to do", () => {
       /cannot resolve the host "no.such.invalid"/,
       () => client("no.such.invalid", "31337", "1", "a:b"),
     ],
+    [
+      /--from "here" is not a numeric address/,
+      () => client("127.0.0.1", "31337", "1", "a:b", "--from", "here"),
+    ],
+    [
+      /--from ::1: the server has no address of that kind \(IPv6\)/,
+      () => client("127.0.0.1", "31337", "1", "a:b", "--from", "::1"),
+    ],
     [/port "70000" is not/, () => run("serve", "localhost", "70000")],
     [/children "0" is not a whole number from 1 to/, () => run("serve", "--children", "0")],
     [
@@ -73,6 +81,8 @@ describe("exit 2, with one line that says what to do", () => {
       () => serve("--log", join(temporaryFolder(), "no", "log")),
     ],
     [/cannot read the users file/, () => serve("--log", log(), "--users", "/no/such/file")],
+    [/"70" is not a share: write 1% to 95%/, () => run("limit", "--max-memory", "70")],
+    [/--find <what>.*Allowed choices are clients, rate/, () => run("limit", "--find", "all")],
     [/unknown option '--childs'/, () => serve("--childs", "3")],
     [/unknown command 'sevre'/, () => run("sevre")],
     [/missing required argument 'message'/, () => client("localhost", "31337", "1")],

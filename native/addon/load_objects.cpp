@@ -42,12 +42,14 @@ constexpr std::array<const char*, kFailures> kFailureNames{
 
 LoadOptions to_options(const Napi::Object& js) {
   return {.addresses = to_strings(js.Get("addresses")),
+          .from = get_string(js, "from"),
           .port = static_cast<std::uint16_t>(get_number(js, "port")),
           .clients = static_cast<std::uint32_t>(get_number(js, "clients")),
           .first_number = static_cast<std::uint32_t>(get_number(js, "firstNumber")),
           .requests = static_cast<std::uint64_t>(get_number(js, "requests")),
           .duration = get_duration(js, "durationMs"),
           .ramp_step = get_duration(js, "rampStepMs"),
+          .window = static_cast<std::uint32_t>(get_number(js, "window")),
           .interval = get_duration(js, "intervalMs"),
           .connect_timeout = get_duration(js, "connectTimeoutMs"),
           .reply_timeout = get_duration(js, "replyTimeoutMs"),

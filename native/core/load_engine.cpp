@@ -83,6 +83,7 @@ LoadEngine::LoadEngine(LoadOptions options, InFlight& in_flight)
   if (!epoll_) fail("epoll_create1");
   for (const std::string& address : options_.addresses)
     addresses_.emplace_back(address, options_.port);
+  if (!options_.from.empty()) from_.emplace(options_.from, 0);
 }
 
 bool LoadEngine::step(Nanoseconds time) {
@@ -115,9 +116,11 @@ void LoadEngine::release() {
 // ---- what is due -------------------------------------------------------------------------------
 
 // All that are due connect at once, as the programs that they stand for would; but not so many that
-// greetings wait for long, or the accept queue of a common server overflows.
+// greetings wait for long, or the accept queue of a common server overflows. With a window no
+// larger than that queue it cannot overflow at all, however late the server is: who waits in it has
+// no greeting.
 void LoadEngine::connect_due(Nanoseconds now) {
-  for (std::uint32_t k = 0; k < kConnectsAtATime && next_client_ < clients_.size(); k++) {
+  for (std::uint32_t k = 0; k < kConnectsAtATime && may_begin(); k++) {
     if (started_ + next_client_ * options_.ramp_step > now) break;
     const std::uint32_t index = next_client_++;
     if (is_over(now))
@@ -169,8 +172,7 @@ void LoadEngine::expire(Nanoseconds now) {
 Nanoseconds LoadEngine::next_due(Nanoseconds until) const {
   for (const Queue* queue : {&greeting_, &waiting_, &resting_})
     if (queue->first != kNone) until = std::min(until, clients_[queue->first].deadline);
-  if (next_client_ < clients_.size())
-    until = std::min(until, started_ + next_client_ * options_.ramp_step);
+  if (may_begin()) until = std::min(until, started_ + next_client_ * options_.ramp_step);
   if (ready_.first != kNone && options_.interval > 0 && released_)
     until =
         std::min(until, load_started_ + static_cast<Nanoseconds>(intended_) * options_.interval);
@@ -208,6 +210,12 @@ void LoadEngine::connect(std::uint32_t index) {
   if (!client.fd) return connect_failed(index, errno);
   const int on = 1;
   ::setsockopt(client.fd.get(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+  if (from_) {
+    // The port is chosen by connect(), which needs it to be free towards that one server only.
+    ::setsockopt(client.fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (::bind(client.fd.get(), from_->get(), from_->length()) != 0)
+      return connect_failed(index, errno);
+  }
   if (::connect(client.fd.get(), address.get(), address.length()) != 0 && errno != EINPROGRESS)
     return connect_failed(index, errno);
   epoll_event event{.events = EPOLLIN, .data = {.u32 = index}};
@@ -489,6 +497,11 @@ bool LoadEngine::has_more(const Client& client, Nanoseconds now) const {
   return (options_.requests == 0 || client.request <= options_.requests) && !is_over(now);
 }
 
+bool LoadEngine::may_begin() const {
+  return next_client_ < clients_.size() &&
+         (options_.window == 0 || greeting_.length < options_.window);
+}
+
 std::uint32_t LoadEngine::number_of(const Client& client) const {
   return options_.first_number + static_cast<std::uint32_t>(&client - clients_.data());
 }
@@ -529,12 +542,14 @@ void LoadEngine::push(Queue& queue, std::uint32_t index) {
   clients_[index].next = kNone;
   (queue.last == kNone ? queue.first : clients_[queue.last].next) = index;
   queue.last = index;
+  queue.length++;
 }
 
 void LoadEngine::remove(Queue& queue, std::uint32_t index) {
   const Client& client = clients_[index];
   (client.previous == kNone ? queue.first : clients_[client.previous].next) = client.next;
   (client.next == kNone ? queue.last : clients_[client.next].previous) = client.previous;
+  queue.length--;
 }
 
 }  // namespace kilofork

@@ -25,12 +25,14 @@ namespace kilofork {
 
 struct LoadOptions {
   std::vector<std::string> addresses;  // numeric; tried in turn until one answers
+  std::string from;                    // numeric, of our side; empty: the kernel chooses
   std::uint16_t port;
   std::uint32_t clients;
   std::uint32_t first_number;   // of this engine's first client
   std::uint64_t requests;       // of each client; 0: as many as the duration allows
   Nanoseconds duration;         // no request is sent later than this; 0: no end
   Nanoseconds ramp_step;        // between two first connects; 0: all at once
+  std::uint32_t window;         // first connects that may wait for a greeting; 0: all
   Nanoseconds interval;         // open loop: between two intended sends; 0: closed loop
   Nanoseconds connect_timeout;  // until the greeting is complete
   Nanoseconds reply_timeout;
@@ -125,6 +127,7 @@ class LoadEngine {
   struct Queue {
     std::uint32_t first = kNone;
     std::uint32_t last = kNone;
+    std::uint32_t length = 0;
   };
 
   void connect_due(Nanoseconds now);
@@ -161,6 +164,8 @@ class LoadEngine {
 
   [[nodiscard]] std::string_view render(const Template& text, const Client& client);
   [[nodiscard]] std::uint32_t number_of(const Client& client) const;
+  // Whether there is a client that has never connected, and the window is open for it.
+  [[nodiscard]] bool may_begin() const;
   [[nodiscard]] bool is_over(Nanoseconds now) const;
   [[nodiscard]] bool has_more(const Client& client, Nanoseconds now) const;
   [[nodiscard]] Nanoseconds next_due(Nanoseconds until) const;
@@ -168,6 +173,7 @@ class LoadEngine {
   const LoadOptions options_;
   InFlight& in_flight_;
   std::vector<SocketAddress> addresses_;
+  std::optional<SocketAddress> from_;
   std::vector<Client> clients_;
   Fd epoll_;
   Queue greeting_;                 // by deadline

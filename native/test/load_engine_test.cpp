@@ -225,6 +225,74 @@ TEST("of several addresses, the first that answers is used, and the others are n
   CHECK(unwilling.connections() < 10);  // the first few
 }
 
+TEST("with an address of its own, every connection comes from it") {
+  std::mutex mutex;
+  std::multiset<std::string> peers;
+  ScriptedServer server([&](Conversation& with) {
+    {
+      const std::lock_guard lock(mutex);
+      peers.insert(with.peer());
+    }
+    with.serve();
+  });
+  LoadOptions options = load_options(server.port(), 5, 2);
+  options.from = "127.0.0.7";
+  options.reconnect = true;
+  Load load(options);
+  load.run();
+  load.check(10, 10);
+  CHECK_EQ(peers.count("127.0.0.7"), 10);
+  CHECK_EQ(peers.size(), 10);
+}
+
+TEST("an address that is not of this machine is a failed connect, which says so") {
+  ScriptedServer server(serve);
+  LoadOptions options = load_options(server.port(), 3, 1);
+  options.from = "192.0.2.1";
+  Load load(options);
+  load.run();
+  load.check(0, 0, 3);
+  CHECK_EQ(load.failures(Failure::connect).first_detail, "Cannot assign requested address");
+  CHECK_EQ(server.connections(), 0);
+}
+
+TEST("with a window, no more clients than it holds wait for their greeting at a time") {
+  constexpr std::uint32_t kWindow = 3;
+  std::atomic<bool> greets = false;
+  std::atomic<std::uint32_t> waiting = 0;
+  std::atomic<std::uint32_t> most = 0;
+  ScriptedServer server([&](Conversation& with) {
+    waiting++;
+    if (waiting > most) most = waiting.load();
+    while (!greets) ::usleep(100);
+    waiting--;  // before the greeting, which makes room
+    with.serve();
+  });
+  LoadOptions options = load_options(server.port(), 20, 1);
+  options.window = kWindow;
+  Load load(options);
+  load.run_until([&] { return waiting == kWindow; });
+  for (int i = 0; i < 5; i++) CHECK(!load.step());
+  CHECK_EQ(server.connections(), kWindow);
+  greets = true;
+  load.run();
+  load.check(20, 20);
+  CHECK_EQ(most.load(), kWindow);
+}
+
+TEST("clients of a window that are never greeted give way to the next") {
+  ScriptedServer server([](Conversation& with) {
+    if (with.number() <= 2) return with.wait_for_end();
+    with.serve();
+  });
+  LoadOptions options = load_options(server.port(), 6, 1);
+  options.window = 2;
+  options.connect_timeout = 50 * kMillisecond;
+  Load load(options);
+  load.run();
+  load.check(4, 4, 2, Failure::ungreeted);
+}
+
 TEST("with a duration, nothing is sent after it, and what is on its way is waited for") {
   ScriptedServer server([](Conversation& with) {
     with.greet();

@@ -2,11 +2,13 @@
 // of the test. It greets with made-up pids, 1001 for the first connection, then 1002 and so on.
 #pragma once
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <mutex>
@@ -15,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "check.hpp"
 #include "client.hpp"
 #include "fd.hpp"
 #include "listener.hpp"
@@ -30,6 +33,15 @@ class Conversation {
 
   [[nodiscard]] int number() const { return number_; }  // from 1
   [[nodiscard]] std::string pid() const { return std::to_string(1000 + number_); }
+
+  // The client's address, numeric.
+  [[nodiscard]] std::string peer() const {
+    sockaddr_in address{};
+    socklen_t length = sizeof address;
+    CHECK_EQ(::getpeername(fd_, reinterpret_cast<sockaddr*>(&address), &length), 0);
+    std::array<char, INET_ADDRSTRLEN> text{};
+    return ::inet_ntop(AF_INET, &address.sin_addr, text.data(), text.size());
+  }
 
   void send(std::string_view bytes) const {
     (void)::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

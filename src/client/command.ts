@@ -10,6 +10,8 @@ import { type ClientResult, describeFailures, Load, type LoadPlan } from "./load
 export interface ClientOutput {
   readonly json: boolean;
   readonly out: string | undefined;
+  /** Stop when standard input ends. */
+  readonly stopAtEof: boolean;
 }
 
 /** The exit code; a failure throws a CommandError. */
@@ -42,10 +44,11 @@ function judge(result: ClientResult): number {
 async function withProgress(
   load: Load,
   plan: LoadPlan,
-  { json }: ClientOutput,
+  { json, stopAtEof }: ClientOutput,
 ): Promise<ClientResult> {
   const interrupt = () => load.interrupt();
   process.once("SIGINT", interrupt);
+  if (stopAtEof) process.stdin.resume().once("end", interrupt);
   const total = plan.requests * plan.clients;
   const show = process.stderr.isTTY && !json && plan.requests > 0;
   const bar = new SingleBar({
@@ -62,6 +65,7 @@ async function withProgress(
     clearInterval(timer);
     if (show) bar.stop();
     process.removeListener("SIGINT", interrupt);
+    if (stopAtEof) process.stdin.destroy();
   }
 }
 

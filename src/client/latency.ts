@@ -17,6 +17,13 @@ export interface Percentiles {
   readonly max: number;
 }
 
+/**
+ * What is measured: from connect() until greeted; from the send to the reply; of that, what is
+ * beyond the server's work; from a reply's arrival in the kernel until it was read.
+ */
+export const MEASURES = ["connect", "reply", "beyond", "lag"] as const;
+export type Measure = (typeof MEASURES)[number];
+
 export class Latency {
   private readonly histogram: Histogram = build({
     lowestDiscernibleValue: 1,
@@ -34,8 +41,10 @@ export class Latency {
     return latency;
   }
 
-  record(microseconds: Float64Array): void {
-    for (const value of microseconds) this.histogram.recordValue(Math.max(0, Math.round(value)));
+  /** Each less what is taken off. */
+  record(microseconds: Float64Array, less = 0): void {
+    for (const value of microseconds)
+      this.histogram.recordValue(Math.max(0, Math.round(value - less)));
   }
 
   /** A text that another thread can {@link merge}. */
@@ -60,4 +69,11 @@ export class Latency {
       max: count === 0 ? 0 : this.histogram.maxValue / 1000,
     };
   }
+}
+
+/** A text for each, that another thread or process can merge. */
+export function encodeAll(latencies: Record<Measure, Latency>): Record<Measure, string> {
+  return Object.fromEntries(
+    MEASURES.map((measure) => [measure, latencies[measure].encode()]),
+  ) as Record<Measure, string>;
 }

@@ -7,7 +7,7 @@ import { Worker } from "node:worker_threads";
 import { type FailureKind, InFlight, type LoadFailures } from "../native";
 import { clientWorkerPath } from "../paths";
 import { clientTemplates } from "../protocol";
-import { Latency, type Percentiles } from "./latency";
+import { encodeAll, Latency, type Measure, type Percentiles } from "./latency";
 import { Shared } from "./mutex";
 import type { WorkerResult, WorkerTask } from "./worker";
 
@@ -18,6 +18,8 @@ export const DEFAULT_OS_THREADS = Math.min(availableParallelism(), 4);
 export interface LoadPlan {
   readonly host: string;
   readonly addresses: readonly string[];
+  /** The address to connect from; without it, the kernel chooses. */
+  readonly from?: string | undefined;
   readonly port: number;
   readonly clients: number;
   readonly message: string;
@@ -28,8 +30,14 @@ export interface LoadPlan {
   readonly rate: number;
   /** The time over which the first connects are spread. */
   readonly rampMs: number;
+  /** Clients that may wait for their first greeting at a time; without it, all. */
+  readonly window?: number | undefined;
   readonly barrier: boolean;
   readonly reconnect: boolean;
+  /** What the server's work takes: latencies are also told beyond it. */
+  readonly workMs?: number | undefined;
+  /** Results are to be merged with those of other clients. */
+  readonly histograms?: boolean | undefined;
   readonly connectTimeoutMs: number;
   readonly replyTimeoutMs: number;
   readonly osThreads: number;
@@ -71,7 +79,11 @@ export interface ClientResult {
   readonly requestsPerSecond: number;
   readonly connectMs: Percentiles;
   readonly replyMs: Percentiles;
+  /** Of each reply, what it took beyond the server's work. */
+  readonly beyondMs?: Percentiles;
   readonly lagMs: Percentiles;
+  /** Encoded, in microseconds: percentiles of several clients cannot be had from those of each. */
+  readonly histograms?: Readonly<Record<Measure, string>>;
   readonly clientWasBottleneck: boolean;
   readonly interrupted: boolean;
 }
@@ -123,11 +135,13 @@ export class Load {
       options: {
         ...this.templates,
         addresses: plan.addresses,
+        from: plan.from ?? "",
         port: plan.port,
         ...share,
         requests: plan.requests,
         durationMs: plan.durationMs,
         rampStepMs: plan.rampMs / share.clients,
+        window: plan.window ? Math.max(1, Math.floor(plan.window / threads)) : 0,
         intervalMs: plan.rate > 0 ? (1000 * plan.clients) / (plan.rate * share.clients) : 0,
         connectTimeoutMs: plan.connectTimeoutMs,
         replyTimeoutMs: plan.replyTimeoutMs,
@@ -136,6 +150,7 @@ export class Load {
       },
       threads,
       clients: plan.clients,
+      workMs: plan.workMs,
       inFlight: this.inFlight.id,
       shared: this.shared.memory,
     };
@@ -148,10 +163,10 @@ export class Load {
       results.reduce((total, result) => total + pick(result), 0);
     const first = (pick: (result: WorkerResult) => number) =>
       Math.min(...results.map(pick).filter((time) => time > 0), Number.POSITIVE_INFINITY);
-    const latency = (pick: (result: WorkerResult) => string) => {
+    const latency = (measure: Measure) => {
       const merged = new Latency();
-      for (const result of results) merged.merge(pick(result));
-      return merged.percentiles();
+      for (const result of results) merged.merge(result.histograms[measure]);
+      return merged;
     };
 
     const peak = this.inFlight.peak();
@@ -163,8 +178,12 @@ export class Load {
     const lastReplyMs = Math.max(...results.map(({ counts }) => counts.lastReplyMs));
     const elapsedMs = Math.max(0, lastReplyMs - firstConnectMs);
     const loadMs = Math.max(0, lastReplyMs - firstSendMs);
-    const replyMs = latency(({ reply }) => reply);
-    const lagMs = latency(({ lag }) => lag);
+    const latencies = {
+      ...{ connect: latency("connect"), reply: latency("reply") },
+      ...{ beyond: latency("beyond"), lag: latency("lag") },
+    };
+    const replyMs = latencies.reply.percentiles();
+    const lagMs = latencies.lag.percentiles();
     const problems = failures.map(describeFailures);
     if (plan.barrier && greeted < plan.clients)
       problems.push(`${greeted} of ${plan.clients} clients were greeted at the barrier`);
@@ -198,9 +217,11 @@ export class Load {
       elapsedMs: finite(elapsedMs),
       loop: plan.rate > 0 ? "open" : "closed",
       requestsPerSecond: loadMs > 0 && Number.isFinite(loadMs) ? (verified / loadMs) * 1000 : 0,
-      connectMs: latency(({ connect }) => connect),
+      connectMs: latencies.connect.percentiles(),
       replyMs,
+      ...(plan.workMs === undefined ? {} : { beyondMs: latencies.beyond.percentiles() }),
       lagMs,
+      ...(plan.histograms ? { histograms: encodeAll(latencies) } : {}),
       clientWasBottleneck:
         lagMs.p99 > BOTTLENECK_FLOOR_MS && lagMs.p99 > replyMs.p50 * BOTTLENECK_SHARE,
       interrupted: this.interrupted,
@@ -236,7 +257,10 @@ function longestNumber(plan: LoadPlan): string {
   return `${plan.clients}.${plan.requests || Number.MAX_SAFE_INTEGER}`;
 }
 
-function mergeFailures(results: readonly WorkerResult[]): LoadFailures[] {
+/** Of threads, or of clients. */
+export function mergeFailures(
+  results: readonly { readonly failures: readonly LoadFailures[] }[],
+): LoadFailures[] {
   const merged = new Map<FailureKind, LoadFailures>();
   for (const failure of results.flatMap((result) => result.failures)) {
     const other = merged.get(failure.kind);

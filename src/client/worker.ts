@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { type LoadCounts, LoadEngine, type LoadFailures, type LoadOptions } from "../native";
-import { Latency } from "./latency";
+import { encodeAll, Latency, type Measure } from "./latency";
 import { Shared } from "./mutex";
 
 export interface WorkerTask {
@@ -12,6 +12,8 @@ export interface WorkerTask {
   readonly threads: number;
   /** Of all threads: the barrier opens when so many have settled. */
   readonly clients: number;
+  /** Of the server; undefined: nobody asks what replies took beyond it. */
+  readonly workMs: number | undefined;
   readonly inFlight: number;
   readonly shared: SharedArrayBuffer;
 }
@@ -20,10 +22,7 @@ export interface WorkerResult {
   readonly counts: LoadCounts;
   readonly failures: readonly LoadFailures[];
   readonly address: string;
-  /** Encoded histograms. */
-  readonly connect: string;
-  readonly reply: string;
-  readonly lag: string;
+  readonly histograms: Readonly<Record<Measure, string>>;
 }
 
 /** How long the engine works before it lets us look at what the threads share. */
@@ -33,7 +32,10 @@ const STEP_AT_BARRIER_MS = 1;
 function run(task: WorkerTask): WorkerResult {
   const shared = new Shared(task.shared);
   const engine = new LoadEngine(task.options, task.inFlight);
-  const [connect, reply, lag] = [Latency.warm(), Latency.warm(), Latency.warm()];
+  const latencies = {
+    ...{ connect: Latency.warm(), reply: Latency.warm() },
+    ...{ beyond: Latency.warm(), lag: Latency.warm() },
+  };
   let waiting = task.options.barrier;
   let before = engine.counts();
   engine.samples();
@@ -41,9 +43,10 @@ function run(task: WorkerTask): WorkerResult {
   for (let done = false; !done && !shared.stopped; ) {
     done = engine.step(waiting ? STEP_AT_BARRIER_MS : STEP_MS);
     const samples = engine.samples();
-    connect.record(samples.connect);
-    reply.record(samples.reply);
-    lag.record(samples.lag);
+    latencies.connect.record(samples.connect);
+    latencies.reply.record(samples.reply);
+    if (task.workMs !== undefined) latencies.beyond.record(samples.reply, task.workMs * 1000);
+    latencies.lag.record(samples.lag);
     const counts = engine.counts();
     const sums = shared.add(counts.verified - before.verified, counts.settled - before.settled);
     before = counts;
@@ -56,9 +59,7 @@ function run(task: WorkerTask): WorkerResult {
     counts: before,
     failures: engine.failures(),
     address: engine.address,
-    connect: connect.encode(),
-    reply: reply.encode(),
-    lag: lag.encode(),
+    histograms: encodeAll(latencies),
   };
 }
 

@@ -11,10 +11,10 @@ import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../c
 import { EXIT, failed } from "../errors";
 import { availableMemory, problemsOfClient, readMachine } from "../limits";
 import { openScoreboardOf } from "../servers";
+import { type StartedServer, startServer } from "../started-server";
 import { plural, showCount, showDuration, writeDuration } from "../units";
+import { countAccepted, countWorking } from "../witnesses";
 import { drawInFlight, type Point } from "./picture";
-import { type DemoServer, startServer } from "./server";
-import { countAccepted, countWorking } from "./witnesses";
 
 export interface DemoOptions {
   readonly clients: number;
@@ -32,7 +32,7 @@ interface Instant {
 
 interface Evidence {
   readonly folder: string;
-  readonly server: DemoServer;
+  readonly server: StartedServer;
   readonly log: string;
   readonly client: ClientResult;
   readonly instant: Instant;
@@ -216,7 +216,7 @@ async function gather(
   }
 }
 
-function planOf(clients: number, server: DemoServer, workMs: number): LoadPlan {
+function planOf(clients: number, server: StartedServer, workMs: number): LoadPlan {
   return {
     host: "localhost",
     addresses: [server.address],
@@ -253,7 +253,7 @@ async function measureSpeed(clients: number, folder: string): Promise<number> {
   }
 }
 
-function howToLook(server: DemoServer, log: string, workMs: number): string {
+function howToLook(server: StartedServer, log: string, workMs: number): string {
   return [
     `  at the peak for ${writeDuration(workMs)}; look from another terminal:`,
     `    ss -Htn state established sport = :${server.port} | wc -l`,

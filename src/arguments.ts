@@ -1,0 +1,25 @@
+/** Options and arguments of commander whose text is turned into a value, so that --help shows the text. */
+import { InvalidArgumentError, Option } from "commander";
+import { CommandError } from "./errors";
+import { parseCount, parseDuration } from "./units";
+
+export const MOST_CHILDREN = 1_000_000;
+export const MOST_CLIENTS = 1_000_000;
+export const MOST_REQUESTS = 1_000_000_000;
+export const MOST_REQUESTS_A_SECOND = 10_000_000;
+
+export const duration = (text: string) => inArgument(() => parseDuration(text));
+export const count = (name: string, min: number, max: number) => (text: string) =>
+  inArgument(() => parseCount(text, name, { min, max }));
+
+export function inArgument<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw error instanceof CommandError ? new InvalidArgumentError(error.message) : error;
+  }
+}
+
+export function durationOption(flags: string, description: string, text: string): Option {
+  return new Option(flags, description).argParser(duration).default(parseDuration(text), text);
+}

@@ -1,0 +1,158 @@
+/**
+ * The clients of a trial: several processes of the real command, each with an address of its own
+ * and its share of the clients. What they measured is merged; each of them ends with us.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { availableParallelism } from "node:os";
+import { Latency, type Measure, type Percentiles } from "../client/latency";
+import { type ClientResult, mergeFailures, splitClients } from "../client/load";
+import type { LoadFailures } from "../native";
+import { commandPath } from "../paths";
+import { writeDuration } from "../units";
+
+export interface ClientsPlan {
+  readonly port: number;
+  readonly clients: number;
+  readonly processes: number;
+  /** Begins the messages of all; each process adds its number. */
+  readonly name: string;
+  /** Clients of all processes that may wait for their greeting at a time. */
+  readonly window: number;
+  readonly workMs: number;
+  readonly timeoutMs: number;
+  /** Open loop: requests a second over all; 0: closed. */
+  readonly rate: number;
+  /** For so long, instead of one request each. */
+  readonly durationMs: number;
+  /** Each process sends when all of its clients have been greeted. */
+  readonly barrier: boolean;
+}
+
+/** Of all processes together. */
+export interface ClientsResult {
+  readonly clients: number;
+  readonly processes: number;
+  readonly sent: number;
+  readonly verified: number;
+  readonly failures: readonly LoadFailures[];
+  readonly synRetransmits: number;
+  /** Of those that did not have their whole share in flight at one instant, in words. */
+  readonly incomplete: readonly string[];
+  /** How long every process saw its whole share in flight, at the same time. */
+  readonly togetherMs: number;
+  /** From the first send of all to the last reply. */
+  readonly elapsedMs: number;
+  readonly requestsPerSecond: number;
+  readonly connectMs: Percentiles;
+  readonly replyMs: Percentiles;
+  readonly beyondMs: Percentiles;
+  readonly lagMs: Percentiles;
+  /** A process that gave no result, in words. */
+  readonly lost: readonly string[];
+}
+
+export class Clients {
+  private readonly processes: ChildProcess[];
+  private readonly shares: readonly number[];
+  readonly done: Promise<ClientsResult>;
+
+  constructor(plan: ClientsPlan) {
+    const shares = splitClients({ clients: plan.clients, osThreads: plan.processes });
+    this.shares = shares.map(({ clients }) => clients);
+    this.processes = this.shares.map((share, i) => start(plan, share, i));
+    this.done = Promise.all(this.processes.map(resultOf)).then((results) =>
+      merge(results, this.shares),
+    );
+  }
+
+  get pids(): number[] {
+    return this.processes.map(({ pid }) => pid ?? 0);
+  }
+
+  /** They have nothing to clean up. */
+  kill(): void {
+    for (const process of this.processes) process.kill("SIGTERM");
+  }
+}
+
+function start(plan: ClientsPlan, share: number, index: number): ChildProcess {
+  const { clients, processes, durationMs, rate, workMs } = plan;
+  const part = share / clients;
+  const least = (value: number) => String(Math.max(1, Math.floor(value)));
+  const args = [
+    ...["client", "127.0.0.1", String(plan.port), String(share)],
+    `arijort:${plan.name}-${index + 1}`,
+    ...["--from", `127.0.0.${1 + index}`, "--window", least(plan.window * part)],
+    ...["--os-threads", least(availableParallelism() / processes)],
+    ...["--timeout", writeDuration(plan.timeoutMs), "--beyond", writeDuration(workMs)],
+    ...(durationMs > 0 ? ["--duration", writeDuration(durationMs)] : []),
+    ...(rate > 0 ? ["--rate", least(Math.round(rate * part))] : []),
+    ...(plan.barrier ? ["--barrier"] : []),
+    ...["--json", "--histograms", "--stop-at-eof"],
+  ];
+  return spawn(process.execPath, [commandPath, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+}
+
+/** Or what it said instead. */
+async function resultOf(child: ChildProcess): Promise<ClientResult | string> {
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.on("data", (data) => {
+    stdout += data;
+  });
+  child.stderr?.on("data", (data) => {
+    stderr += data;
+  });
+  try {
+    const [code, signal] = await once(child, "close");
+    if (stdout === "") return stderr.trim() || `ended by ${signal ?? `exit ${code}`}`;
+    return JSON.parse(stdout) as ClientResult;
+  } catch (error) {
+    return (error as Error).message; // it could not be started
+  }
+}
+
+function merge(
+  results: readonly (ClientResult | string)[],
+  shares: readonly number[],
+): ClientsResult {
+  const whole = results.filter((result) => typeof result !== "string");
+  const sum = (pick: (result: ClientResult) => number) =>
+    whole.reduce((total, result) => total + pick(result), 0);
+  const percentiles = (measure: Measure) => {
+    const merged = new Latency();
+    for (const { histograms } of whole) if (histograms) merged.merge(histograms[measure]);
+    return merged.percentiles();
+  };
+  const incomplete = results.flatMap((result, i) => {
+    if (typeof result === "string") return [];
+    const { peak, pids } = result.inFlight;
+    const share = shares[i] ?? 0;
+    if (peak >= share && pids >= share) return [];
+    return [`client process ${i + 1}: ${peak} of ${share} in flight at once, in ${pids} processes`];
+  });
+  const from = Math.max(...whole.map(({ inFlight }) => inFlight.fromMs));
+  const until = Math.min(...whole.map(({ inFlight }) => inFlight.fromMs + inFlight.heldMs));
+  const began = Math.min(...whole.map(({ firstSendMs }) => firstSendMs).filter((ms) => ms > 0));
+  const ended = Math.max(...whole.map(({ lastReplyMs }) => lastReplyMs));
+  const verified = sum(({ requests }) => requests.verified);
+  const elapsedMs = Number.isFinite(ended - began) ? Math.max(0, ended - began) : 0;
+  return {
+    clients: shares.reduce((total, share) => total + share, 0),
+    processes: results.length,
+    sent: sum(({ requests }) => requests.sent),
+    verified,
+    failures: mergeFailures(whole),
+    synRetransmits: sum(({ synRetransmits }) => synRetransmits),
+    incomplete,
+    togetherMs: whole.length === results.length ? Math.max(0, until - from) : 0,
+    elapsedMs,
+    requestsPerSecond: elapsedMs > 0 ? (verified / elapsedMs) * 1000 : 0,
+    connectMs: percentiles("connect"),
+    replyMs: percentiles("reply"),
+    beyondMs: percentiles("beyond"),
+    lagMs: percentiles("lag"),
+    lost: results.filter((result) => typeof result === "string"),
+  };
+}

@@ -1,0 +1,200 @@
+/**
+ * Whether a trial held, and when it did not, what broke: by name, from what was measured, with what
+ * moves it. Pure.
+ */
+import { describeFailures } from "../client/load";
+import type { LoadFailures } from "../native";
+import { plural, showCount, showDuration } from "../units";
+import type { Measured, StagePlan } from "./stage";
+
+/** What ends the search, or would end it next. */
+export interface Limit {
+  /** "kernel.pid_max 32768", "memory", "client". */
+  readonly name: string;
+  /** What moves it. */
+  readonly setting: string;
+  /** How many clients it lets be served, where that is known beforehand. */
+  readonly clients: number | null;
+  /** What it was seen by. */
+  readonly evidence: string;
+}
+
+export interface Verdict {
+  readonly held: boolean;
+  readonly problems: readonly string[];
+  /** Null when it held. */
+  readonly cause: Limit | null;
+  /** All was right, but the clients were not there at the same time: it says nothing of the server. */
+  readonly apart: boolean;
+}
+
+export interface Conditions {
+  readonly sloMs: number;
+  /** The limit that a fork which fails has most likely run into. */
+  readonly nearestProcessLimit: string;
+}
+
+/** The name of the cause that is no limit of the server's. */
+export const CLIENT = "client";
+/** Of the requests that were asked for in an open loop. */
+const KEPT_SHARE = 0.98;
+const BUSY_SHARE = 0.95;
+/** Of what replies took beyond the work: our own reading is what was measured. */
+const OWN_SHARE = 0.5;
+
+export function judge(measured: Measured, plan: StagePlan, conditions: Conditions): Verdict {
+  const late = beyondSlo(measured, conditions);
+  const wrong = [
+    ...problemsOfServer(measured),
+    ...problemsOfClients(measured, plan),
+    ...problemsOfConcurrency(measured, plan),
+    ...problemsOfBooks(measured),
+  ];
+  const slow = problemsOfRate(measured, plan);
+  const apart = isAtOnce(plan) && measured.clients?.togetherMs === 0;
+  const problems = [
+    ...wrong,
+    ...(apart && wrong.length === 0 ? ["the client processes were not in flight together"] : []),
+    ...slow,
+    ...(late ? [late] : []),
+  ];
+  const held = problems.length === 0;
+  return {
+    held,
+    problems,
+    cause: held ? null : causeOf(measured, conditions, problems, apart && wrong.length === 0),
+    apart: apart && wrong.length === 0,
+  };
+}
+
+/** One request each, all in flight together; otherwise it is a matter of the rate. */
+const isAtOnce = ({ durationMs }: StagePlan) => durationMs === 0;
+
+// ---- what is wrong -------------------------------------------------------------------------------
+
+function problemsOfServer({ upMs, said, shortage }: Measured): string[] {
+  if (shortage) return ["ended before more memory was taken than --max-memory allows"];
+  return upMs === null ? [...said] : [];
+}
+
+function problemsOfClients({ clients }: Measured, plan: StagePlan): string[] {
+  if (!clients) return [];
+  const problems = [...clients.lost, ...clients.failures.map(describeFailures)];
+  if (isAtOnce(plan) && problems.length === 0 && clients.verified !== plan.clients)
+    problems.push(`${showCount(clients.verified)} of ${showCount(plan.clients)} replies verified`);
+  if (clients.synRetransmits > 0)
+    problems.push(`${plural(clients.synRetransmits, "SYN")} sent again: the accept queue was full`);
+  return problems;
+}
+
+function problemsOfConcurrency({ clients, log }: Measured, plan: StagePlan): string[] {
+  if (!isAtOnce(plan) || !clients || !log) return [];
+  const problems = [...clients.incomplete];
+  if (log.peak !== plan.clients || log.pids !== plan.clients)
+    problems.push(
+      `log: ${showCount(log.peak)} of ${showCount(plan.clients)} in flight at one instant, in ${showCount(log.pids)} processes`,
+    );
+  return problems;
+}
+
+function problemsOfBooks({ clients, log }: Measured): string[] {
+  if (!clients || !log) return [];
+  const problems = [...log.problems];
+  if (clients.verified > log.counted)
+    problems.push(
+      `books: ${showCount(clients.verified)} replies verified, but the server counted ${showCount(log.counted)}`,
+    );
+  return problems;
+}
+
+function problemsOfRate({ clients }: Measured, { rate, durationMs }: StagePlan): string[] {
+  if (!clients || rate === 0) return [];
+  const achieved = (clients.verified * 1000) / Math.max(durationMs, clients.elapsedMs);
+  return achieved >= rate * KEPT_SHARE
+    ? []
+    : [`${showCount(achieved)} of ${showCount(rate)} requests a second were replied to`];
+}
+
+function beyondSlo({ clients }: Measured, { sloMs }: Conditions): string | null {
+  if (!clients || clients.beyondMs.count === 0 || clients.beyondMs.p99 <= sloMs) return null;
+  return `replies took ${showDuration(clients.beyondMs.p99)} beyond the work (p99), more than --slo`;
+}
+
+// ---- what broke ----------------------------------------------------------------------------------
+
+/** The first of these that there is evidence for. */
+function causeOf(
+  measured: Measured,
+  { sloMs, nearestProcessLimit }: Conditions,
+  problems: readonly string[],
+  apart: boolean,
+): Limit {
+  const { shortage, said, clients, log, busiestShare, otherShare } = measured;
+  const all = problems.join("; ");
+  const limit = (name: string, setting: string, evidence = all): Limit => ({
+    ...{ name, setting, clients: null, evidence },
+  });
+  if (shortage) return limit("memory", "--max-memory, or more memory");
+  const fork = said.find((line) => /fork failed with|do not fit/.test(line));
+  if (fork !== undefined) {
+    if (/ENOMEM|available memory/.test(fork)) return limit("memory", "more memory", fork);
+    return limit(nearestProcessLimit, "see there", fork);
+  }
+  if (measured.upMs === null) return limit("the server's start", "see there");
+  const unwritten = said.find((line) => /cannot write to the log/.test(line));
+  if (unwritten !== undefined) return limit("log", "the disk that holds TMPDIR", unwritten);
+  if ((log?.died ?? 0) > 0)
+    return limit(
+      "children that died",
+      "see the kernel's log",
+      `${plural(log?.died ?? 0, "child", "children")} died; ${all}`,
+    );
+  const known = clients?.failures.map(causeOfFailure).find((cause) => cause !== undefined);
+  if (known) return limit(...known);
+  const dropped = describeDrops(measured);
+  if (dropped !== "" && (clients?.synRetransmits ?? 0) > 0)
+    return limit("accept queue", "--backlog of serve, sysctl net.core.somaxconn", dropped);
+  if (apart || ownLagIsIt(measured, sloMs))
+    return limit(
+      CLIENT,
+      "another machine for the clients, or more processors",
+      `its own lag p99 ${showDuration(clients?.lagMs.p99 ?? 0)}; ${all}`,
+    );
+  if (busiestShare >= BUSY_SHARE)
+    return limit(
+      "CPU",
+      "more processors",
+      `processors ${percent(busiestShare)} busy, ${percent(otherShare)} before it began; ${all}`,
+    );
+  return limit("latency", "--slo");
+}
+
+/** By what the system said to a client: name and setting. */
+function causeOfFailure({ detail }: LoadFailures): [string, string] | undefined {
+  if (/Cannot assign requested address|Address already in use/.test(detail))
+    return ["ephemeral ports", "sysctl net.ipv4.ip_local_port_range"];
+  if (/Too many open files/.test(detail)) return ["descriptors", "ulimit -n, sysctl fs.file-max"];
+  if (/No buffer space|Cannot allocate memory/.test(detail))
+    return ["memory for sockets", "sysctl net.ipv4.tcp_mem"];
+  if (/error unavailable/.test(detail)) return ["log", "the disk that holds TMPDIR"];
+  return undefined;
+}
+
+/** Most of what was measured is our own lag, and without that it would have been fast enough. */
+function ownLagIsIt({ clients }: Measured, sloMs: number): boolean {
+  if (!clients) return false;
+  const { lagMs, beyondMs } = clients;
+  return lagMs.p99 > OWN_SHARE * beyondMs.p99 && beyondMs.p99 - lagMs.p99 <= sloMs;
+}
+
+function describeDrops({ queueDrops, listenOverflows, listenDrops, clients }: Measured): string {
+  const seen = [
+    clients?.synRetransmits ? `${plural(clients.synRetransmits, "SYN")} sent again` : "",
+    queueDrops ? `${showCount(queueDrops)} dropped by its socket` : "",
+    listenOverflows ? `ListenOverflows +${showCount(listenOverflows)}` : "",
+    listenDrops ? `ListenDrops +${showCount(listenDrops)}` : "",
+  ];
+  return seen.filter((text) => text !== "").join(", ");
+}
+
+const percent = (share: number) => `${Math.round(share * 100)}%`;

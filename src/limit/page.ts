@@ -1,0 +1,189 @@
+/** The result as one page that needs nothing else: figures, plots, and every trial. */
+import type { Percentiles } from "../client/latency";
+import { drawPlot, escapeXml, findKnee, type Plot, type Point } from "../report/plot";
+import { showCount, showDuration, writeDuration } from "../units";
+import type { LimitResult } from "./command";
+import type { Limit } from "./judge";
+import type { Trial } from "./trial";
+
+const MEGABYTE = 2 ** 20;
+
+const STYLE = `
+:root{color-scheme:light dark}
+body{font:15px/1.5 system-ui,sans-serif;max-width:1340px;margin:2rem auto;padding:0 1rem;color:#1f2328;background:#fff}
+@media (prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}}
+h1{font-size:1.5rem;margin-bottom:0}.answer{font-size:1.2rem;font-weight:600}
+.plots{display:flex;flex-wrap:wrap;gap:1rem}.plots svg{max-width:100%;height:auto}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px}
+th,td{text-align:right;padding:.2rem .7rem;border-bottom:1px solid #8884}th{font-weight:600}
+td.text,th.text{text-align:left}.wide{overflow-x:auto}`;
+
+export function drawPage(result: LimitResult): string {
+  const { find, problems, machine, sloMs, firstLimit, secondLimit } = result;
+  const number = showCount(result[find] ?? 0);
+  const answer =
+    find === "clients"
+      ? `${number} clients at one instant, each served by a process of its own`
+      : `${number} requests a second`;
+  return [
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>kilofork limit: ${escapeXml(answer)}</title><style>${STYLE}</style></head><body>`,
+    "<h1>kilofork limit</h1>",
+    `<p>${machine.cpus} x ${escapeXml(machine.model)}, ${showCount(machine.memoryBytes / MEGABYTE)} MB, ${escapeXml(machine.system)}</p>`,
+    `<p class="answer">${result.complete ? "" : "At least "}${escapeXml(answer)}</p>`,
+    `<p>A load holds when every reply is right, the peak in the log equals the number of clients, no SYN is sent again, and 99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work; ${result.repeats === 1 ? "once" : `${result.repeats} times in a row`}.</p>`,
+    "<ul>",
+    ...(firstLimit ? [`<li>First limit: ${showLimit(firstLimit)}</li>`] : []),
+    ...(secondLimit ? [`<li>Second limit: ${showLimit(secondLimit)}</li>`] : []),
+    ...[...problems, ...result.notes].map((text) => `<li>${escapeXml(text)}</li>`),
+    "</ul>",
+    `<div class="plots">${plotsOf(result).map(drawPlot).join("\n")}</div>`,
+    "<h2>Trials</h2>",
+    `<div class="wide">${drawTable(result.trials)}</div>`,
+    "</body></html>\n",
+  ].join("\n");
+}
+
+function showLimit({ name, setting, clients, evidence }: Limit): string {
+  const room = clients === null ? "" : ` (${showCount(clients)} clients)`;
+  const seen = evidence === "" ? "" : `: ${evidence}`;
+  return escapeXml(`${name}${room}${seen}; moved by ${setting}`);
+}
+
+function plotsOf({ trials, find }: LimitResult): Plot[] {
+  const main = trials.filter(({ kind, upMs }) => kind === find && upMs !== null);
+  const children = trials.filter(({ kind, upMs }) => kind === "clients" && upMs !== null);
+  const plots = [latencyPlot(main, find)];
+  if (children.length > 0) plots.push(memoryPlot(children), forkPlot(children));
+  const throughput = trials.filter(({ kind }) => kind === "throughput");
+  if (throughput.length > 0) plots.push(throughputPlot(throughput));
+  return plots.filter(({ series }) => series.some(({ points }) => points.length > 0));
+}
+
+function latencyPlot(trials: readonly Trial[], find: LimitResult["find"]): Plot {
+  const x = { label: find === "clients" ? "clients at once" : "requests a second", unit: "" };
+  const scales = { x: "log", y: "log" } as const;
+  const at = (pick: (ms: Percentiles) => number) =>
+    curve(
+      trials,
+      (trial) => trial.rate ?? trial.clients,
+      ({ beyondMs }) => (beyondMs?.count ? Math.max(pick(beyondMs), 0.001) : null),
+    );
+  const p99 = at((ms) => ms.p99);
+  return {
+    title: `Reply latency beyond the work, against ${x.label}`,
+    x: { ...x, scale: scales.x },
+    y: { label: "beyond the work", unit: "ms", scale: scales.y },
+    series: [
+      { name: "p99", points: p99 },
+      { name: "p50", points: at((ms) => ms.p50) },
+    ],
+    knee: findKnee(p99, "up", scales),
+  };
+}
+
+function memoryPlot(trials: readonly Trial[]): Plot {
+  const total = (each: (trial: Trial) => number | null) =>
+    curve(
+      trials,
+      ({ clients }) => clients,
+      (trial) => {
+        const bytes = each(trial);
+        return bytes === null ? null : (bytes * trial.clients) / MEGABYTE;
+      },
+    );
+  const busy = total(({ busyChildBytes }) => busyChildBytes);
+  return {
+    title: "Memory of the whole system, against clients",
+    x: { label: "clients at once", unit: "", scale: "linear" },
+    y: { label: "memory of the children", unit: "MB", scale: "linear" },
+    series: [
+      { name: "busy", points: busy },
+      { name: "idle", points: total(({ idleChildBytes }) => idleChildBytes) },
+    ],
+    knee: findKnee(busy, "up", { x: "linear", y: "linear" }),
+  };
+}
+
+function forkPlot(trials: readonly Trial[]): Plot {
+  const points = curve(
+    trials,
+    ({ clients }) => clients,
+    ({ upMs }) => upMs,
+  );
+  return {
+    title: "Time until all children are up",
+    x: { label: "children", unit: "", scale: "linear" },
+    y: { label: "fork time", unit: "ms", scale: "linear" },
+    series: [{ name: "all up", points }],
+    knee: findKnee(points, "up", { x: "linear", y: "linear" }),
+  };
+}
+
+function throughputPlot(trials: readonly Trial[]): Plot {
+  const points = curve(
+    trials,
+    ({ clients }) => clients,
+    (trial) => trial.requestsPerSecond,
+  );
+  return {
+    title: "Throughput without work, against connections (closed loop)",
+    x: { label: "connections", unit: "", scale: "log" },
+    y: { label: "requests a second", unit: "", scale: "linear" },
+    series: [{ name: "requests", points }],
+    knee: findKnee(points, "down", { x: "log", y: "linear" }),
+  };
+}
+
+/** The median where a load was tried several times. */
+function curve(
+  trials: readonly Trial[],
+  x: (trial: Trial) => number,
+  y: (trial: Trial) => number | null,
+): Point[] {
+  const values = new Map<number, number[]>();
+  for (const trial of trials) {
+    const value = y(trial);
+    if (value !== null) values.set(x(trial), [...(values.get(x(trial)) ?? []), value]);
+  }
+  return [...values].map(([load, all]) => ({ x: load, y: median(all) })).sort((a, b) => a.x - b.x);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return ((sorted[Math.ceil(middle) - 1] ?? 0) + (sorted[Math.floor(middle)] ?? 0)) / 2;
+}
+
+const COLUMNS: readonly [string, (trial: Trial) => string][] = [
+  ["trial", ({ number }) => String(number)],
+  ["kind", ({ kind }) => kind],
+  ["clients", ({ clients }) => showCount(clients)],
+  ["rate asked", ({ rate }) => (rate === null ? "" : `${showCount(rate)}/s`)],
+  ["rate", ({ requestsPerSecond }) => `${showCount(requestsPerSecond)}/s`],
+  ["peak in the log", ({ peak }) => showCount(peak)],
+  ["together", ({ togetherMs }) => showDuration(togetherMs)],
+  ["children up", ({ upMs }) => (upMs === null ? "" : showDuration(upMs))],
+  ["connect p99", ({ connectMs }) => time(connectMs)],
+  ["beyond the work p99", ({ beyondMs }) => time(beyondMs)],
+  ["client's lag p99", ({ lagMs }) => time(lagMs)],
+  [
+    "kB a busy child",
+    ({ busyChildBytes: bytes }) => (bytes === null ? "" : String(Math.round(bytes / 1024))),
+  ],
+  ["SYNs again", ({ synRetransmits }) => showCount(synRetransmits)],
+  ["ListenOverflows", ({ listenOverflows }) => showCount(listenOverflows)],
+  ["ListenDrops", ({ listenDrops }) => showCount(listenDrops)],
+  ["CPU busy", ({ busiestCpuShare }) => `${Math.round(busiestCpuShare * 100)} %`],
+];
+
+const time = (ms: Percentiles | null) => (ms?.count ? showDuration(ms.p99) : "");
+
+function drawTable(trials: readonly Trial[]): string {
+  const head = COLUMNS.map(([name]) => `<th>${name}</th>`).join("");
+  const rows = trials.map((trial) => {
+    const cells = COLUMNS.map(([, show]) => `<td>${escapeXml(show(trial))}</td>`).join("");
+    const verdict = trial.held ? "held" : `broke: ${trial.problems.join("; ")}`;
+    return `<tr>${cells}<td class="text">${escapeXml(verdict)}</td></tr>`;
+  });
+  return `<table><tr>${head}<th class="text">verdict</th></tr>${rows.join("\n")}</table>`;
+}

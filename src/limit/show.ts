@@ -1,0 +1,109 @@
+/** What `kilofork limit` prints: a line a trial, then the verdict. */
+import { plural, showCount, showDuration, writeDuration } from "../units";
+import type { Bound } from "./bounds";
+import type { LimitOptions, LimitResult } from "./command";
+import type { Limit } from "./judge";
+import type { Trial } from "./trial";
+
+const MEGABYTE = 2 ** 20;
+
+export function showOpening(
+  { find, sloMs, repeats, connections }: LimitOptions,
+  machine: LimitResult["machine"],
+  bounds: readonly Bound[],
+): string {
+  const what =
+    find === "clients"
+      ? "How many clients are served at one instant, each by a process of its own?"
+      : `How many requests a second are answered on ${plural(connections, "connection")}?`;
+  const times = repeats === 1 ? "once" : `${repeats} times in a row`;
+  const bound = bounds[0]
+    ? `It ends at ${showCount(bounds[0].clients)} clients: ${bounds[0].name}.`
+    : "";
+  return [
+    what,
+    `${plural(machine.cpus, "CPU")}, ${showCount(machine.memoryBytes / MEGABYTE)} MB, ${machine.system}. A load holds when every reply is right, ${times}, and`,
+    `99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work. ${bound}`,
+    "",
+    HEADERS[find],
+  ].join("\n");
+}
+
+export const HEADERS: Readonly<Record<Trial["kind"], string>> = {
+  clients:
+    "                                  connect            beyond the work\n" +
+    "  clients  verdict  children up       p99  together        p50        p99    a busy child",
+  rate: "     rate  verdict     achieved  connections       p50        p99   own lag p99   CPU busy",
+  throughput:
+    "\nas many requests as go, without work\n" +
+    "  clients              achieved  connections       p50        p99   own lag p99   CPU busy",
+};
+
+/** One line, and one more for what broke. */
+export function showTrial(trial: Trial): string {
+  const { kind, clients, rate, held, cause } = trial;
+  const load = kind === "rate" ? (rate ?? 0) : clients;
+  const verdict = kind === "throughput" ? "" : held ? "held" : "BROKE";
+  const cells = kind === "clients" ? cellsOfClients(trial) : cellsOfRate(trial);
+  const line = `${showCount(load).padStart(9)}  ${verdict.padEnd(7)}${cells}`.trimEnd();
+  return held || !cause ? line : `${line}\n${" ".repeat(11)}${cause.name}: ${cause.evidence}`;
+}
+
+function cellsOfClients({ upMs, connectMs, togetherMs, beyondMs, busyChildBytes }: Trial): string {
+  return [
+    cell(upMs === null ? "-" : showDuration(upMs), 13),
+    cell(connectMs?.count ? showDuration(connectMs.p99) : "-", 9),
+    cell(togetherMs > 0 ? showDuration(togetherMs) : "-", 10),
+    cell(beyondMs?.count ? showDuration(beyondMs.p50) : "-", 11),
+    cell(beyondMs?.count ? showDuration(beyondMs.p99) : "-", 11),
+    cell(busyChildBytes === null ? "-" : `${Math.round(busyChildBytes / 1024)} kB`, 16),
+  ].join("");
+}
+
+function cellsOfRate(trial: Trial): string {
+  const { requestsPerSecond, clients, beyondMs, lagMs, busiestCpuShare } = trial;
+  return [
+    cell(`${showCount(requestsPerSecond)}/s`, 13),
+    cell(showCount(clients), 13),
+    cell(beyondMs?.count ? showDuration(beyondMs.p50) : "-", 10),
+    cell(beyondMs?.count ? showDuration(beyondMs.p99) : "-", 11),
+    cell(lagMs?.count ? showDuration(lagMs.p99) : "-", 14),
+    cell(`${Math.round(busiestCpuShare * 100)} %`, 11),
+  ].join("");
+}
+
+const cell = (text: string, width: number) => text.padStart(width);
+
+export function showVerdict(result: LimitResult): string {
+  const { find, firstLimit, secondLimit, complete, trials } = result;
+  const largest = trials.findLast(
+    (trial) => trial.kind === find && trial.held && loadOf(trial) === result[find],
+  );
+  const number = showCount(result[find] ?? 0);
+  const atLeast = complete ? "" : "at least ";
+  const what =
+    find === "clients"
+      ? `${atLeast}${number} clients at one instant, each served by a process of its own`
+      : `${atLeast}${number} requests a second`;
+  return [
+    "",
+    `LIMIT   ${what}`,
+    ...(largest?.busyChildBytes
+      ? [
+          `        ${Math.round(largest.busyChildBytes / 1024)} kB a busy child, of the whole system; children up in ${showDuration(largest.upMs ?? 0)}`,
+        ]
+      : []),
+    ...(firstLimit ? [`first   ${showLimit(firstLimit)}`] : []),
+    ...(secondLimit ? [`second  ${showLimit(secondLimit)}`] : []),
+    ...[...result.problems, ...result.notes].map((text) => `NOTE    ${text}`),
+  ].join("\n");
+}
+
+function showLimit({ name, setting, clients, evidence }: Limit): string {
+  const room = clients === null ? "" : ` (${showCount(clients)} clients)`;
+  return `${name}${room}${evidence === "" ? "" : `: ${evidence}`}\n        moved by: ${setting}`;
+}
+
+export function loadOf({ kind, clients, rate }: Trial): number {
+  return kind === "rate" ? (rate ?? 0) : clients;
+}

@@ -1,0 +1,260 @@
+/**
+ * One server and its clients, and all that is measured meanwhile: by the clients, in the log, in the
+ * shared memory, by the kernel. No judgement here. Whatever happens, both have ended afterwards. The
+ * log has no name: it is gone with the last who has it open, even if all of us are killed.
+ */
+import { randomBytes } from "node:crypto";
+import { closeSync, constants, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { audit } from "../audit/audit";
+import { CommandError } from "../errors";
+import { availableMemory, type Machine } from "../limits";
+import { listenQueue, type Scoreboard } from "../native";
+import { openScoreboardOf } from "../servers";
+import { type StartedServer, startServer } from "../started-server";
+import { writeDuration } from "../units";
+import { countWorking } from "../witnesses";
+import { clientProcesses } from "./bounds";
+import { Clients, type ClientsPlan, type ClientsResult } from "./clients";
+import {
+  busyShare,
+  cpuTimes,
+  listenCounters,
+  processMemory,
+  settledMemory,
+  Watch,
+} from "./readings";
+
+/** Long enough for a queue that waits while its children are woken. */
+const LONGEST_BACKLOG = 4096;
+
+export interface StagePlan
+  extends Pick<
+    ClientsPlan,
+    "clients" | "workMs" | "rate" | "durationMs" | "barrier" | "timeoutMs"
+  > {
+  readonly number: number;
+}
+
+/** What the log says of the requests of this trial. */
+export interface LogReading {
+  readonly peak: number;
+  readonly pids: number;
+  readonly heldMs: number;
+  readonly counted: number;
+  readonly completed: number;
+  readonly died: number;
+  readonly problems: readonly string[];
+}
+
+/** Bytes, of the whole system. */
+export interface MemoryReading {
+  /** Available before the server is started. */
+  readonly beforeBytes: number;
+  readonly upBytes: number;
+  /** The least while the clients were there. */
+  readonly peakBytes: number;
+  /** In use by the front, … */
+  readonly frontBytes: number;
+  /** … and by the client processes: neither belongs to a child. */
+  readonly clientBytes: number;
+}
+
+export interface Measured {
+  /** Null: it did not start. */
+  readonly upMs: number | null;
+  /** Lines of the server's standard error. */
+  readonly said: readonly string[];
+  readonly clients: ClientsResult | null;
+  readonly log: LogReading | null;
+  /** Slots that worked, in the fullest snapshot. */
+  readonly working: number;
+  readonly memory: MemoryReading;
+  /** Less memory was left than asked for: the trial was ended. */
+  readonly shortage: boolean;
+  /** Of the processors, before anything of ours ran: 0 to 1. */
+  readonly otherShare: number;
+  /** In the busiest second. */
+  readonly busiestShare: number;
+  readonly listenOverflows: number;
+  readonly listenDrops: number;
+  /** Of this server's own socket; null when it could not be asked. */
+  readonly queueDrops: number | null;
+}
+
+export class Stage {
+  readonly backlog: number;
+
+  constructor(
+    private readonly machine: Machine,
+    /** So much memory is left to others, in bytes. */
+    private readonly floorBytes: number,
+    private readonly signal: AbortSignal,
+    /** Is told what goes on. */
+    private readonly say: (text: string) => void,
+  ) {
+    this.backlog = Math.min(LONGEST_BACKLOG, machine.somaxconn);
+  }
+
+  processesFor(clients: number): number {
+    return clientProcesses(clients, this.machine);
+  }
+
+  /** Throws when it was interrupted. */
+  async run(plan: StagePlan): Promise<Measured> {
+    const log = openNameless();
+    const ended = new AbortController();
+    const end = () => ended.abort();
+    this.signal.addEventListener("abort", end);
+    this.say("waits for the memory to settle");
+    const cpuBefore = cpuTimes();
+    const beforeBytes = await settledMemory();
+    const otherShare = busyShare(cpuBefore);
+    const countersBefore = listenCounters();
+    const watch = new Watch(this.floorBytes, end);
+    try {
+      this.signal.throwIfAborted();
+      const course = await this.runServer(plan, log, watch, ended.signal);
+      const counters = listenCounters();
+      this.signal.throwIfAborted();
+      return {
+        ...course,
+        memory: { ...course.memory, beforeBytes },
+        log: course.upMs === null ? null : readLog(log, plan),
+        shortage: watch.shortage,
+        otherShare,
+        busiestShare: watch.busiestShare,
+        listenOverflows: counters.overflows - countersBefore.overflows,
+        listenDrops: counters.drops - countersBefore.drops,
+      };
+    } finally {
+      watch.stop();
+      this.signal.removeEventListener("abort", end);
+      closeSync(log);
+    }
+  }
+
+  private async runServer(plan: StagePlan, log: number, watch: Watch, signal: AbortSignal) {
+    this.say("children are forked");
+    let server: StartedServer;
+    try {
+      server = await startServer({
+        children: plan.clients,
+        work: plan.workMs > 0 ? `sleep:${writeDuration(plan.workMs)}` : "none",
+        log,
+        backlog: this.backlog,
+        signal,
+      });
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      const memory = { upBytes: 0, peakBytes: 0, frontBytes: 0, clientBytes: 0 };
+      return {
+        ...{ upMs: null, said: [error.message], clients: null, working: 0, memory },
+        queueDrops: null,
+      };
+    }
+    try {
+      const upBytes = availableMemory();
+      watch.leastMemory = upBytes;
+      this.say("clients connect");
+      const { clients, peak } = await this.runClients(plan, server, signal);
+      const queueDrops = listenQueue(server.address, server.port)?.dropped ?? null;
+      this.say("the server stops");
+      const { working, frontBytes, clientBytes } = peak;
+      const memory = { upBytes, peakBytes: watch.leastMemory, frontBytes, clientBytes };
+      await server.stop();
+      return { upMs: server.upMs, said: server.said, clients, working, memory, queueDrops };
+    } finally {
+      await server.stop();
+    }
+  }
+
+  private async runClients(plan: StagePlan, server: StartedServer, signal: AbortSignal) {
+    const clients = new Clients({
+      ...plan,
+      port: server.port,
+      processes: this.processesFor(plan.clients),
+      name: nameOf(plan),
+      // Nobody's SYN is ever sent again: the queue has room for more than may be in it.
+      window: Math.floor(this.backlog / 2),
+    });
+    const kill = () => clients.kill();
+    signal.addEventListener("abort", kill);
+    if (signal.aborted) kill();
+    try {
+      let running = true;
+      const done = clients.done.finally(() => {
+        running = false;
+      });
+      const peak = await this.lookOn(plan, server, clients, () => running);
+      return { clients: await done, peak };
+    } finally {
+      signal.removeEventListener("abort", kill);
+      kill();
+    }
+  }
+
+  /** The shared memory, until all are seen at work; the processes' own memory, then. */
+  private async lookOn(
+    plan: StagePlan,
+    server: StartedServer,
+    { pids }: Clients,
+    running: () => boolean,
+  ): Promise<{ working: number; frontBytes: number; clientBytes: number }> {
+    const MILLISECONDS_A_SLOT = 0.02; // a look must not cost what it looks at
+    const peak = { working: 0, frontBytes: 0, clientBytes: 0 };
+    const scoreboard = openIfThere(server);
+    if (!scoreboard) return peak;
+    try {
+      while (running() && peak.working < plan.clients) {
+        await sleep(100 + plan.clients * MILLISECONDS_A_SLOT);
+        const working = countWorking(scoreboard);
+        if (working < peak.working) continue;
+        peak.working = working;
+        peak.frontBytes = processMemory(server.pid);
+        peak.clientBytes = pids.reduce((sum, pid) => sum + processMemory(pid), 0);
+        this.say(`${working} are served`);
+      }
+      return peak;
+    } finally {
+      scoreboard.close();
+    }
+  }
+}
+
+/** Nothing, when the server has just died: its clients will tell. */
+function openIfThere({ pid }: StartedServer): Scoreboard | undefined {
+  try {
+    return openScoreboardOf(pid);
+  } catch {
+    return undefined;
+  }
+}
+
+function openNameless(): number {
+  const path = join(tmpdir(), `kilofork-limit-${process.pid}-${randomBytes(4).toString("hex")}`);
+  const { O_RDWR, O_APPEND, O_CREAT, O_EXCL } = constants;
+  const log = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_EXCL, 0o600);
+  rmSync(path);
+  return log;
+}
+
+const nameOf = ({ number }: StagePlan) => `limit-${number}`;
+
+/** Of the whole run; the requests are all of this trial. */
+function readLog(log: number, plan: StagePlan): LogReading {
+  const logs = [`/proc/self/fd/${log}`];
+  const result = audit({ logs, match: `${nameOf(plan)}-`, atLeast: 0, all: false });
+  const run = result.runs[0];
+  return {
+    peak: run?.peak ?? 0,
+    pids: run?.pids ?? 0,
+    heldMs: run?.peakHeldMs ?? 0,
+    counted: run?.ledger.counted ?? 0,
+    completed: run?.ledger.completed ?? 0,
+    died: run?.ledger.died ?? 0,
+    problems: result.problems,
+  };
+}

@@ -1,0 +1,185 @@
+/**
+ * The trials: so many clients at once, so many requests a second, or as many as go. Each is one
+ * server with its clients on the {@link Stage}, judged, and reported as `--json` gives it.
+ */
+import { cpus } from "node:os";
+import type { Percentiles } from "../client/latency";
+import { nearestProcessLimit, readMachine } from "../limits";
+import { type Conditions, judge, type Limit, type Verdict } from "./judge";
+import type { Measured, Stage, StagePlan } from "./stage";
+
+/** Times in milliseconds, memory in bytes of the whole system. */
+export interface Trial {
+  readonly number: number;
+  readonly kind: "clients" | "rate" | "throughput";
+  readonly clients: number;
+  /** Requests a second that were asked for; null: as many as go. */
+  readonly rate: number | null;
+  readonly held: boolean;
+  readonly problems: readonly string[];
+  readonly cause: Limit | null;
+  readonly workMs: number;
+  /** Until all children were up; null: they never were. */
+  readonly upMs: number | null;
+  readonly clientProcesses: number;
+  readonly verified: number;
+  readonly failed: number;
+  readonly requestsPerSecond: number;
+  readonly connectMs: Percentiles | null;
+  /** Of each reply, what it took beyond the work. */
+  readonly beyondMs: Percentiles | null;
+  /** Of the clients themselves: from a reply's arrival until it was read. */
+  readonly lagMs: Percentiles | null;
+  /** By the log: in flight at one instant, in so many processes, for so long. */
+  readonly peak: number;
+  readonly processes: number;
+  readonly heldMs: number;
+  /** How long all client processes saw all of theirs in flight. */
+  readonly togetherMs: number;
+  /** Slots at work, in one snapshot of the shared memory. */
+  readonly working: number;
+  readonly synRetransmits: number;
+  readonly listenOverflows: number;
+  readonly listenDrops: number;
+  /** 0 to 1: before anything of ours ran, and in the busiest second. */
+  readonly otherCpuShare: number;
+  readonly busiestCpuShare: number;
+  readonly memoryBeforeBytes: number;
+  readonly memoryUpBytes: number;
+  readonly memoryPeakBytes: number;
+  /** Of the whole system, without front and client processes. */
+  readonly idleChildBytes: number | null;
+  readonly busyChildBytes: number | null;
+}
+
+export interface TrialOptions {
+  readonly sloMs: number;
+  readonly holdMs: number;
+}
+
+/** The memory of fewer children is lost in what the rest of the system takes and gives meanwhile. */
+const LEAST_TO_WEIGH = 1000;
+const RATE_FOR_MS = 2000;
+/** Connects a second that are counted on, until others have been measured. */
+const FIRST_PACE = 5000;
+const START_OF_A_PROCESS_MS = 500;
+/** For a reply that is late: it is to be measured, not given up. */
+const PATIENCE_MS = 20_000;
+
+export class Trials {
+  readonly all: Trial[] = [];
+  private pace = FIRST_PACE;
+
+  constructor(
+    private readonly stage: Stage,
+    private readonly options: TrialOptions,
+    private readonly onTrial: (trial: Trial) => void,
+  ) {}
+
+  /** So many clients, each served by a process of its own, at one instant. */
+  async clients(count: number): Promise<Trial> {
+    let workMs = this.workFor(count);
+    for (let tries = 1; ; tries++, workMs *= 2) {
+      const plan = { clients: count, workMs, rate: 0, durationMs: 0, barrier: false };
+      const { trial, verdict } = await this.run("clients", plan);
+      // A machine that others use may have started a client process late: once more, with more time.
+      if (!verdict.apart || tries === 2) return this.add(trial);
+    }
+  }
+
+  /** So many requests a second, from clients that do not wait for one another. */
+  async rate(rate: number, connections: number): Promise<Trial> {
+    const plan = { clients: connections, workMs: 0, rate, durationMs: RATE_FOR_MS, barrier: true };
+    return this.add((await this.run("rate", plan)).trial);
+  }
+
+  /** As many requests as go, each client sending when it has its reply. */
+  async throughput(connections: number): Promise<Trial> {
+    const plan = {
+      clients: connections,
+      workMs: 0,
+      rate: 0,
+      durationMs: RATE_FOR_MS,
+      barrier: true,
+    };
+    return this.add((await this.run("throughput", plan)).trial);
+  }
+
+  /** The work must last until the last client has connected, and all are to be together for a while. */
+  private workFor(clients: number): number {
+    const starting =
+      START_OF_A_PROCESS_MS * Math.max(1, this.stage.processesFor(clients) / cpus().length);
+    const connecting = (1000 * clients) / this.pace;
+    return Math.ceil(this.options.holdMs + starting + connecting);
+  }
+
+  private async run(kind: Trial["kind"], what: Omit<StagePlan, "number" | "timeoutMs">) {
+    const number = this.all.length + 1;
+    const plan = { ...what, number, timeoutMs: what.workMs + this.options.sloMs + PATIENCE_MS };
+    const measured = await this.stage.run(plan);
+    const conditions: Conditions = {
+      sloMs: this.options.sloMs,
+      nearestProcessLimit: nearestProcessLimit(readMachine()),
+    };
+    const verdict = judge(measured, plan, conditions);
+    if (kind === "clients") this.learnPace(measured, plan);
+    return { verdict, trial: report(kind, plan, measured, verdict) };
+  }
+
+  /** Half as fast as they came is counted on for the next. */
+  private learnPace({ clients }: Measured, { workMs }: StagePlan): void {
+    if (!clients || clients.verified === 0) return;
+    const cameInMs = Math.max(1, clients.elapsedMs - workMs);
+    this.pace = Math.min(FIRST_PACE, (500 * clients.verified) / cameInMs);
+  }
+
+  private add(trial: Trial): Trial {
+    this.all.push(trial);
+    this.onTrial(trial);
+    return trial;
+  }
+}
+
+function report(
+  kind: Trial["kind"],
+  plan: StagePlan,
+  measured: Measured,
+  { held, problems, cause }: Verdict,
+): Trial {
+  const { clients, log, memory, upMs } = measured;
+  const { beforeBytes, upBytes, peakBytes, frontBytes, clientBytes } = memory;
+  // Others may give back more than we take: then it is not known.
+  const each = (bytes: number) => (bytes > 0 ? bytes / plan.clients : null);
+  const wasFull = measured.working >= plan.clients && plan.clients >= LEAST_TO_WEIGH;
+  return {
+    number: plan.number,
+    kind,
+    clients: plan.clients,
+    rate: plan.rate > 0 ? plan.rate : null,
+    ...{ held, problems, cause },
+    workMs: plan.workMs,
+    upMs,
+    clientProcesses: clients?.processes ?? 0,
+    verified: clients?.verified ?? 0,
+    failed: clients?.failures.reduce((sum, { count }) => sum + count, 0) ?? 0,
+    requestsPerSecond: clients?.requestsPerSecond ?? 0,
+    connectMs: clients?.connectMs ?? null,
+    beyondMs: clients?.beyondMs ?? null,
+    lagMs: clients?.lagMs ?? null,
+    peak: log?.peak ?? 0,
+    processes: log?.pids ?? 0,
+    heldMs: log?.heldMs ?? 0,
+    togetherMs: clients?.togetherMs ?? 0,
+    working: measured.working,
+    synRetransmits: clients?.synRetransmits ?? 0,
+    listenOverflows: measured.listenOverflows,
+    listenDrops: measured.listenDrops,
+    otherCpuShare: measured.otherShare,
+    busiestCpuShare: measured.busiestShare,
+    memoryBeforeBytes: beforeBytes,
+    memoryUpBytes: upBytes,
+    memoryPeakBytes: peakBytes,
+    idleChildBytes: !wasFull ? null : each(beforeBytes - upBytes - frontBytes),
+    busyChildBytes: wasFull ? each(beforeBytes - peakBytes - frontBytes - clientBytes) : null,
+  };
+}

@@ -1,0 +1,233 @@
+/** What broke, named from evidence; what the machine allows beforehand; plots. All pure. */
+import { describe, expect, test } from "vitest";
+import { boundsOf, clientProcesses } from "../src/limit/bounds";
+import type { ClientsResult } from "../src/limit/clients";
+import { judge } from "../src/limit/judge";
+import type { Measured, StagePlan } from "../src/limit/stage";
+import type { Machine } from "../src/limits";
+import type { LoadFailures } from "../src/native";
+import { drawPlot, findKnee } from "../src/report/plot";
+
+const ms = (p99: number) => ({
+  ...{ count: 100, mean: p99, p50: p99, p90: p99, p99, p999: p99, max: p99 },
+});
+const plan: StagePlan = {
+  ...{ number: 1, clients: 100, workMs: 3000, rate: 0, durationMs: 0 },
+  ...{ barrier: false, timeoutMs: 10_000 },
+};
+const clients: ClientsResult = {
+  ...{ clients: 100, processes: 1, sent: 100, verified: 100, failures: [], synRetransmits: 0 },
+  ...{ incomplete: [], togetherMs: 2900, elapsedMs: 3100, requestsPerSecond: 32, lost: [] },
+  ...{ connectMs: ms(5), replyMs: ms(3010), beyondMs: ms(10), lagMs: ms(1) },
+};
+const log = {
+  ...{ peak: 100, pids: 100, heldMs: 2900, counted: 100, completed: 100, died: 0, problems: [] },
+};
+const well: Measured = {
+  ...{ upMs: 20, said: [], clients, log, working: 100, shortage: false, otherShare: 0 },
+  ...{ busiestShare: 0.5, listenOverflows: 0, listenDrops: 0, queueDrops: 0 },
+  memory: { beforeBytes: 9e9, upBytes: 8e9, peakBytes: 7e9, frontBytes: 1e7, clientBytes: 1e7 },
+};
+const conditions = {
+  sloMs: 1000,
+  nearestProcessLimit: "kernel.pid_max 32768 (sysctl kernel.pid_max)",
+};
+const judged = (changes: Partial<Measured>, of: Partial<ClientsResult> = {}, how = plan) =>
+  judge({ ...well, clients: { ...clients, ...of }, ...changes }, how, conditions);
+const failure = (kind: LoadFailures["kind"], detail: string): LoadFailures[] => [
+  { kind, count: 3, firstClient: 7, detail },
+];
+
+describe("a trial of clients at once", () => {
+  test("holds when all is right", () => {
+    expect(judged({})).toEqual({ held: true, problems: [], cause: null, apart: false });
+  });
+
+  test.each<[string, Partial<Measured>, Partial<ClientsResult>, RegExp]>([
+    ["a reply that is missing", {}, { verified: 99 }, /99 of 100 replies/],
+    ["a failure", {}, { failures: failure("timeout", "") }, /3 timeout: no reply in time/],
+    ["a SYN that was sent again", {}, { synRetransmits: 2 }, /2 SYNs sent again/],
+    ["a peak that is one short in the log", { log: { ...log, peak: 99 } }, {}, /log: 99 of 100/],
+    ["a peak in too few processes", { log: { ...log, pids: 99 } }, {}, /in 99 processes/],
+    ["a client process without its whole share", {}, { incomplete: ["1: 49 of 50"] }, /49 of 50/],
+    ["client processes that were not there together", {}, { togetherMs: 0 }, /not in flight toget/],
+    ["books that do not balance", { log: { ...log, counted: 99 } }, {}, /the server counted 99/],
+    ["a log that is damaged", { log: { ...log, problems: ["torn"] } }, {}, /torn/],
+    ["replies that are late", {}, { beyondMs: ms(1001) }, /1.00 s beyond the work \(p99\)/],
+  ])("breaks with %s", (_, measured, of, problem) => {
+    const { held, problems } = judged(measured, of);
+    expect(held).toBe(false);
+    expect(problems.join("; ")).toMatch(problem);
+  });
+
+  test("only when nothing else is wrong, clients that were apart say nothing of the server", () => {
+    expect(judged({}, { togetherMs: 0 }).apart).toBe(true);
+    expect(judged({}, { togetherMs: 0, verified: 99 }).apart).toBe(false);
+  });
+});
+
+describe("what broke is named from the evidence", () => {
+  const started = { upMs: null, clients: null, log: null };
+  test.each<[string, Partial<Measured>, Partial<ClientsResult>]>([
+    ["memory", { shortage: true }, {}],
+    ["memory", { ...started, said: ["fork failed with ENOMEM beside 9 children"] }, {}],
+    ["memory", { ...started, said: ["9 children do not fit: 1 MB of available memory"] }, {}],
+    [
+      "kernel.pid_max 32768 (sysctl kernel.pid_max)",
+      { ...started, said: ["fork failed with EAGAIN beside 9 children"] },
+      {},
+    ],
+    ["the server's start", { ...started, said: ["cannot listen"] }, {}],
+    ["log", { said: ["cannot write to the log -: ENOSPC"] }, { verified: 1 }],
+    ["log", {}, { failures: failure("mismatch", 'got "error unavailable: x"') }],
+    ["children that died", { log: { ...log, died: 3 } }, { failures: failure("lost", "") }],
+    ["ephemeral ports", {}, { failures: failure("connect", "Cannot assign requested address") }],
+    ["descriptors", {}, { failures: failure("connect", "Too many open files") }],
+    ["memory for sockets", {}, { failures: failure("connect", "No buffer space available") }],
+    ["accept queue", { listenOverflows: 4, listenDrops: 4 }, { synRetransmits: 4 }],
+    ["client", {}, { beyondMs: ms(1500), lagMs: ms(1200) }],
+    ["client", {}, { togetherMs: 0 }],
+    ["CPU", { busiestShare: 0.99 }, { beyondMs: ms(1500) }],
+    ["latency", {}, { beyondMs: ms(1500) }],
+    // Its own lag is the most of it, but the server alone would have been too slow, too.
+    ["latency", {}, { beyondMs: ms(5000), lagMs: ms(3000) }],
+  ])("%s", (name, measured, of) => {
+    expect(judged(measured, of).cause?.name).toBe(name);
+  });
+});
+
+test("a rate holds when 98 of 100 are answered in time, not when fewer are", () => {
+  const open = { ...plan, workMs: 0, rate: 1000, durationMs: 2000, barrier: true };
+  const booked = { log: { ...log, counted: 2000 } };
+  expect(judged(booked, { verified: 1960, elapsedMs: 1999 }, open).held).toBe(true);
+  const late = judged({ ...booked, busiestShare: 1 }, { verified: 2000, elapsedMs: 2100 }, open);
+  expect(late.problems).toEqual(["952 of 1,000 requests a second were replied to"]);
+  expect(late.cause?.name).toBe("CPU");
+});
+
+describe("bounds", () => {
+  const machine: Machine = {
+    ...{ cpus: 2, pidMax: 32_768, threadsMax: 190_000, tasks: 200, cgroupPids: 50 },
+    ...{ cgroupPidsMax: Number.POSITIVE_INFINITY, userProcessesMax: Number.POSITIVE_INFINITY },
+    ...{ cgroupMemory: 2 ** 30, cgroupMemoryMax: Number.POSITIVE_INFINITY },
+    ...{ filesMax: 20_000, somaxconn: 4096, ephemeralPorts: 28_232 },
+    ...{ memoryTotal: 24 * 2 ** 30, memoryAvailable: 23 * 2 ** 30 },
+  };
+  const first = (changes: Partial<Machine>, maxClients?: number, maxMemoryShare = 0.7) =>
+    boundsOf({ ...machine, ...changes }, { maxClients, maxMemoryShare })[0];
+
+  test("pid_max leaves 2,000 processes to others, and room for our own", () => {
+    const bound = first({});
+    expect(bound?.name).toBe("kernel.pid_max 32768");
+    expect(bound?.clients).toBeGreaterThan(30_400);
+    expect(bound?.clients).toBeLessThanOrEqual(32_768 - 200 - 2000);
+  });
+
+  test.each<[RegExp, Partial<Machine>]>([
+    [/^kernel.threads-max 10000/, { threadsMax: 10_000 }],
+    [/^pids.max 9000 of the cgroup/, { cgroupPidsMax: 9000 }],
+    [/^the limit of 5000 processes a user/, { userProcessesMax: 5000 }],
+    [/^memory, 70% of/, { memoryAvailable: 8 * 2 ** 30 }],
+    [/^memory, 70% of 2,048 MB of the cgroup/, { cgroupMemoryMax: 2 * 2 ** 30 }],
+    [/^16 client processes with 100 open files/, { filesMax: 100 }],
+    [/^500 ephemeral ports/, { ephemeralPorts: 500 }],
+  ])("%s comes first where it is the tightest", (name, changes) => {
+    const bound = first(changes);
+    expect(bound?.name).toMatch(name);
+    expect(bound?.clients).toBeGreaterThan(0);
+  });
+
+  test("--max-clients is one of them, and none is below zero", () => {
+    expect(first({}, 64)).toMatchObject({ name: "--max-clients 64", clients: 64 });
+    expect(first({ tasks: 32_000 })?.clients).toBe(0);
+    expect(first({ memoryAvailable: 2 ** 30 })?.clients).toBe(0);
+  });
+
+  test("clients are split so that descriptors and ports of each process suffice", () => {
+    expect(clientProcesses(1, machine)).toBe(1);
+    expect(clientProcesses(10_001, machine)).toBe(2);
+    expect(clientProcesses(30_000, machine)).toBe(3);
+    expect(clientProcesses(300_000, machine)).toBe(16);
+    expect(clientProcesses(100, { ...machine, filesMax: 84 })).toBe(5);
+    expect(clientProcesses(1000, { ...machine, ephemeralPorts: 300 })).toBe(4);
+  });
+});
+
+describe("plots", () => {
+  const axis = (label: string, scale: "linear" | "log") => ({ label, unit: "ms", scale });
+
+  test("have ticks at round numbers, labels with units, a mark for each point and the knee", () => {
+    const points = [10, 100, 1000, 2000].map((x) => ({ x, y: x / 8 }));
+    const svg = drawPlot({
+      title: "a < b",
+      ...{ x: axis("clients", "log"), y: axis("latency", "linear") },
+      series: [{ name: "p99", points }],
+      knee: points[2] ?? null,
+    });
+    expect(svg).toMatch(/^<svg [\s\S]*<\/svg>$/);
+    expect(svg).toContain("a &#60; b");
+    for (const text of ["clients, ms", "latency, ms", "knee: 1,000"]) expect(svg).toContain(text);
+    for (const tick of ["10", "100", "1,000", "50", "250"])
+      expect(svg).toContain(`>${tick}</text>`);
+    expect(svg.match(/<circle class="m0"/g)).toHaveLength(4);
+    expect(svg).not.toMatch(/NaN|Infinity/);
+  });
+
+  test.each([
+    ["one point", [{ x: 7, y: 0 }]],
+    [
+      "the same twice",
+      [
+        { x: 7, y: 3 },
+        { x: 7, y: 3 },
+      ],
+    ],
+    [
+      "very small ones",
+      [
+        { x: 0.001, y: 0.0001 },
+        { x: 0.002, y: 0.0003 },
+      ],
+    ],
+  ])("%s can be drawn", (_, points) => {
+    for (const scale of ["linear", "log"] as const) {
+      const [x, y] = [axis("x", scale), axis("y", scale)];
+      expect(drawPlot({ title: "t", x, y, series: [{ name: "s", points }] })).not.toMatch(
+        /NaN|Infinity|undefined/,
+      );
+    }
+  });
+
+  test("the knee is where a curve turns, and a line has none", () => {
+    const linear = { x: "linear", y: "linear" } as const;
+    const of = (f: (x: number) => number) => [0, 1, 2, 3, 4, 5, 6].map((x) => ({ x, y: f(x) }));
+    expect(
+      findKnee(
+        of((x) => 2 * x),
+        "up",
+        linear,
+      ),
+    ).toBeNull();
+    expect(
+      findKnee(
+        of((x) => Math.max(1, 10 * (x - 4))),
+        "up",
+        linear,
+      )?.x,
+    ).toBe(4);
+    expect(
+      findKnee(
+        of((x) => Math.min(x, 2)),
+        "down",
+        linear,
+      )?.x,
+    ).toBe(2);
+    expect(
+      findKnee(
+        of((x) => Math.min(x, 2)),
+        "up",
+        linear,
+      ),
+    ).toBeNull();
+  });
+});

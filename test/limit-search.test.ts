@@ -1,0 +1,84 @@
+/** The search for the limit, against made-up machines that break where they are told to. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { type Found, search } from "../src/limit/search";
+
+/** Holds up to `limit`; says what was tried. */
+async function find(
+  limit: number,
+  { first = 1000, max = 1_000_000, repeats = 1 } = {},
+): Promise<Found & { tried: number[] }> {
+  const tried: number[] = [];
+  const attempt = async (load: number) => {
+    tried.push(load);
+    return load <= limit;
+  };
+  return { ...(await search({ first, max, repeats, attempt })), tried };
+}
+
+test("finds the limit to 3 percent, or exactly where that is less than one", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 1_000_000 }),
+      fc.integer({ min: 1, max: 100_000 }),
+      fc.integer({ min: 1, max: 1_000_000 }),
+      async (limit, first, max) => {
+        const { held, broke, complete, tried } = await find(limit, { first, max });
+        expect(complete).toBe(true);
+        expect(held).toBeLessThanOrEqual(limit);
+        expect(Math.max(...tried)).toBeLessThanOrEqual(max);
+        if (broke === null) expect(held).toBe(max);
+        else {
+          expect(broke).toBeGreaterThan(limit);
+          expect(broke - held).toBeLessThanOrEqual(Math.max(1, held * 0.03));
+        }
+        expect(new Set(tried).size).toBe(tried.length);
+        expect(tried.length).toBeLessThanOrEqual(30);
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test("doubles, and ends at the maximum when that holds", async () => {
+  const { held, broke, tried } = await find(1_000_000, { max: 30_500 });
+  expect(tried).toEqual([1000, 2000, 4000, 8000, 16_000, 30_500]);
+  expect({ held, broke }).toEqual({ held: 30_500, broke: null });
+});
+
+test("a maximum below the first load is the first load", async () => {
+  expect((await find(1000, { max: 64 })).tried).toEqual([64]);
+});
+
+test("when nothing holds, that takes two trials", async () => {
+  const { held, broke, tried } = await find(0);
+  expect({ held, broke, tried }).toEqual({ held: 0, broke: 1, tried: [1000, 1] });
+  expect((await find(5, { max: 0 })).tried).toEqual([]);
+});
+
+test("a load holds when it does each time; one failure is enough", async () => {
+  const tried: number[] = [];
+  const attempt = async (load: number) => {
+    tried.push(load);
+    return !(load === 4 && tried.filter((other) => other === 4).length === 3);
+  };
+  const found = await search({ first: 2, max: 4, repeats: 3, attempt });
+  expect(tried).toEqual([2, 2, 2, 4, 4, 4, 3, 3, 3]);
+  expect(found).toEqual({ held: 3, broke: 4, complete: true });
+});
+
+test("an interruption leaves what was found before; the trial that it hit does not count", async () => {
+  const stopped = new AbortController();
+  const tried: number[] = [];
+  const attempt = async (load: number) => {
+    tried.push(load);
+    if (load === 4000) stopped.abort();
+    return load < 4000;
+  };
+  const found = await search({
+    ...{ first: 1000, max: 30_000, repeats: 2, attempt },
+    signal: stopped.signal,
+  });
+  expect(tried).toEqual([1000, 1000, 2000, 2000, 4000]);
+  expect(found).toEqual({ held: 2000, broke: null, complete: false });
+});
