@@ -38,7 +38,8 @@ export function judge(logs: readonly string[], served: readonly Served[]): Verdi
   check(runs.length === served.length, `${served.length} runs, but ${runs.length} are in the log`);
   for (const [i, { balance, batches: own }] of served.entries()) {
     const { counted, died } = balance;
-    const inLog = runs[i]?.ledger.completed ?? 0;
+    const ledger = runs[i]?.ledger;
+    const inLog = (ledger?.completed ?? 0) - (ledger?.takenBack ?? 0);
     notCounted += Math.max(0, sum(own.map(({ verified }) => verified)) - counted);
     const books = `run ${i + 1}: ${counted} counted, ${inLog} completed, ${died} died`;
     check(counted <= inLog && inLog <= counted + died, books);

@@ -1,13 +1,6 @@
 /** One run of the server: from its banner until the last of its processes has left. */
 import type { ChildProcess } from "node:child_process";
-import {
-  type Cause,
-  isDeath,
-  REFUSALS,
-  type Refusal,
-  type Scoreboard,
-  type Slot,
-} from "../src/native";
+import { type Cause, isDeath, REFUSALS, type Refusal, Scoreboard, type Slot } from "../src/native";
 import { listSegments, openScoreboardOf } from "../src/servers";
 import { type Site, until } from "./site";
 
@@ -20,7 +13,17 @@ const SETTINGS = [
   ...["--pool", "dynamic", "--start-children", "20", "--max-children", String(MOST_CHILDREN)],
   ...["--min-spare", "5", "--max-spare", "20", "--shrink-after", "1s"],
   ...["--max-requests", "300", "--max-requests-jitter", "100"],
-  ...["--work", "sleep:5ms", "--grace", "2s", "--report-every", "500ms", "--stop-at-eof"],
+  ...[
+    "--ack",
+    "synced",
+    "--work",
+    "sleep:5ms",
+    "--grace",
+    "2s",
+    "--report-every",
+    "500ms",
+    "--stop-at-eof",
+  ],
 ];
 
 /** What the shared memory says when all have left. */
@@ -39,6 +42,7 @@ export class Server {
   ) {}
 
   static async start(site: Site, port: number): Promise<Server> {
+    site.archiveLogs();
     const where = ["127.0.0.1", String(port), "--log", site.log, "--users", site.usersFile];
     const process = site.spawn(["serve", ...where, ...SETTINGS]);
     let said = "";
@@ -57,6 +61,10 @@ export class Server {
     return this.board.header().supervisor;
   }
 
+  get syncer(): number {
+    return this.board.header().sync.syncer;
+  }
+
   get frontHasEnded(): boolean {
     return this.process.exitCode !== null || this.process.signalCode !== null;
   }
@@ -71,7 +79,9 @@ export class Server {
 
   /** False: some process did not leave by itself. */
   async hasLeft(): Promise<boolean> {
-    return until(() => this.site.processes().length === 0, LEAVES_WITHIN_MS);
+    // A process that has ended may still hold its descriptors, and the lock with them.
+    const isGone = () => this.site.processes().length === 0 && !this.isLocked();
+    return until(isGone, LEAVES_WITHIN_MS);
   }
 
   /** An orderly stop; how it ended. */
@@ -93,7 +103,16 @@ export class Server {
   }
 
   hasSharedMemory(): boolean {
-    return listSegments().some((name) => name.startsWith(`/kilofork-${this.front}-`));
+    return this.segment() !== undefined;
+  }
+
+  private segment(): string | undefined {
+    return listSegments().find((name) => name.startsWith(`/kilofork-${this.front}-`));
+  }
+
+  private isLocked(): boolean {
+    const segment = this.segment();
+    return segment !== undefined && Scoreboard.lives(segment);
   }
 }
 

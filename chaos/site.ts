@@ -14,6 +14,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -137,10 +138,19 @@ export class Site {
     return true;
   }
 
-  /** The oldest first. */
+  /** The oldest first. A file that was given up stays where it is, so names tell no order. */
   logs(): string[] {
-    const old = Array.from({ length: this.rotations }, (_, i) => `${LOG}.${i + 1}`);
-    return [...old, LOG].map((name) => this.path(name)).filter((path) => existsSync(path));
+    const born = (path: string) => statSync(path).birthtimeMs;
+    return readdirSync(this.path("."))
+      .filter((name) => name.startsWith(LOG))
+      .map((name) => this.path(name))
+      .sort((a, b) => born(a) - born(b));
+  }
+
+  /** The next server begins a file of its own. */
+  archiveLogs(): void {
+    for (const path of this.logs())
+      if (!/\.log\.\d+$/.test(path)) renameSync(path, this.path(`${LOG}.${++this.rotations}`));
   }
 
   /** What the server has left in its folder beside the logs. */

@@ -38,6 +38,12 @@ const STRIKES: readonly Strike[] = [
     cards: 3,
     hit: (to, { supervisor }) => to.send("SIGSTOP", [supervisor]),
   },
+  { name: "syncer, SIGKILL", cards: 2, hit: (to, { syncer }) => to.send("SIGKILL", [syncer]) },
+  {
+    name: "syncer, SIGSTOP and SIGCONT",
+    cards: 2,
+    hit: (to, { syncer }) => to.send("SIGSTOP", [syncer]),
+  },
   {
     name: "front, SIGSTOP and SIGCONT",
     cards: 3,

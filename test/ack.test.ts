@@ -173,6 +173,7 @@ describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () =>
     await until("they wait", () => syncOf(server).requests === 2);
     await until("it is in the middle", () => server.count("syncing") === 2);
     process.kill(syncOf(server).syncer, "SIGKILL");
+    for (const tracer of tracers.splice(0)) tracer.kill("SIGKILL"); // it would hold up the death
     for (const client of clients) {
       expect((await client.lines(2))[1]).toBe(UNAVAILABLE);
       await client.close();
