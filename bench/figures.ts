@@ -1,4 +1,5 @@
 /** The figures: what is measured, on which subjects, in which unit, and what is to be reached. */
+import { ackFiguresOf } from "./ack";
 import { type Figure, higher, lower, type Size } from "./figure";
 import * as measures from "./measures";
 import { peerFiguresOf } from "./peer-figures";
@@ -13,6 +14,7 @@ export function figuresOf(shop: Workshop, size: Size, withPeers: boolean): Figur
     ...memoryFigures(shop, size, withPeers),
     ...burstFigures(shop, size),
     ...rateFigures(shop, size, withPeers),
+    ...ackFiguresOf(shop, size),
     ...(withPeers ? peerFiguresOf(shop, size) : []),
   ];
 }

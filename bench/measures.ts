@@ -128,13 +128,20 @@ export async function rate(
 ): Promise<number> {
   requireRoomForClients(connections);
   const server = await shop.start(name, { children: connections, workMs: 0, backlog: BACKLOG });
-  const each = Math.ceil(requests / connections);
-  const result = await verified(
-    load(server.port, connections, each, true).run(),
-    each * connections,
-  );
+  const perSecond = await rateOf(server, connections, requests);
   await server.stop();
-  return result.requestsPerSecond;
+  return perSecond;
+}
+
+/** Of a server that runs: so many requests over all connections. */
+export async function rateOf(
+  server: Running,
+  connections: number,
+  requests: number,
+): Promise<number> {
+  const each = Math.ceil(requests / connections);
+  const running = load(server.port, connections, each, true).run();
+  return (await verified(running, each * connections)).requestsPerSecond;
 }
 
 function load(port: number, clients: number, requests: number, barrier = false): Load {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { commandPath } from "../src/paths";
+import type { Ack } from "../src/serve/options";
 import type { Subject } from "./figure";
 import { LeftOut, requireInstalled } from "./installed";
 import { freePort, type Running, start } from "./launch";
@@ -19,6 +20,8 @@ export interface Setting {
   readonly backlog: number;
   /** A pool that starts with so many, keeps 5 to 10 spare, and grows to `children`. */
   readonly start?: number;
+  /** Of kilofork: what a reply says. */
+  readonly ack?: Ack;
 }
 
 export type SubjectName =
@@ -167,6 +170,7 @@ export class Workshop {
               ]),
           ...["--backlog", String(setting.backlog)],
           ...["--work", setting.workMs > 0 ? `sleep:${setting.workMs}ms` : "none", "--log", log],
+          ...["--ack", setting.ack ?? "written"],
         ];
     }
   }

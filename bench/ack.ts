@@ -1,0 +1,82 @@
+/** What it costs that a reply waits for the disk; and where each sync takes its time, what one sync for many saves. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { findServer } from "../src/servers";
+import { type Figure, higher, type Size } from "./figure";
+import { requireInstalled } from "./installed";
+import { BACKLOG, rateOf } from "./measures";
+import type { Workshop } from "./subjects";
+
+/** Injected: as a disk that spins would take. */
+const SLOW_SYNC_MS = 5;
+/** A slow disk serves fewer, in the same time. */
+const SLOW_SHARE = 4;
+
+export function ackFiguresOf(shop: Workshop, { children, requests }: Size): Figure[] {
+  const measure =
+    (ack: "written" | "synced", slow = false) =>
+    () =>
+      acknowledged(shop, children, slow ? requests / SLOW_SHARE : requests, ack, slow);
+  const one = (label: string, perSecond: number) => ({ label, measure: async () => perSecond });
+  return [
+    {
+      name: `requests a second on ${children} connections, acknowledged when synced`,
+      unit: "/s",
+      subjects: [
+        { label: "synced", measure: async () => (await measure("synced")()).perSecond },
+        { label: "written", measure: async () => (await measure("written")()).perSecond },
+      ],
+      goals: [higher(0.6, "written")],
+    },
+    {
+      name: `requests for each sync, on ${children} connections`,
+      unit: "",
+      subjects: [
+        { label: "synced", measure: async () => (await measure("synced")()).perSync },
+        one("one sync a request", 1),
+      ],
+      goals: [higher(20, "one sync a request")],
+    },
+    {
+      name: `requests a second on ${children} connections, where a sync takes ${SLOW_SYNC_MS} ms`,
+      unit: "/s",
+      subjects: [
+        { label: "synced", measure: async () => (await measure("synced", true)()).perSecond },
+        one("one sync a request, computed", 1000 / SLOW_SYNC_MS),
+      ],
+      goals: [higher(100, "one sync a request, computed")],
+    },
+  ];
+}
+
+async function acknowledged(
+  shop: Workshop,
+  connections: number,
+  requests: number,
+  ack: "written" | "synced",
+  slow: boolean,
+): Promise<{ perSecond: number; perSync: number }> {
+  if (slow) requireInstalled("strace");
+  const setting = { children: connections, workMs: 0, backlog: BACKLOG, ack };
+  const server = await shop.start("kilofork", setting);
+  const { scoreboard } = findServer({ port: server.port, pid: undefined });
+  const tracer = slow ? await slowDown(scoreboard.header().sync.syncer) : undefined;
+  try {
+    const perSecond = await rateOf(server, connections, requests);
+    const { requests: waited, syncs } = scoreboard.header().sync;
+    return { perSecond, perSync: waited / Math.max(syncs, 1) };
+  } finally {
+    tracer?.kill("SIGKILL");
+    scoreboard.close();
+    await server.stop();
+  }
+}
+
+/** The tracer's own turns come on top: they count against us. */
+async function slowDown(syncer: number) {
+  const inject = `inject=fdatasync:delay_exit=${SLOW_SYNC_MS * 1000}`;
+  const tracer = spawn("strace", ["-p", String(syncer), "-e", "trace=fdatasync", "-e", inject]);
+  await once(tracer.stderr, "data"); // attached
+  tracer.stderr.resume();
+  return tracer;
+}
