@@ -65,6 +65,10 @@ export class Server {
     return this.board.header().sync.syncer;
   }
 
+  get forkServer(): number {
+    return this.board.header().forkServer;
+  }
+
   get frontHasEnded(): boolean {
     return this.process.exitCode !== null || this.process.signalCode !== null;
   }

@@ -38,6 +38,16 @@ const STRIKES: readonly Strike[] = [
     cards: 3,
     hit: (to, { supervisor }) => to.send("SIGSTOP", [supervisor]),
   },
+  {
+    name: "forker, SIGKILL",
+    cards: 2,
+    hit: (to, { forkServer }) => to.send("SIGKILL", [forkServer]),
+  },
+  {
+    name: "forker, SIGSTOP and SIGCONT",
+    cards: 1,
+    hit: (to, { forkServer }) => to.send("SIGSTOP", [forkServer]),
+  },
   { name: "syncer, SIGKILL", cards: 2, hit: (to, { syncer }) => to.send("SIGKILL", [syncer]) },
   {
     name: "syncer, SIGSTOP and SIGCONT",

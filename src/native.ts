@@ -80,6 +80,8 @@ export interface PoolLimits {
 export interface ScoreboardHeader {
   readonly front: number;
   readonly supervisor: number;
+  /** 0: there is none now. */
+  readonly forkServer: number;
   /** Of kilofork, "0.1.0". */
   readonly release: string;
   readonly host: string;

@@ -69,6 +69,42 @@ describe("a supervisor that is killed", () => {
   });
 });
 
+describe("a forker", () => {
+  const untilAnother = (server: Server, before: number) =>
+    until("there is another", () => ![0, before].includes(server.scoreboard.header().forkServer));
+
+  test("that is killed is replaced when a child is needed, and nobody is lost", async () => {
+    const server = await Server.start({ children: 5 });
+    const { forkServer } = server.scoreboard.header();
+    process.kill(forkServer, "SIGKILL");
+    process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
+    await untilAnother(server, forkServer);
+    await server.untilIdle();
+    expect(server.tally()).toEqual({ forked: 6, ended: 1, alive: 5 });
+    await server.stop();
+  });
+
+  test("that is stopped is given up, and a child that it forks later has no place", async () => {
+    const server = await Server.start({ children: 5 });
+    const { forkServer } = server.scoreboard.header();
+    process.kill(forkServer, "SIGSTOP");
+    process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
+    await untilAnother(server, forkServer);
+    await server.untilIdle();
+    expect((await server.client(5, "arijort:x")).requests.verified).toBe(5);
+    await server.stop();
+  });
+
+  test("that is stopped does not keep the front from starting another supervisor", async () => {
+    const server = await Server.start({ children: 5 });
+    const { supervisor } = server;
+    process.kill(server.scoreboard.header().forkServer, "SIGSTOP");
+    process.kill(supervisor, "SIGKILL");
+    await otherSupervisor(server, supervisor);
+    await server.stop();
+  });
+});
+
 test("a fifo as spawn log is refused, with and without a reader", async () => {
   const fifo = join(temporaryFolder(), "fifo");
   execFileSync("mkfifo", [fifo]);
@@ -126,7 +162,12 @@ test.skipIf(process.getuid?.() !== 0)("while nobody can be forked, nobody is let
   const pool = { start: 25, minSpare: 5, maxSpare: 10, max: 50, shrinkAfter: "400ms" };
   const server = await Server.start({ pool, folder, via: nobody });
   const [program = "", ...asNobody] = nobody;
-  execFileSync(program, [...asNobody, "prlimit", `--pid=${server.supervisor}`, "--nproc=1:"]);
+  execFileSync(program, [
+    ...asNobody,
+    "prlimit",
+    `--pid=${server.scoreboard.header().forkServer}`,
+    "--nproc=1:",
+  ]);
   for (const { pid } of server.slots().slice(0, 20)) process.kill(pid, "SIGKILL");
   await until("they are missed", () => server.scoreboard.header().brake === "processes");
   await sleep(1500);

@@ -91,7 +91,11 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
     const server = await Server.start({ pool, folder, via: nobody });
     const [program = "", ...asNobody] = nobody;
     const allow = (processes: number) => {
-      const limit = ["prlimit", `--pid=${server.supervisor}`, `--nproc=${processes}:`];
+      const limit = [
+        "prlimit",
+        `--pid=${server.scoreboard.header().forkServer}`,
+        `--nproc=${processes}:`,
+      ];
       execFileSync(program, [...asNobody, ...limit]);
     };
     allow(1);

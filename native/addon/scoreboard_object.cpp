@@ -122,6 +122,7 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("logOrdered", header.log_ordered.load());
   result.Set("logNumber", header.log_number.load());
   result.Set("synced", header.synced != 0);
+  result.Set("forkServer", header.fork_server.load());
   result.Set("syncer", header.syncer.load());
   result.Set("syncs", static_cast<double>(header.commit.syncs()));
   result.Set("syncsAskedFor", static_cast<double>(header.commit.joined()));

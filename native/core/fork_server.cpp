@@ -47,6 +47,7 @@ void ForkServer::start() {
     pid_ = 0;
     fail("fork the fork server");
   }
+  context_.scoreboard.header().fork_server = pid_;
   Answer ready{};
   if (ask({}, ready)) return;
   const int error = errno;
@@ -136,16 +137,19 @@ void ForkServer::follow_log() {
 }
 
 void ForkServer::bury(pid_t pid) {
-  if (pid != pid_) return;
-  pid_ = 0;
-  orders_.reset();
+  if (pid == pid_) forget();
 }
 
 // It has no state that would be lost. If it forks once more, that child finds its slot taken back.
 void ForkServer::end() {
   if (pid_ > 0) ::kill(pid_, SIGKILL);
+  forget();
+}
+
+void ForkServer::forget() {
   pid_ = 0;
   orders_.reset();
+  context_.scoreboard.header().fork_server = 0;
 }
 
 }  // namespace kilofork

@@ -62,6 +62,7 @@ class ForkServer {
   void fork_some(std::span<const std::size_t> slots, std::span<pid_t> pids);
   bool ask(const Order& order, Answer& answer);
   void end();
+  void forget();
 
   const ChildContext& context_;
   std::function<void()> prepare_;

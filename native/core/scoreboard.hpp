@@ -158,6 +158,7 @@ struct Header {
   // Written by the children and the syncer.
   alignas(128) GroupCommit commit;
   std::atomic<std::int32_t> syncer;            // pid, 0: there is none; by the supervisor
+  std::atomic<std::int32_t> fork_server;       // likewise
   std::atomic<std::uint32_t> oldest_unsynced;  // log that is not dead and not all on disk
 
   // Written by the supervisor.

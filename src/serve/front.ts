@@ -227,7 +227,9 @@ export class Front {
   private awaitOrphans(): void {
     const timer = setTimeout(() => {
       for (const { pid } of this.scoreboard.snapshot()) killOrphan(pid);
-      killOrphan(this.scoreboard.header().sync.syncer);
+      const { sync, forkServer } = this.scoreboard.header();
+      killOrphan(sync.syncer);
+      killOrphan(forkServer);
     }, ORPHANS_LEAVE_WITHIN_MS);
     timer.unref();
     this.supervisor.once("gone", () => clearTimeout(timer));

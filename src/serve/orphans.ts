@@ -4,7 +4,10 @@ import { readFileSync } from "node:fs";
 /** By pid, as the shared memory names it; unless it is a stranger's by now. */
 export function killOrphan(pid: number): void {
   try {
-    if (pid > 0 && /^kilofork-(child|syncer)$/m.test(readFileSync(`/proc/${pid}/comm`, "utf8")))
+    if (
+      pid > 0 &&
+      /^kilofork-(child|forker|syncer)$/m.test(readFileSync(`/proc/${pid}/comm`, "utf8"))
+    )
       process.kill(pid, "SIGKILL");
   } catch {
     // it left in between
