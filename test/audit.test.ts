@@ -86,6 +86,22 @@ describe("the ledger", () => {
     expect(runOf(one + left + stop(0)).problems).not.toEqual([]);
   });
 
+  test("takes back what was completed but not acknowledged, once, and counts on from there", () => {
+    const takenBack = at(3, 'not acknowledged: req "lalala 1" on 11 total reqs 1');
+    expect(runOf(one + takenBack + stop(0))).toMatchObject({
+      problems: [],
+      ledger: { completed: 1, counted: 0, takenBack: 1 },
+    });
+    const again = received(4, 11) + completed(5, 11, 1);
+    expect(runOf(one + takenBack + again + stop(1)).problems).toEqual([]);
+    expect(runOf(one + takenBack + stop(1)).problems).toEqual([
+      "counted 1 requests when only 0 completed records were there",
+    ]);
+    // The disk has lost what it is about: there is nothing to take back.
+    expect(runOf(takenBack + stop(0))).toMatchObject({ problems: [], ledger: { takenBack: 0 } });
+    expect(runOf(one + takenBack + takenBack + stop(0)).ledger.takenBack).toBe(1);
+  });
+
   test("notices a record that is missing, or there twice", () => {
     const two = received(3, 11) + completed(4, 11, 3);
     expect(runOf(one + two + stop(2)).problems).toEqual([

@@ -130,9 +130,9 @@ export class Run {
       case Kind.total:
         this.counted = record.count;
         // Each request was recorded before it was counted, so this holds at every line.
-        if (this.fromStart && record.count > this.completed)
+        if (this.fromStart && record.count > this.completed - this.takenBack)
           this.problem(
-            `counted ${record.count} requests when only ${this.completed} completed records were there`,
+            `counted ${record.count} requests when only ${this.completed - this.takenBack} completed records were there`,
           );
         return;
       case Kind.unauthorized:
@@ -210,11 +210,7 @@ export class Run {
     if (!this.fromStart) return problems;
     if (this.ended && completed > counted + died + takenBack)
       problems.push(
-        `${completed} requests completed, but only ${counted} counted, ${takenBack} taken back and ${died} children died`,
-      );
-    if (this.ended && counted > completed - takenBack)
-      problems.push(
-        `${counted} requests counted, but of ${completed} completed ${takenBack} were taken back`,
+        `${completed} requests completed, but only ${counted} counted, ${takenBack} not acknowledged and ${died} children died`,
       );
     if (this.ended && tornHeads > died)
       problems.push(`${tornHeads} records are torn, but only ${died} children died`);
