@@ -99,7 +99,7 @@ describe("the ledger", () => {
     ]);
     // The disk has lost what it is about: there is nothing to take back.
     expect(runOf(takenBack + stop(0))).toMatchObject({ problems: [], ledger: { takenBack: 0 } });
-    expect(runOf(one + takenBack + takenBack + stop(0)).ledger.takenBack).toBe(1);
+    expect(runOf(one + takenBack + takenBack + stop(0))?.ledger?.takenBack).toBe(1);
   });
 
   test("notices a record that is missing, or there twice", () => {
