@@ -150,6 +150,26 @@ describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
   });
 });
 
+describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
+  test("while the disk is full: the ends of its children are recorded when there is space again", async () => {
+    const disk = await Disk.make("256k");
+    const server = await disk.start(4);
+    disk.fill(0);
+    for (let i = 0; i < 10; i++) await ask(server, "x".repeat(900)); // the log's last page is full
+    const { supervisor } = server;
+    process.kill(supervisor, "SIGKILL");
+    await until("another is there", () => ![0, supervisor].includes(server.supervisor));
+    await server.untilIdle();
+    const recorded = () => disk.records(/ended: with its supervisor, abnormal$/).length;
+    expect(recorded()).toBeLessThan(4);
+    disk.empty();
+    await until("they are in the log", () => recorded() === 4);
+    await server.stop();
+    expect(disk.audit()).toMatchObject({ ok: true, runs: [{ ledger: { died: 4 } }] });
+    await disk.remove();
+  });
+});
+
 test("a log that is removed is made anew, and the server says what that means", async () => {
   const server = await Server.start({ children: 3 });
   await ask(server, "lost");

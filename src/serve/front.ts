@@ -138,7 +138,8 @@ export class Front {
     if (this.scoreboard) {
       this.reportTotal(true);
       this.scoreboard.closeTornHeads(this.journal.log);
-      this.journal.record("Server stop");
+      // An end says that nothing is missing.
+      if (this.journal.pay()) this.journal.record("Server stop");
       this.scoreboard.close();
       Scoreboard.remove(this.segmentName);
     }

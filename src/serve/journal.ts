@@ -18,6 +18,8 @@ export class Journal {
   /** There is no log that may be written to. */
   isDead = false;
   private readonly path: string;
+  /** Records that are a part of the books, and could not be written yet. */
+  private readonly owed: string[] = [];
   private readonly dead = new Set<string>();
   private readonly open: (path: string) => Log;
 
@@ -46,13 +48,20 @@ export class Journal {
 
   /** The end of a child that no supervisor was there to see. */
   recordOrphan(pid: number, slot: number): void {
-    this.record(`child pid ${pid} ended: with its supervisor, abnormal`);
+    this.owed.push(`child pid ${pid} ended: with its supervisor, abnormal`);
+    this.pay();
     const end = { timeMs: Date.now(), event: "end", cause: "orphaned", pid, slot };
     try {
       writeSync(this.spawnLog, `${JSON.stringify(end)}\n`);
     } catch {
       // as in the supervisor: the log is what counts
     }
+  }
+
+  /** False: there are still records that cannot be written. */
+  pay(): boolean {
+    while (this.owed[0] !== undefined && this.record(this.owed[0])) this.owed.shift();
+    return this.owed.length === 0;
   }
 
   /** Nothing leads to it any more: what is written to it will be gone. */

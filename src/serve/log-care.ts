@@ -65,6 +65,7 @@ export class LogCare {
   private look(): void {
     if (this.journal.isDead) this.moveOn();
     else if (this.journal.isLogRemoved()) this.replaceRemoved();
+    this.journal.pay();
   }
 
   private moveOn(): void {
