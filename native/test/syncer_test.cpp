@@ -95,7 +95,7 @@ TEST("an older log is synced as long as somebody may still write to it") {
   CHECK(stage.header.commit.is_dead(3));
 }
 
-TEST("told to leave, it syncs once more, and leaves in order") {
+TEST("told to leave, it leaves in order, and not in the middle of a sync") {
   Stage stage;
   CHECK(send_log(stage.inbox.get(), open_log(file("log")).get(), 0));
   Process syncer = stage.start();
@@ -103,7 +103,6 @@ TEST("told to leave, it syncs once more, and leaves in order") {
   syncer.signal(SIGTERM);
   const int status = syncer.wait();
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  CHECK_EQ(stage.header.commit.syncs(), 2);
   CHECK(!stage.header.commit.is_syncing());
 }
 
