@@ -205,12 +205,11 @@ std::optional<ForkKey> lock_down_children(const Lockdown& lockdown) {
       .allow(SYS_ioctl, {{.index = 1, .value = SIOCOUTQ}})
       // Not any path or name: they are known by their address, and nobody can change what is there.
       .allow(kRemove, {{.index = kRemovedPath, .value = address_of(lockdown.removable)}})
-      .allow(SYS_prctl, {{.index = 0, .value = PR_SET_NAME},
-                         {.index = 1, .value = address_of(lockdown.name)}})
       .allow(SYS_prctl,
-             {{.index = 0, .value = PR_SET_PDEATHSIG}, {.index = 1, .value = SIGQUIT}})
-      .allow(SYS_clone, {{.index = 0, .value = kCloneFlags},
-                         {.index = kKeyOfClone, .value = key->number()}});
+             {{.index = 0, .value = PR_SET_NAME}, {.index = 1, .value = address_of(lockdown.name)}})
+      .allow(SYS_prctl, {{.index = 0, .value = PR_SET_PDEATHSIG}, {.index = 1, .value = SIGQUIT}})
+      .allow(SYS_clone,
+             {{.index = 0, .value = kCloneFlags}, {.index = kKeyOfClone, .value = key->number()}});
   return filter.install() ? key : std::nullopt;
 }
 

@@ -93,19 +93,20 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                    Roster::bytes(scoreboard_.slots().size()),
                SpawnRecord::kBufferBytes},
               scoreboard_.header().torn_heads),
-      log_({.scoreboard = scoreboard_,
-            .control = control_,
-            .record = record_,
-            .log = descriptors.log,
-            .bell = bell_.get(),
-            .synced = settings_.service.synced,
-            .prepare_syncer =
-                [this] {
-                  fork_server_.close_orders();
-                  for (const int fd : {control_.fd(), descriptors_.listener, descriptors_.spawn_log})
-                    ::close(fd);
-                }},
-           predecessor),
+      log_(
+          {.scoreboard = scoreboard_,
+           .control = control_,
+           .record = record_,
+           .log = descriptors.log,
+           .bell = bell_.get(),
+           .synced = settings_.service.synced,
+           .prepare_syncer =
+               [this] {
+                 fork_server_.close_orders();
+                 for (const int fd : {control_.fd(), descriptors_.listener, descriptors_.spawn_log})
+                   ::close(fd);
+               }},
+          predecessor),
       context_{.service = settings_.service,
                .scoreboard = scoreboard_,
                .segment_path = keep_read_only("/dev/shm" + segment_name_),

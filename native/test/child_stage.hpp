@@ -65,9 +65,8 @@ class ChildStage {
       front_end.reset();  // its end must be seen by the child
       prepare();
       set_up_signals_of_children();
-      CHECK(lock_down_children({.removable = segment_path,
-                                .name = name,
-                                .waits_for_syncs = service.synced}));
+      CHECK(lock_down_children(
+          {.removable = segment_path, .name = name, .waits_for_syncs = service.synced}));
       run_child(context, slot(), slot().word);
     });
     CHECK(holds_in_time([this] {

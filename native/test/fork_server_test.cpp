@@ -50,9 +50,8 @@ struct Stage {
   [[nodiscard]] bool all_are_idle() const {
     return holds_in_time([&] {
       const auto slots = board().slots();
-      return std::all_of(slots.begin(), slots.end(), [](const Slot& slot) {
-        return slot.occupancy().state == State::idle;
-      });
+      return std::all_of(slots.begin(), slots.end(),
+                         [](const Slot& slot) { return slot.occupancy().state == State::idle; });
     });
   }
 
@@ -153,8 +152,8 @@ TEST("it ends with its orders, and lets go of an older log when told to") {
   offer_log(stage.stage.handoff, reopened.get(), 1);
   stage.stage.board.header().log_generation = 1;
   stage.server.follow_log();
-  const auto link = "/proc/" + std::to_string(stage.server.pid()) + "/fd/" +
-                    std::to_string(stage.context.log);
+  const auto link =
+      "/proc/" + std::to_string(stage.server.pid()) + "/fd/" + std::to_string(stage.context.log);
   CHECK_EQ(std::filesystem::read_symlink(link).string(), check::file("log.new"));
   const pid_t server = stage.server.pid();
   stage.server.close_orders();

@@ -118,8 +118,8 @@ TEST("it cannot fork, but for who has the key; a process that is forked so has i
   const auto clone = [](std::uint64_t flags, std::uint64_t number) {
     return ::syscall(SYS_clone, flags, 0, number, 0, 0);
   };
-  CHECK(was_denied(try_with_key([&](const ForkKey& key) { clone(SIGCHLD, key.number()); },
-                                lockdown)));
+  CHECK(was_denied(
+      try_with_key([&](const ForkKey& key) { clone(SIGCHLD, key.number()); }, lockdown)));
   CHECK(was_denied(try_with_key(
       [&](const ForkKey& key) { clone(CLONE_PARENT | SIGCHLD, key.number() ^ 1); }, lockdown)));
   // The child is the caller's sibling: ours.
