@@ -290,7 +290,7 @@ bool Child::handle(Connection& client, const Request& request) {
   if (!log_.record_received(request)) return refuse(client, Refusal::unavailable);
   enter(State::working);
   work(request);
-  // Before the look at whether the log is still good: see LogKeeper::await_taken_back().
+  // Before the look at whether the log is still good: see LogKeeper::take_back_first().
   enter(service_.synced ? State::syncing : State::replying);
   const std::uint64_t total = slot_.total.load(std::memory_order_relaxed) + 1;
   const std::uint64_t count = total - total_at_birth_;

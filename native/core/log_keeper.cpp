@@ -11,7 +11,6 @@
 #include <cerrno>
 
 #include "error.hpp"
-#include "sizing.hpp"
 #include "syncer.hpp"
 
 namespace kilofork {
@@ -117,7 +116,6 @@ void LogKeeper::start_syncer(Nanoseconds now) {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
   inbox_.reset(ends[0]);
   const Fd theirs(ends[1]);
-  syncer_started_ = now;
   may_start_syncer_at_ = now + kSyncersApart;
   const pid_t supervisor = ::getpid();
   const pid_t pid = ::fork();

@@ -74,7 +74,6 @@ class LogKeeper {
   pid_t syncer_ = 0;
   Fd inbox_;  // of the syncer: our end
   bool to_renew_ = false;
-  Nanoseconds syncer_started_ = 0;
   Nanoseconds may_start_syncer_at_ = 0;
 };
 
