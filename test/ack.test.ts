@@ -113,11 +113,18 @@ describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () =>
     const args = ["-p", String(syncer), "-e", "trace=fdatasync", "-e", `inject=fdatasync:${how}`];
     const tracer = spawn("strace", args);
     tracers.push(tracer);
-    await once(tracer.stderr, "data"); // attached
-    return async () => {
-      const ended = once(tracer, "exit");
-      tracer.kill("SIGINT"); // it lets go of the syncer
-      await ended;
+    let said = "";
+    tracer.stderr.on("data", (data) => {
+      said += data;
+    });
+    await until("it is traced", () => said.includes("attached"));
+    return {
+      isDelayed: () => said.includes("(DELAYED)"),
+      release: async () => {
+        const ended = once(tracer, "exit");
+        tracer.kill("SIGINT"); // it lets go of the syncer
+        await ended;
+      },
     };
   }
 
@@ -133,7 +140,7 @@ describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () =>
       const server = await start(5);
       expect((await server.client(5, "arijort:before")).requests.verified).toBe(5);
       const clients = await Promise.all([1, 2, 3].map(() => RawClient.greeted(server.port)));
-      const release = await inject(server, `error=${error}:when=1`);
+      const { release } = await inject(server, `error=${error}:when=1`);
       expect(await ask(clients)).toEqual([UNAVAILABLE, UNAVAILABLE, UNAVAILABLE]);
       for (const client of clients) await client.close();
       await release();
@@ -168,10 +175,11 @@ describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () =>
   test("whose syncer is killed in the middle has failed, for nobody knows", async () => {
     const server = await start(2);
     const clients = await Promise.all([1, 2].map(() => RawClient.greeted(server.port)));
-    await inject(server, "delay_exit=60000000");
+    const { isDelayed } = await inject(server, "delay_exit=60000000");
     for (const client of clients) client.send("arijort:in doubt\n");
     await until("they wait", () => syncOf(server).requests === 2);
-    await until("it is in the middle", () => server.count("syncing") === 2);
+    await until("both wait for it", () => server.count("syncing") === 2);
+    await until("it is in the middle", isDelayed);
     process.kill(syncOf(server).syncer, "SIGKILL");
     for (const tracer of tracers.splice(0)) tracer.kill("SIGKILL"); // it would hold up the death
     for (const client of clients) {
@@ -193,7 +201,7 @@ describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () =>
     const server = await Server.start({ children: 1, folder, args: ["--ack", "synced"] });
     for (const next of [1, 2]) {
       const client = await RawClient.greeted(server.port);
-      const release = await inject(server, "error=EIO:when=1");
+      const { release } = await inject(server, "error=EIO:when=1");
       expect(await ask([client])).toEqual([UNAVAILABLE]);
       await client.close();
       await release();
