@@ -30,7 +30,8 @@ class AppendLog {
   static std::size_t buffer_bytes(std::size_t longest_line);
 
   // `buffer` is where records are built: buffer_bytes() of it, kept by the caller.
-  AppendLog(int fd, std::span<char> buffer) : fd_(fd), buffer_(buffer) {}
+  AppendLog(int fd, std::span<char> buffer, UtcOffset& offset = UtcOffset::of_process())
+      : fd_(fd), buffer_(buffer), time_(offset) {}
 
   // Build a record: record().text("have child pid ").number(17) …
   AppendLog& record();

@@ -14,7 +14,7 @@ ChildLog::ChildLog(const ChildContext& context, Slot& slot, pid_t pid, std::span
       header_(context.scoreboard.header()),
       slot_(slot),
       pid_(pid),
-      log_(context.log, buffer),
+      log_(context.log, buffer, header_.utc_offset),
       generation_(context.log_generation) {
   slot_.log_generation.store(generation_, std::memory_order_relaxed);
 }

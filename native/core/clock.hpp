@@ -5,6 +5,7 @@
 #include <sys/time.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <ctime>
 #include <limits>
@@ -42,18 +43,34 @@ inline Nanoseconds realtime_now() {
   return read_clock(CLOCK_REALTIME);
 }
 
-// The time of a record, "2020.07.06 16:44:57.270823600", local time. The zone's rules are
-// consulted once a minute only, since localtime_r(3) costs more than the rest of a record.
-// The zone must have been loaded (tzset) before the process was forked.
+// How far local time is ahead of UTC, in seconds. One of those that share it asks localtime_r(3),
+// once in a quarter of an hour, since no zone turns in between: what that writes and walks through
+// are pages that each process would have to itself. The zone must have been loaded (tzset(3))
+// before the process was forked.
+class UtcOffset {
+ public:
+  [[nodiscard]] std::int32_t at(std::time_t time);
+  // Shared with nobody.
+  static UtcOffset& of_process();
+
+ private:
+  std::atomic<std::uint64_t> known_{0};  // the quarter of an hour and its offset; 0: none
+};
+
+// The time of a record, "2020.07.06 16:44:57.270823600", local time.
 class RecordTime {
  public:
   static constexpr std::size_t kLength = 29;
+  explicit RecordTime(UtcOffset& offset = UtcOffset::of_process()) : offset_(offset) {}
   // Writes kLength characters, no terminator.
   void format(timespec now, char* out);
 
  private:
-  std::time_t minute_ = -1;               // the minute that text_ stands for
-  std::array<char, kLength + 1> text_{};  // "YYYY.MM.DD HH:MM:" of that minute
+  static constexpr std::size_t kMinuteLength = 17;
+
+  UtcOffset& offset_;
+  std::time_t minute_ = -1;                 // the minute that text_ stands for
+  std::array<char, kMinuteLength> text_{};  // "YYYY.MM.DD HH:MM:" of that minute
 };
 
 }  // namespace kilofork

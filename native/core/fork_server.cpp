@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "error.hpp"
+#include "footprint.hpp"
 #include "listener.hpp"
 #include "lockdown.hpp"
 #include "log_handoff.hpp"
@@ -41,7 +42,8 @@ void ForkServer::start() {
   if (pid_ == 0) {
     orders_.reset();
     prepare_();
-    run(theirs.get());
+    leave_restartable_sequences();
+    go_on_beside_mappings([this, fd = theirs.get()] { run(fd); });
   }
   if (pid_ < 0) {
     pid_ = 0;

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "cause.hpp"
+#include "clock.hpp"
 #include "fd.hpp"
 #include "group_commit.hpp"
 #include "protocol.hpp"
@@ -154,6 +155,7 @@ struct Header {
   std::atomic<std::uint32_t> log_error;                    // of the last write; 0: it went well
   std::atomic<std::uint32_t> supervisor_rests;  // 1: who changes from busy to idle or back calls it
   std::atomic<std::uint32_t> torn_heads;  // that a full disk left, and whose writers have gone
+  UtcOffset utc_offset;                   // of the times in the log
 
   // Written by the children and the syncer.
   alignas(128) GroupCommit commit;
@@ -183,7 +185,7 @@ struct Header {
 
 class Scoreboard {
  public:
-  static constexpr std::uint32_t kVersion = 4;
+  static constexpr std::uint32_t kVersion = 5;
 
   // What the header says for good.
   struct Identity {

@@ -9,6 +9,7 @@
 //   kilofork-supervisor --compatibility
 #include <cstdio>
 #include <ctime>
+#include <memory>
 #include <string_view>
 
 #include "../core/control.hpp"
@@ -50,14 +51,16 @@ std::uint64_t supervise(const char* segment_name, const char* handover_fd) {
   }
   auto lines = predecessor ? std::move(predecessor->settings) : receive_settings(control);
   PoolSettings settings = parse_settings(lines);
-  Pool pool(std::move(settings), std::move(lines), std::move(control),
-            {.listener = kListenerFd,
-             .log = kLogFd,
-             .segment = kSegmentFd,
-             .lifeline = kLifelineFd,
-             .spawn_log = kSpawnLogFd},
-            Scoreboard::map(Fd(kSegmentFd), true), segment_name, std::move(predecessor));
-  return pool.run();
+  // Not on the stack, which children do not have: see footprint.hpp.
+  const auto pool = std::make_unique<Pool>(
+      std::move(settings), std::move(lines), std::move(control),
+      PoolDescriptors{.listener = kListenerFd,
+                      .log = kLogFd,
+                      .segment = kSegmentFd,
+                      .lifeline = kLifelineFd,
+                      .spawn_log = kSpawnLogFd},
+      Scoreboard::map(Fd(kSegmentFd), true), segment_name, std::move(predecessor));
+  return pool->run();
 }
 
 }  // namespace

@@ -37,7 +37,8 @@ std::string reference(std::time_t second) {
 
 // Each second around `middle`, forwards with one object, and again in leaps.
 void compare_around(std::time_t middle) {
-  RecordTime time;
+  UtcOffset offset;
+  RecordTime time(offset);
   for (std::time_t second = middle - 4000; second < middle + 4000; second++)
     CHECK_EQ(formatted(time, second), reference(second) + ".000000000");
   for (std::time_t leap = 1; leap < 200'000; leap += 977)
@@ -47,7 +48,8 @@ void compare_around(std::time_t middle) {
 
 TEST("a record's time has nanoseconds, all nine digits of them") {
   use_zone("UTC");
-  RecordTime time;
+  UtcOffset offset;
+  RecordTime time(offset);
   CHECK_EQ(formatted(time, 1'594'053'897, 270'823'600), "2020.07.06 16:44:57.270823600");
   CHECK_EQ(formatted(time, 1'594'053'897, 0), "2020.07.06 16:44:57.000000000");
   CHECK_EQ(formatted(time, 1'594'053'897, 1), "2020.07.06 16:44:57.000000001");
@@ -56,7 +58,8 @@ TEST("a record's time has nanoseconds, all nine digits of them") {
 
 TEST("nothing is written behind a record's time") {
   use_zone("UTC");
-  RecordTime time;
+  UtcOffset offset;
+  RecordTime time(offset);
   std::string out(RecordTime::kLength + 3, '?');
   time.format({.tv_sec = 0, .tv_nsec = 5}, out.data());
   CHECK_EQ(out, "1970.01.01 00:00:00.000000005???");
@@ -72,7 +75,8 @@ TEST("New York's clocks go forward and back as strftime has it") {
   use_zone(kNewYork);
   compare_around(kSpringForward);
   compare_around(kFallBack);
-  RecordTime time;
+  UtcOffset offset;
+  RecordTime time(offset);
   CHECK_EQ(formatted(time, kSpringForward - 1), "2020.03.08 01:59:59.000000000");
   CHECK_EQ(formatted(time, kSpringForward), "2020.03.08 03:00:00.000000000");
   CHECK_EQ(formatted(time, kFallBack - 1), "2020.11.01 01:59:59.000000000");
@@ -82,7 +86,8 @@ TEST("New York's clocks go forward and back as strftime has it") {
 TEST("the zone files say the same as the rules") {
   if (::access("/usr/share/zoneinfo/America/New_York", R_OK) != 0) return;
   use_zone("America/New_York");
-  RecordTime time;
+  UtcOffset offset;
+  RecordTime time(offset);
   CHECK_EQ(formatted(time, kSpringForward), "2020.03.08 03:00:00.000000000");
   compare_around(kFallBack);
 }
@@ -92,6 +97,18 @@ TEST("zones that are off by a part of an hour are met to the minute") {
     use_zone(zone);
     compare_around(1'594'053'897);
   }
+}
+
+TEST("the offset is asked for once in a quarter of an hour, by one of those that share it") {
+  use_zone("CET-1");
+  UtcOffset offset;
+  CHECK_EQ(offset.at(900'000), 3600);
+  use_zone("NPT-5:45");
+  CHECK_EQ(offset.at(900'899), 3600);
+  CHECK_EQ(offset.at(900'900), 20'700);
+  CHECK_EQ(offset.at(900'899), 20'700);
+  use_zone("EST5");
+  CHECK_EQ(offset.at(0), -18'000);
 }
 
 TEST("times turn into nanoseconds and back") {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "check.hpp"
 #include "child_stage.hpp"
@@ -21,8 +22,10 @@ using check::TestClient;
 
 constexpr std::size_t kSlots = 100;
 
-// The test's process is the supervisor: it has all signals blocked, and reaps.
+// The test's process is the supervisor: it has all signals blocked, and reaps. Not for the stack,
+// which children do not have.
 struct Stage {
+  static std::unique_ptr<Stage> make() { return std::make_unique<Stage>(); }
   Stage() {
     sigset_t all;
     sigfillset(&all);
@@ -63,12 +66,12 @@ struct Stage {
 };
 
 TEST("each slot gets a child of the caller's, that serves") {
-  Stage stage;
-  const auto pids = stage.fork(stage.all_slots);
-  CHECK(stage.all_are_idle());
+  const auto stage = Stage::make();
+  const auto pids = stage->fork(stage->all_slots);
+  CHECK(stage->all_are_idle());
   for (std::size_t i = 0; i < kSlots; i++)
-    CHECK_EQ(stage.board().slots()[i].occupancy().pid, pids[i]);
-  TestClient client(stage.stage.port());
+    CHECK_EQ(stage->board().slots()[i].occupancy().pid, pids[i]);
+  TestClient client(stage->stage.port());
   CHECK(client.line().starts_with("this is server thread "));
   client.send("arijort:lalala\n");
   CHECK(client.line().find("lalala") != std::string::npos);
@@ -82,57 +85,57 @@ TEST("each slot gets a child of the caller's, that serves") {
 }
 
 TEST("what cannot be forked is left out, and errno says why") {
-  Stage stage;
-  stage.server.start();
+  const auto stage = Stage::make();
+  stage->server.start();
   const rlimit none{.rlim_cur = 0, .rlim_max = 0};
   if (::getuid() == 0) return;  // the superuser is exempt
-  CHECK_EQ(::prlimit(stage.server.pid(), RLIMIT_NPROC, &none, nullptr), 0);
-  const auto pids = stage.fork({3, 4});
+  CHECK_EQ(::prlimit(stage->server.pid(), RLIMIT_NPROC, &none, nullptr), 0);
+  const auto pids = stage->fork({3, 4});
   CHECK_EQ(errno, EAGAIN);
   CHECK_EQ(pids[0] + pids[1], 0);
 }
 
 TEST("a server that was killed is replaced with the next order") {
-  Stage stage;
+  const auto stage = Stage::make();
   for (std::size_t round = 0; round < 3; round++) {
-    CHECK(stage.fork({round})[0] > 0);
-    const pid_t before = stage.server.pid();
+    CHECK(stage->fork({round})[0] > 0);
+    const pid_t before = stage->server.pid();
     CHECK_EQ(::kill(before, SIGKILL), 0);
     CHECK_EQ(::waitpid(before, nullptr, 0), before);
-    stage.server.bury(before);
-    CHECK_EQ(stage.server.pid(), 0);
+    stage->server.bury(before);
+    CHECK_EQ(stage->server.pid(), 0);
   }
 }
 
 TEST("one that does not answer is given up, and a child that it forks later finds no place") {
-  Stage stage;
-  stage.server.start();
-  const pid_t stuck = stage.server.pid();
+  const auto stage = Stage::make();
+  stage->server.start();
+  const pid_t stuck = stage->server.pid();
   CHECK_EQ(::kill(stuck, SIGSTOP), 0);
-  const auto pids = stage.fork({7});
+  const auto pids = stage->fork({7});
   CHECK_EQ(pids[0], 0);
   CHECK_EQ(errno, EAGAIN);
-  CHECK_EQ(stage.board().slots()[7].occupancy().state, State::vacant);
-  CHECK_EQ(stage.server.pid(), 0);
-  CHECK(stage.fork({7})[0] > 0);
-  CHECK(holds_in_time([&] { return stage.board().slots()[7].occupancy().state == State::idle; }));
+  CHECK_EQ(stage->board().slots()[7].occupancy().state, State::vacant);
+  CHECK_EQ(stage->server.pid(), 0);
+  CHECK(stage->fork({7})[0] > 0);
+  CHECK(holds_in_time([&] { return stage->board().slots()[7].occupancy().state == State::idle; }));
 }
 
 TEST("killed in the middle of many, none of its children is lost or counted twice") {
   for (int round = 0; round < 20; round++) {
-    Stage stage;
-    stage.server.start();
-    const pid_t server = stage.server.pid();
+    const auto stage = Stage::make();
+    stage->server.start();
+    const pid_t server = stage->server.pid();
     check::Process killer([&] {
       std::this_thread::sleep_for(std::chrono::microseconds(300 * round));
       ::kill(server, SIGKILL);
     });
-    auto pids = stage.fork(stage.all_slots);
+    auto pids = stage->fork(stage->all_slots);
     for (std::size_t i = 0; i < kSlots; i++)
-      if (pids[i] == 0) pids[i] = stage.fork({i})[0];
-    CHECK(stage.all_are_idle());
+      if (pids[i] == 0) pids[i] = stage->fork({i})[0];
+    CHECK(stage->all_are_idle());
     for (std::size_t i = 0; i < kSlots; i++)
-      CHECK_EQ(stage.board().slots()[i].occupancy().pid, pids[i]);
+      CHECK_EQ(stage->board().slots()[i].occupancy().pid, pids[i]);
     (void)killer.wait();
   }
 }
@@ -146,19 +149,19 @@ TEST("a child that is not expected any more leaves") {
 }
 
 TEST("it ends with its orders, and lets go of an older log when told to") {
-  Stage stage;
-  stage.server.start();
+  const auto stage = Stage::make();
+  stage->server.start();
   const Fd reopened = open_log(check::file("log.new"));
-  offer_log(stage.stage.handoff, reopened.get(), 1);
-  stage.stage.board.header().log_generation = 1;
-  stage.server.follow_log();
+  offer_log(stage->stage.handoff, reopened.get(), 1);
+  stage->stage.board.header().log_generation = 1;
+  stage->server.follow_log();
   const auto link =
-      "/proc/" + std::to_string(stage.server.pid()) + "/fd/" + std::to_string(stage.context.log);
+      "/proc/" + std::to_string(stage->server.pid()) + "/fd/" + std::to_string(stage->context.log);
   CHECK_EQ(std::filesystem::read_symlink(link).string(), check::file("log.new"));
-  const pid_t server = stage.server.pid();
-  stage.server.close_orders();
+  const pid_t server = stage->server.pid();
+  stage->server.close_orders();
   CHECK_EQ(::waitpid(server, nullptr, 0), server);
-  stage.server.bury(server);
+  stage->server.bury(server);
 }
 
 }  // namespace
