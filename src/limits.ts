@@ -17,6 +17,8 @@ const PROCESS_RESERVE = 100;
 
 export interface Machine {
   readonly cpus: number;
+  /** Of a virtual machine, as far as they say so. */
+  readonly virtualCpus: boolean;
   readonly pidMax: number;
   readonly threadsMax: number;
   /** Threads and processes that exist now, ours included. */
@@ -46,6 +48,7 @@ export function readMachine(): Machine {
   });
   return {
     cpus: cpus().length,
+    virtualCpus: /^flags\s*:.*\bhypervisor\b/m.test(readText("/proc/cpuinfo")),
     pidMax: readNumber("/proc/sys/kernel/pid_max"),
     threadsMax: readNumber("/proc/sys/kernel/threads-max"),
     tasks: Number(/\/(\d+) /.exec(readText("/proc/loadavg"))?.[1] ?? 0),

@@ -40,7 +40,13 @@ const failure = (kind: LoadFailures["kind"], detail: string): LoadFailures[] => 
 
 describe("a trial of clients at once", () => {
   test("holds when all is right", () => {
-    expect(judged({})).toEqual({ held: true, problems: [], cause: null, apart: false });
+    expect(judged({})).toEqual({
+      held: true,
+      problems: [],
+      cause: null,
+      late: false,
+      apart: false,
+    });
   });
 
   test.each<[string, Partial<Measured>, Partial<ClientsResult>, RegExp]>([
@@ -58,6 +64,12 @@ describe("a trial of clients at once", () => {
     const { held, problems } = judged(measured, of);
     expect(held).toBe(false);
     expect(problems.join("; ")).toMatch(problem);
+  });
+
+  test("only when nothing else is wrong, it was merely late", () => {
+    expect(judged({}, { beyondMs: ms(1001) }).late).toBe(true);
+    expect(judged({}, { beyondMs: ms(1001), verified: 99 }).late).toBe(false);
+    expect(judged({}, { beyondMs: ms(1001), togetherMs: 0 }).late).toBe(false);
   });
 
   test("only when nothing else is wrong, clients that were apart say nothing of the server", () => {
@@ -107,6 +119,7 @@ test("a rate holds when 98 of 100 are answered in time, not when fewer are", () 
 
 describe("bounds", () => {
   const machine: Machine = {
+    virtualCpus: false,
     ...{ cpus: 2, pidMax: 32_768, threadsMax: 190_000, tasks: 200, cgroupPids: 50 },
     ...{ cgroupPidsMax: Number.POSITIVE_INFINITY, userProcessesMax: Number.POSITIVE_INFINITY },
     ...{ cgroupMemory: 2 ** 30, cgroupMemoryMax: Number.POSITIVE_INFINITY },

@@ -1,7 +1,7 @@
 /** The search for the limit, against made-up machines that break where they are told to. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Found, search } from "../src/limit/search";
+import { type Found, type Outcome, search } from "../src/limit/search";
 
 /** Holds up to `limit`; says what was tried. */
 async function find(
@@ -9,9 +9,9 @@ async function find(
   { first = 1000, max = 1_000_000, repeats = 1 } = {},
 ): Promise<Found & { tried: number[] }> {
   const tried: number[] = [];
-  const attempt = async (load: number) => {
+  const attempt = async (load: number): Promise<Outcome> => {
     tried.push(load);
-    return load <= limit;
+    return load <= limit ? "held" : "broke";
   };
   return { ...(await search({ first, max, repeats, attempt })), tried };
 }
@@ -58,22 +58,34 @@ test("when nothing holds, that takes two trials", async () => {
 
 test("a load holds when it does each time; one failure is enough", async () => {
   const tried: number[] = [];
-  const attempt = async (load: number) => {
+  const attempt = async (load: number): Promise<Outcome> => {
     tried.push(load);
-    return !(load === 4 && tried.filter((other) => other === 4).length === 3);
+    return load === 4 && tried.filter((other) => other === 4).length === 3 ? "broke" : "held";
   };
   const found = await search({ first: 2, max: 4, repeats: 3, attempt });
   expect(tried).toEqual([2, 2, 2, 4, 4, 4, 3, 3, 3]);
   expect(found).toEqual({ held: 3, broke: 4, complete: true });
 });
 
+test("a load that is late once is tried once more; late twice, it is broken", async () => {
+  const outcomes: Record<number, Outcome[]> = {
+    2: ["late", "held", "held"],
+    4: ["held", "late", "late"],
+    3: ["held", "late", "broke"],
+  };
+  const attempt = async (load: number) => outcomes[load]?.shift() ?? "held";
+  const found = await search({ first: 2, max: 4, repeats: 2, attempt });
+  expect(found).toEqual({ held: 2, broke: 3, complete: true });
+  expect(Object.values(outcomes).flat()).toEqual([]);
+});
+
 test("an interruption leaves what was found before; the trial that it hit does not count", async () => {
   const stopped = new AbortController();
   const tried: number[] = [];
-  const attempt = async (load: number) => {
+  const attempt = async (load: number): Promise<Outcome> => {
     tried.push(load);
     if (load === 4000) stopped.abort();
-    return load < 4000;
+    return load < 4000 ? "held" : "broke";
   };
   const found = await search({
     ...{ first: 1000, max: 30_000, repeats: 2, attempt },

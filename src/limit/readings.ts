@@ -46,6 +46,7 @@ export function busyShare(before: CpuTimes, now = cpuTimes()): number {
   return (now.busy - before.busy) / Math.max(1, now.all - before.all);
 }
 
+/** What runs at a lower priority takes nothing from others: it counts as idle. */
 export interface CpuTimes {
   readonly busy: number;
   readonly all: number;
@@ -55,7 +56,8 @@ export function cpuTimes(): CpuTimes {
   const [, ...ticks] = readFileSync("/proc/stat", "utf8").split("\n", 1)[0]?.split(/\s+/) ?? [];
   const numbers = ticks.slice(0, 8).map(Number); // guests are in user already
   const all = numbers.reduce((sum, number) => sum + number, 0);
-  return { all, busy: all - (numbers[3] ?? 0) - (numbers[4] ?? 0) };
+  const [, nice = 0, , idle = 0, waiting = 0] = numbers;
+  return { all, busy: all - nice - idle - waiting };
 }
 
 /**

@@ -3,6 +3,9 @@
  * tries: it is told whether a load held, and knows nothing of clients or servers.
  */
 
+/** Late: all was right, but not in time. */
+export type Outcome = "held" | "late" | "broke";
+
 export interface SearchPlan {
   /** The first load that is tried, or the maximum when that is less. */
   readonly first: number;
@@ -10,7 +13,7 @@ export interface SearchPlan {
   /** A load holds when it does so many times in a row. */
   readonly repeats: number;
   /** Tries a load once. Not called again when the search was interrupted meanwhile. */
-  readonly attempt: (load: number) => Promise<boolean>;
+  readonly attempt: (load: number) => Promise<Outcome>;
   readonly signal?: AbortSignal;
 }
 
@@ -42,16 +45,19 @@ export async function search(plan: SearchPlan): Promise<Found> {
   return { held, broke, complete: true };
 }
 
-/** Null: interrupted. */
+/** Null: interrupted. Late once is forgiven: others may have taken the processors for a moment. */
 async function holdsEachTime(
   load: number,
   { repeats, attempt, signal }: SearchPlan,
 ): Promise<boolean | null> {
-  for (let i = 0; i < repeats; i++) {
+  let forgiven = false;
+  for (let times = 0; times < repeats; ) {
     if (signal?.aborted) return null;
-    const holds = await attempt(load);
+    const outcome = await attempt(load);
     if (signal?.aborted) return null;
-    if (!holds) return false;
+    if (outcome === "broke" || (outcome === "late" && forgiven)) return false;
+    if (outcome === "late") forgiven = true;
+    else times++;
   }
   return true;
 }

@@ -9,6 +9,7 @@ const MEGABYTE = 2 ** 20;
 
 export function showOpening(
   { find, sloMs, repeats, connections }: LimitOptions,
+  awake: boolean,
   machine: LimitResult["machine"],
   bounds: readonly Bound[],
 ): string {
@@ -24,6 +25,7 @@ export function showOpening(
     what,
     `${plural(machine.cpus, "CPU")}, ${showCount(machine.memoryBytes / MEGABYTE)} MB, ${machine.system}. A load holds when every reply is right, ${times}, and`,
     `99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work. ${bound}`,
+    ...(awake ? ["The processors are kept from halting meanwhile: --no-awake lets them."] : []),
     "",
     HEADERS[find],
   ].join("\n");
@@ -41,9 +43,9 @@ export const HEADERS: Readonly<Record<Trial["kind"], string>> = {
 
 /** One line, and one more for what broke. */
 export function showTrial(trial: Trial): string {
-  const { kind, clients, rate, held, cause } = trial;
+  const { kind, clients, rate, held, late, cause } = trial;
   const load = kind === "rate" ? (rate ?? 0) : clients;
-  const verdict = kind === "throughput" ? "" : held ? "held" : "BROKE";
+  const verdict = kind === "throughput" ? "" : held ? "held" : late ? "late" : "BROKE";
   const cells = kind === "clients" ? cellsOfClients(trial) : cellsOfRate(trial);
   const line = `${showCount(load).padStart(9)}  ${verdict.padEnd(7)}${cells}`.trimEnd();
   return held || !cause ? line : `${line}\n${" ".repeat(11)}${cause.name}: ${cause.evidence}`;

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
 import { CommandError } from "../errors";
 import { availableMemory, type Machine } from "../limits";
-import { listenQueue, type Scoreboard } from "../native";
+import { Awake, listenQueue, type Scoreboard } from "../native";
 import { openScoreboardOf } from "../servers";
 import { type StartedServer, startServer } from "../started-server";
 import { writeDuration } from "../units";
@@ -91,6 +91,8 @@ export class Stage {
     private readonly machine: Machine,
     /** So much memory is left to others, in bytes. */
     private readonly floorBytes: number,
+    /** Whether the processors are kept from halting while it measures. */
+    private readonly awake: boolean,
     private readonly signal: AbortSignal,
     /** Is told what goes on. */
     private readonly say: (text: string) => void,
@@ -114,6 +116,7 @@ export class Stage {
     const otherShare = busyShare(cpuBefore);
     const countersBefore = listenCounters();
     const watch = new Watch(this.floorBytes, end);
+    const awake = this.awake ? new Awake() : null;
     try {
       this.signal.throwIfAborted();
       const course = await this.runServer(plan, log, watch, ended.signal);
@@ -130,6 +133,7 @@ export class Stage {
         listenDrops: counters.drops - countersBefore.drops,
       };
     } finally {
+      awake?.end();
       watch.stop();
       this.signal.removeEventListener("abort", end);
       closeSync(log);

@@ -16,6 +16,8 @@ export interface Trial {
   /** Requests a second that were asked for; null: as many as go. */
   readonly rate: number | null;
   readonly held: boolean;
+  /** It did not hold, but all was right: only not in time. */
+  readonly late: boolean;
   readonly problems: readonly string[];
   readonly cause: Limit | null;
   readonly workMs: number;
@@ -144,7 +146,7 @@ function report(
   kind: Trial["kind"],
   plan: StagePlan,
   measured: Measured,
-  { held, problems, cause }: Verdict,
+  { held, late, problems, cause }: Verdict,
 ): Trial {
   const { clients, log, memory, upMs } = measured;
   const { beforeBytes, upBytes, peakBytes, frontBytes, clientBytes } = memory;
@@ -156,7 +158,7 @@ function report(
     kind,
     clients: plan.clients,
     rate: plan.rate > 0 ? plan.rate : null,
-    ...{ held, problems, cause },
+    ...{ held, late, problems, cause },
     workMs: plan.workMs,
     upMs,
     clientProcesses: clients?.processes ?? 0,
