@@ -21,7 +21,9 @@ export function ackFiguresOf(shop: Workshop, { children, requests }: Size): Figu
   return [
     {
       name: `requests a second on ${children} connections, acknowledged when synced`,
+      topic: "rate synced",
       unit: "/s",
+      better: "more",
       subjects: [
         { label: "synced", measure: async () => (await measure("synced")()).perSecond },
         { label: "written", measure: async () => (await measure("written")()).perSecond },
@@ -30,7 +32,9 @@ export function ackFiguresOf(shop: Workshop, { children, requests }: Size): Figu
     },
     {
       name: `requests for each sync, on ${children} connections`,
+      topic: "requests a sync",
       unit: "",
+      better: "more",
       subjects: [
         { label: "synced", measure: async () => (await measure("synced")()).perSync },
         one("one sync a request", 1),
@@ -39,7 +43,9 @@ export function ackFiguresOf(shop: Workshop, { children, requests }: Size): Figu
     },
     {
       name: `requests a second on ${children} connections, where a sync takes ${SLOW_SYNC_MS} ms`,
+      topic: "rate on a slow disk",
       unit: "/s",
+      better: "more",
       subjects: [
         { label: "synced", measure: async () => (await measure("synced", true)()).perSecond },
         one("one sync a request, computed", 1000 / SLOW_SYNC_MS),

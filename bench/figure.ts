@@ -5,9 +5,32 @@ export interface Subject {
   readonly measure: () => Promise<number>;
 }
 
+/** What a figure is of, for whoever reads the JSON; its name is for people. */
+export type Topic =
+  | "idle memory"
+  | "busy memory"
+  | "start"
+  | "window"
+  | "growth"
+  | "round trip"
+  | "rate"
+  | "rate synced"
+  | "requests a sync"
+  | "rate on a slow disk"
+  | "cost"
+  | "client start"
+  | "system calls"
+  | "clock calls"
+  | "log"
+  | "counters";
+
 export interface Figure {
   readonly name: string;
+  readonly topic: Topic;
+  /** Of a topic that is measured on several: connections, or processes. */
+  readonly at?: number;
   readonly unit: string;
+  readonly better: "less" | "more";
   /** The ratio is of the first to each of the others. */
   readonly subjects: readonly Subject[];
   readonly goals?: readonly Goal[];
@@ -26,8 +49,9 @@ export interface Outcome {
 
 export interface Goal {
   readonly text: string;
-  /** Undefined: it cannot be told, since none of those to compare with was measured. */
-  reached(outcomes: readonly Outcome[]): boolean | undefined;
+  /** What is held against it; undefined: none of those to compare with was measured. */
+  measured(outcomes: readonly Outcome[]): number | undefined;
+  holds(measured: number): boolean;
 }
 
 export interface Size {
@@ -52,7 +76,8 @@ export interface Size {
 export function lower(ratio: number, ...others: readonly string[]): Goal {
   return {
     text: `at most ${ratio} of ${bestOf(others)}`,
-    reached: (outcomes) => everyRatio(outcomes, others, (own) => own <= ratio),
+    measured: (outcomes) => best(Math.max, outcomes, others),
+    holds: (own) => own <= ratio,
   };
 }
 
@@ -60,7 +85,8 @@ export function lower(ratio: number, ...others: readonly string[]): Goal {
 export function higher(ratio: number, ...others: readonly string[]): Goal {
   return {
     text: `at least ${ratio} of ${bestOf(others)}`,
-    reached: (outcomes) => everyRatio(outcomes, others, (own) => own >= ratio),
+    measured: (outcomes) => best(Math.min, outcomes, others),
+    holds: (own) => own >= ratio,
   };
 }
 
@@ -68,7 +94,8 @@ export function higher(ratio: number, ...others: readonly string[]): Goal {
 export function atMost(limit: number): Goal {
   return {
     text: `at most ${limit}`,
-    reached: ([own]) => (own ? own.median <= limit : undefined),
+    measured: ([own]) => own?.median,
+    holds: (own) => own <= limit,
   };
 }
 
@@ -76,23 +103,25 @@ export function atMost(limit: number): Goal {
 export function atMostMore(limit: number, unit: string, other: string): Goal {
   return {
     text: `at most ${limit} ${unit} more than ${other}`,
-    reached: (outcomes) => {
+    measured: (outcomes) => {
       const than = outcomes.find(({ label }) => label === other);
-      return outcomes[0] && than ? outcomes[0].median - than.median <= limit : undefined;
+      return outcomes[0] && than ? outcomes[0].median - than.median : undefined;
     },
+    holds: (more) => more <= limit,
   };
 }
 
 function bestOf(others: readonly string[]): string {
-  return others.length > 1 ? `the best of ${others.join(", ")}` : others.join();
+  return others.length > 1 ? `the best of ${others.join("; ")}` : others.join();
 }
 
-function everyRatio(
+/** Of the ratios to the others, the one to the best of them. */
+function best(
+  pick: (...ratios: number[]) => number,
   outcomes: readonly Outcome[],
   others: readonly string[],
-  holds: (ratio: number) => boolean,
-): boolean | undefined {
+): number | undefined {
   const ratios = outcomes.filter(({ label }) => others.includes(label)).map(({ ratio }) => ratio);
   const known = ratios.filter(Number.isFinite);
-  return known.length > 0 ? known.every(holds) : undefined;
+  return known.length > 0 ? pick(...known) : undefined;
 }

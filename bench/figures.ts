@@ -24,7 +24,9 @@ function memoryFigures(shop: Workshop, { children }: Size, withPeers: boolean): 
   return [
     {
       name: "memory of an idle child",
+      topic: "idle memory",
       unit: "kB",
+      better: "less",
       subjects: side(["kilofork", "reference", ...peers], (name) =>
         measures.idleMemory(shop, name, children),
       ),
@@ -32,14 +34,18 @@ function memoryFigures(shop: Workshop, { children }: Size, withPeers: boolean): 
     },
     {
       name: "memory of a busy child",
+      topic: "busy memory",
       unit: "kB",
+      better: "less",
       subjects: side(["kilofork", "reference"], (name) =>
         measures.busyMemory(shop, name, children),
       ),
     },
     {
       name: `time until ${children} children are up`,
+      topic: "start",
       unit: "ms",
+      better: "less",
       subjects: side(["kilofork", "reference"], (name) => measures.startTime(shop, name, children)),
       goals: [lower(0.25, "reference")],
     },
@@ -57,7 +63,9 @@ function burstFigures(shop: Workshop, size: Size): Figure[] {
   return [
     {
       name: `first to last recvd of ${children} clients`,
+      topic: "window",
       unit: "ms",
+      better: "less",
       subjects: [
         { label: "kilofork", measure: window("kilofork", BACKLOG) },
         { label: `reference, backlog ${BACKLOG}`, measure: window("reference", BACKLOG) },
@@ -67,7 +75,9 @@ function burstFigures(shop: Workshop, size: Size): Figure[] {
     },
     {
       name: `first to last recvd of ${children} clients, from ${FEW} children`,
+      topic: "growth",
       unit: "ms",
+      better: "less",
       subjects: [
         { label: "kilofork", measure: window("kilofork", BACKLOG, FEW) },
         { label: LABELS.prefork, measure: window("prefork", BACKLOG, FEW) },
@@ -80,7 +90,9 @@ function burstFigures(shop: Workshop, size: Size): Figure[] {
     },
     {
       name: `first connect to last reply of ${children} clients, no work`,
+      topic: "round trip",
       unit: "ms",
+      better: "less",
       subjects: [
         { label: "kilofork", measure: roundTrip("kilofork", "kilofork") },
         { label: "reference", measure: roundTrip("reference", "reference") },
@@ -102,7 +114,10 @@ function rateFigures(shop: Workshop, size: Size, withPeers: boolean): Figure[] {
   if (withPeers) goals.push(higher(0.85, LABELS.bare));
   return [...size.connections, ...(withPeers ? [size.mostConnections] : [])].map((connections) => ({
     name: `requests a second on ${connections} connections`,
+    topic: "rate",
+    at: connections,
     unit: "/s",
+    better: "more",
     subjects: side(["kilofork", "cluster", "reference", ...peers], (name) =>
       measures.rate(shop, name, connections, size.requests),
     ),

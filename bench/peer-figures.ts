@@ -1,4 +1,5 @@
 /** The figures of `--peers` alone: growth, start, system calls, log and counters. */
+import { plural } from "../src/units";
 import { clientStart, nodeStart } from "./client-start";
 import { atMost, atMostMore, type Figure, higher, lower, type Size, type Subject } from "./figure";
 import * as measures from "./measures";
@@ -25,7 +26,9 @@ function growthFigure(shop: Workshop, size: Size): Figure {
   const least = Math.min(...connections);
   return {
     name: `cost of a request from ${least} to ${mostConnections} connections`,
+    topic: "cost",
     unit: "µs",
+    better: "less",
     subjects: [mostConnections, least].map((count) => ({
       label: label(count),
       measure: async () => 1e6 / (await measures.rate(shop, "kilofork", count, requests)),
@@ -37,7 +40,9 @@ function growthFigure(shop: Workshop, size: Size): Figure {
 function startFigure(): Figure {
   return {
     name: "start of kilofork client to its first connect",
+    topic: "client start",
     unit: "ms",
+    better: "less",
     subjects: [
       { label: "kilofork client", measure: clientStart },
       { label: "node -e 0", measure: nodeStart },
@@ -50,7 +55,9 @@ function systemCallFigures(shop: Workshop): Figure[] {
   return [
     {
       name: "system calls of one request on a kept connection",
+      topic: "system calls",
       unit: "",
+      better: "less",
       subjects: side(
         ["kilofork", "reference", "prefork", "python", "cluster", "net", "bare"],
         (name) => countSystemCalls(shop, name, () => true),
@@ -59,7 +66,9 @@ function systemCallFigures(shop: Workshop): Figure[] {
     },
     {
       name: "of these, for the time of day",
+      topic: "clock calls",
       unit: "",
+      better: "less",
       subjects: side(["kilofork"], (name) => countSystemCalls(shop, name, isClockCall)),
       goals: [atMost(0)],
     },
@@ -73,8 +82,11 @@ function logFigure(shop: Workshop, processes: number, lines: number): Figure {
     measure: () => nodeLines(shop, library, mode, processes, lines),
   });
   return {
-    name: `log lines a second from ${processes} processes`,
+    name: `log lines a second from ${plural(processes, "process", "processes")}`,
+    topic: "log",
+    at: processes,
     unit: "/s",
+    better: "more",
     subjects: [
       { label: "kilofork", measure: native("record") },
       { label: "bare write()", measure: native("write") },
@@ -88,7 +100,9 @@ function logFigure(shop: Workshop, processes: number, lines: number): Figure {
 function counterFigure(shop: Workshop, { increments, messages }: Size): Figure {
   return {
     name: `increments a second from ${SEVERAL} processes`,
+    topic: "counters",
     unit: "/s",
+    better: "more",
     subjects: [
       { label: "kilofork", measure: () => nativeCounts(shop, SEVERAL, increments) },
       { label: "messages of node:cluster", measure: () => nodeCounts(SEVERAL, messages) },

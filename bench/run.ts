@@ -15,7 +15,9 @@ import { parseArgs } from "node:util";
 import type { Figure, Outcome, Size, Subject } from "./figure";
 import { figuresOf } from "./figures";
 import { LeftOut } from "./installed";
+import type { BenchReport, Host, MeasuredFigure } from "./report";
 import { Workshop } from "./subjects";
+import { readVersions } from "./versions";
 
 const FULL: Size = {
   ...{ children: 1000, workMs: 3000 },
@@ -28,15 +30,7 @@ const SMALL: Size = {
   ...{ writers: [1, 8, 100], lines: 4000, increments: 8_000_000, messages: 4000 },
 };
 
-interface Measured {
-  readonly figure: string;
-  readonly unit: string;
-  readonly subjects: readonly Outcome[];
-  readonly goals: readonly { readonly text: string; readonly reached: boolean | null }[];
-  readonly notes: readonly string[];
-}
-
-async function measure(figure: Figure, runs: number, shop: Workshop): Promise<Measured> {
+async function measure(figure: Figure, runs: number, shop: Workshop): Promise<MeasuredFigure> {
   const values = new Map(figure.subjects.map((subject): [Subject, number[]] => [subject, []]));
   const active = new Set(figure.subjects);
   const lost = new Map<string, string[]>(); // why, and who
@@ -60,14 +54,19 @@ async function measure(figure: Figure, runs: number, shop: Workshop): Promise<Me
   const subjects = [...values]
     .filter(([, own]) => own.length > 0)
     .map(([{ label }, own]) => outcome(label, own, first));
+  const { name, topic, at, unit, better } = figure;
   return {
-    figure: figure.name,
-    unit: figure.unit,
+    ...{ figure: name, topic, ...(at === undefined ? {} : { at }), unit, better },
+    first: figure.subjects[0]?.label ?? "",
     subjects,
-    goals: (figure.goals ?? []).map((goal) => ({
-      text: goal.text,
-      reached: first.length > 0 ? (goal.reached(subjects) ?? null) : null,
-    })),
+    goals: (figure.goals ?? []).map((goal) => {
+      const measured = first.length > 0 ? goal.measured(subjects) : undefined;
+      return {
+        text: goal.text,
+        measured: measured ?? null,
+        reached: measured === undefined ? null : goal.holds(measured),
+      };
+    }),
     notes: [...shop.notes],
   };
 }
@@ -97,7 +96,7 @@ function median(values: readonly number[]): number {
   return ((sorted[Math.ceil(middle) - 1] ?? 0) + (sorted[Math.floor(middle)] ?? 0)) / 2;
 }
 
-function show({ figure, unit, subjects, goals, notes }: Measured): string {
+function show({ figure, unit, subjects, goals, notes }: MeasuredFigure): string {
   const number = (value: number) =>
     value >= 1000 ? Math.round(value).toLocaleString("en-US") : value.toFixed(1);
   const rows = subjects.map(({ label, median: middle, min, max, ratio }, i) => {
@@ -125,21 +124,38 @@ async function main(): Promise<void> {
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const)
     process.once(signal, () => shop.interrupt());
   try {
-    const machine = `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.version}`;
+    const host = describeHost();
+    const machine = `${host.cpus} x ${host.model}, ${Math.round(host.memoryBytes / 2 ** 30)} GiB, Linux ${host.kernel}, Node ${host.node}`;
+    const size = values.small ? SMALL : FULL;
+    const startedAt = new Date().toISOString();
     process.stdout.write(`${machine}; medians of ${runs}, least to most, in turn\n\n`);
-    const results: Measured[] = [];
-    for (const figure of figuresOf(shop, values.small ? SMALL : FULL, values.peers)) {
+    const figures: MeasuredFigure[] = [];
+    for (const figure of figuresOf(shop, size, values.peers)) {
       if (!figure.name.includes(values.only)) continue;
       const result = await measure(figure, runs, shop);
       process.stdout.write(show(result));
-      results.push(result);
+      figures.push(result);
       shop.notes.clear();
     }
-    const report = { kind: "bench", schema: 2, machine, runs, figures: results };
-    if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
+    if (values.out === undefined) return;
+    const report: BenchReport = {
+      ...{ kind: "bench", schema: 2, machine, runs, startedAt, args: process.argv.slice(2) },
+      ...{ small: values.small, size, host, versions: readVersions(), figures },
+    };
+    writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
   } finally {
     await shop.close();
   }
+}
+
+function describeHost(): Host {
+  return {
+    cpus: cpus().length,
+    model: cpus()[0]?.model ?? "",
+    memoryBytes: totalmem(),
+    kernel: release(),
+    node: process.version,
+  };
 }
 
 main().catch((error: unknown) => {

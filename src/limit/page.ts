@@ -1,9 +1,11 @@
 /** The result as one page that needs nothing else: figures, plots, and every trial. */
 import type { Percentiles } from "../client/latency";
-import { drawPlot, escapeXml, findKnee, type Plot, type Point } from "../report/plot";
+import { drawPlot } from "../report/plot";
+import { escapeXml } from "../report/svg";
 import { showCount, showDuration, writeDuration } from "../units";
 import type { LimitResult } from "./command";
 import type { Limit } from "./judge";
+import { plotsOf } from "./plots";
 import type { Trial } from "./trial";
 
 const MEGABYTE = 2 ** 20;
@@ -36,7 +38,9 @@ export function drawPage(result: LimitResult): string {
     ...(secondLimit ? [`<li>Second limit: ${showLimit(secondLimit)}</li>`] : []),
     ...[...problems, ...result.notes].map((text) => `<li>${escapeXml(text)}</li>`),
     "</ul>",
-    `<div class="plots">${plotsOf(result).map(drawPlot).join("\n")}</div>`,
+    `<div class="plots">${plotsOf(result)
+      .map(({ plot }) => drawPlot(plot))
+      .join("\n")}</div>`,
     "<h2>Trials</h2>",
     `<div class="wide">${drawTable(result.trials)}</div>`,
     "</body></html>\n",
@@ -47,111 +51,6 @@ function showLimit({ name, setting, clients, evidence }: Limit): string {
   const room = clients === null ? "" : ` (${showCount(clients)} clients)`;
   const seen = evidence === "" ? "" : `: ${evidence}`;
   return escapeXml(`${name}${room}${seen}; moved by ${setting}`);
-}
-
-function plotsOf({ trials, find }: LimitResult): Plot[] {
-  const main = trials.filter(({ kind, upMs }) => kind === find && upMs !== null);
-  const children = trials.filter(({ kind, upMs }) => kind === "clients" && upMs !== null);
-  const plots = [latencyPlot(main, find)];
-  if (children.length > 0) plots.push(memoryPlot(children), forkPlot(children));
-  const throughput = trials.filter(({ kind }) => kind === "throughput");
-  if (throughput.length > 0) plots.push(throughputPlot(throughput));
-  return plots.filter(({ series }) => series.some(({ points }) => points.length > 0));
-}
-
-function latencyPlot(trials: readonly Trial[], find: LimitResult["find"]): Plot {
-  const x = { label: find === "clients" ? "clients at once" : "requests a second", unit: "" };
-  const scales = { x: "log", y: "log" } as const;
-  const at = (pick: (ms: Percentiles) => number) =>
-    curve(
-      trials,
-      (trial) => trial.rate ?? trial.clients,
-      ({ beyondMs }) => (beyondMs?.count ? Math.max(pick(beyondMs), 0.001) : null),
-    );
-  const p99 = at((ms) => ms.p99);
-  return {
-    title: `Reply latency beyond the work, against ${x.label}`,
-    x: { ...x, scale: scales.x },
-    y: { label: "beyond the work", unit: "ms", scale: scales.y },
-    series: [
-      { name: "p99", points: p99 },
-      { name: "p50", points: at((ms) => ms.p50) },
-    ],
-    knee: findKnee(p99, "up", scales),
-  };
-}
-
-function memoryPlot(trials: readonly Trial[]): Plot {
-  const total = (each: (trial: Trial) => number | null) =>
-    curve(
-      trials,
-      ({ clients }) => clients,
-      (trial) => {
-        const bytes = each(trial);
-        return bytes === null ? null : (bytes * trial.clients) / MEGABYTE;
-      },
-    );
-  const busy = total(({ busyChildBytes }) => busyChildBytes);
-  return {
-    title: "Memory of the whole system, against clients",
-    x: { label: "clients at once", unit: "", scale: "linear" },
-    y: { label: "memory of the children", unit: "MB", scale: "linear" },
-    series: [
-      { name: "busy", points: busy },
-      { name: "idle", points: total(({ idleChildBytes }) => idleChildBytes) },
-    ],
-    knee: findKnee(busy, "up", { x: "linear", y: "linear" }),
-  };
-}
-
-function forkPlot(trials: readonly Trial[]): Plot {
-  const points = curve(
-    trials,
-    ({ clients }) => clients,
-    ({ upMs }) => upMs,
-  );
-  return {
-    title: "Time until all children are up",
-    x: { label: "children", unit: "", scale: "linear" },
-    y: { label: "fork time", unit: "ms", scale: "linear" },
-    series: [{ name: "all up", points }],
-    knee: findKnee(points, "up", { x: "linear", y: "linear" }),
-  };
-}
-
-function throughputPlot(trials: readonly Trial[]): Plot {
-  const points = curve(
-    trials,
-    ({ clients }) => clients,
-    (trial) => trial.requestsPerSecond,
-  );
-  return {
-    title: "Throughput without work, against connections (closed loop)",
-    x: { label: "connections", unit: "", scale: "log" },
-    y: { label: "requests a second", unit: "", scale: "linear" },
-    series: [{ name: "requests", points }],
-    knee: findKnee(points, "down", { x: "log", y: "linear" }),
-  };
-}
-
-/** The median where a load was tried several times. */
-function curve(
-  trials: readonly Trial[],
-  x: (trial: Trial) => number,
-  y: (trial: Trial) => number | null,
-): Point[] {
-  const values = new Map<number, number[]>();
-  for (const trial of trials) {
-    const value = y(trial);
-    if (value !== null) values.set(x(trial), [...(values.get(x(trial)) ?? []), value]);
-  }
-  return [...values].map(([load, all]) => ({ x: load, y: median(all) })).sort((a, b) => a.x - b.x);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return ((sorted[Math.ceil(middle) - 1] ?? 0) + (sorted[Math.floor(middle)] ?? 0)) / 2;
 }
 
 const COLUMNS: readonly [string, (trial: Trial) => string][] = [

@@ -1,0 +1,75 @@
+/** A plot of bars that lie, in groups, each with its value and its range; what is below zero is at zero. */
+import { type Axis, nameOf, Scale, showTick } from "./scale";
+import { drawFrame, escapeXml, round } from "./svg";
+
+export interface Bar {
+  readonly label: string;
+  readonly value: number;
+  /** The value, as it is to be read. */
+  readonly text: string;
+  readonly range?: readonly [number, number];
+  /** What it is all about. */
+  readonly own: boolean;
+}
+
+export interface Bars {
+  readonly title: string;
+  readonly axis: Axis;
+  readonly groups: readonly { readonly name: string; readonly bars: readonly Bar[] }[];
+}
+
+const WIDTH = 640;
+const LABEL = 90;
+const EDGE = 10;
+const MARGIN = { top: 36, right: 90, bottom: 52, left: LABEL + 60 };
+const INNER_WIDTH = WIDTH - MARGIN.left - MARGIN.right;
+const ROW = 22;
+const GROUP_GAP = 14;
+
+export function drawBars({ title, axis, groups }: Bars): string {
+  const bars = groups.flatMap((group) => group.bars);
+  if (bars.length === 0) return "";
+  const scale = new Scale(
+    axis.scale,
+    bars.flatMap(({ value, range }) => [value, ...(range ?? [])]),
+  );
+  const left = (value: number) =>
+    round(MARGIN.left + scale.place(Math.max(0, value)) * INNER_WIDTH);
+  const rows: string[] = [];
+  let top = MARGIN.top;
+  for (const { name, bars: own } of groups) {
+    rows.push(`<text x="${EDGE}" y="${top + 15}">${escapeXml(name)}</text>`);
+    for (const bar of own) {
+      rows.push(drawBar(bar, top, left));
+      top += ROW;
+    }
+    top += GROUP_GAP;
+  }
+  const bottom = top - GROUP_GAP + 4;
+  const height = bottom + MARGIN.bottom;
+  return drawFrame(title, { width: WIDTH, height, left: EDGE }, [
+    ...scale.ticks.map(
+      (tick) =>
+        `<line class="grid" x1="${left(tick)}" x2="${left(tick)}" y1="${MARGIN.top}" y2="${bottom}"/><text x="${left(tick)}" y="${bottom + 18}" text-anchor="middle">${showTick(tick)}</text>`,
+    ),
+    ...rows,
+    `<path class="axis" fill="none" d="M${MARGIN.left} ${MARGIN.top}V${bottom}H${MARGIN.left + INNER_WIDTH}"/>`,
+    `<text x="${MARGIN.left + INNER_WIDTH / 2}" y="${height - 12}" text-anchor="middle">${escapeXml(nameOf(axis))}</text>`,
+  ]);
+}
+
+function drawBar(
+  { label, value, text, range, own }: Bar,
+  top: number,
+  left: (x: number) => number,
+) {
+  const middle = top + ROW / 2;
+  const width = round(left(value) - MARGIN.left);
+  const end = Math.max(left(value), ...(range ?? []).map(left));
+  return [
+    `<text x="${MARGIN.left - 8}" y="${middle + 4}" text-anchor="end">${escapeXml(label)}</text>`,
+    `<rect class="${own ? "m0" : "m5"}" x="${MARGIN.left}" y="${top + 3}" width="${width}" height="${ROW - 6}" fill-opacity="0.7"/>`,
+    range ? `<path class="range" d="M${left(range[0])} ${middle}H${left(range[1])}"/>` : "",
+    `<text x="${end + 6}" y="${middle + 4}">${escapeXml(text)}</text>`,
+  ].join("");
+}
