@@ -85,6 +85,7 @@ const trial: Trial = {
     clients: 1000,
     rate: null,
     held: true,
+    late: false,
     problems: [],
     cause: null,
   },
@@ -97,7 +98,7 @@ const trial: Trial = {
 };
 const limit: LimitResult = {
   ...{ kind: "limit", schema: 1, ok: true, problems: [], find: "clients", clients: 16_123 },
-  ...{ rate: null, complete: true, notes: [], bounds: [], sloMs: 1000, repeats: 2 },
+  ...{ rate: null, complete: true, notes: [], bounds: [], sloMs: 1000, repeats: 2, awake: false },
   firstLimit: {
     ...{ name: "CPU", setting: "more processors", clients: null, evidence: "processors 99% busy" },
   },
