@@ -14,6 +14,7 @@ export type Topic =
   | "growth"
   | "round trip"
   | "rate"
+  | "crowd"
   | "rate synced"
   | "requests a sync"
   | "rate on a slow disk"
@@ -62,6 +63,8 @@ export interface Size {
   readonly connections: readonly number[];
   /** With the peers, beyond those. */
   readonly mostConnections: number;
+  /** More than one client process can hold. */
+  readonly crowd: number;
   /** Numbers of processes that write to one log, … */
   readonly writers: readonly number[];
   /** … and lines of one measurement, over all of them. */

@@ -3,8 +3,10 @@ import { execFile } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { audit } from "../src/audit/audit";
-import { type ClientResult, DEFAULT_OS_THREADS, Load } from "../src/client/load";
-import { availableMemory } from "../src/limits";
+import { type ClientResult, DEFAULT_OS_THREADS, describeFailures, Load } from "../src/client/load";
+import { clientProcesses } from "../src/limit/bounds";
+import { Clients } from "../src/limit/clients";
+import { availableMemory, readMachine } from "../src/limits";
 import type { Size } from "./figure";
 import type { Running } from "./launch";
 import { requireRoomForClients } from "./room";
@@ -142,6 +144,30 @@ export async function rateOf(
   const each = Math.ceil(requests / connections);
   const running = load(server.port, connections, each, true).run();
   return (await verified(running, each * connections)).requestsPerSecond;
+}
+
+/** Of as many client processes as that takes, for a while: each can have 20,000 descriptors. */
+export async function rateOfProcesses(shop: Workshop, connections: number): Promise<number> {
+  const DURATION_MS = 4000;
+  const server = await shop.start("kilofork", {
+    children: connections,
+    workMs: 0,
+    backlog: BACKLOG,
+  });
+  const clients = new Clients({
+    ...{ port: server.port, clients: connections, name: "crowd", window: BACKLOG / 2 },
+    ...{ processes: clientProcesses(connections, readMachine()), barrier: true, rate: 0 },
+    ...{ workMs: 0, durationMs: DURATION_MS, timeoutMs: 60_000 },
+  });
+  try {
+    const { requestsPerSecond, failures, lost } = await clients.done;
+    const problems = [...lost, ...failures.map(describeFailures)];
+    if (problems.length > 0) throw new Error(problems.join("; "));
+    return requestsPerSecond;
+  } finally {
+    clients.kill();
+    await server.stop();
+  }
 }
 
 function load(port: number, clients: number, requests: number, barrier = false): Load {

@@ -13,6 +13,7 @@ const SEVERAL = 8;
 export function peerFiguresOf(shop: Workshop, size: Size): Figure[] {
   return [
     growthFigure(shop, size),
+    crowdFigure(shop, size),
     startFigure(),
     ...systemCallFigures(shop),
     ...size.writers.map((processes) => logFigure(shop, processes, size.lines)),
@@ -34,6 +35,21 @@ function growthFigure(shop: Workshop, size: Size): Figure {
       measure: async () => 1e6 / (await measures.rate(shop, "kilofork", count, requests)),
     })),
     goals: [lower(2.2, label(least))],
+  };
+}
+
+function crowdFigure(shop: Workshop, { children, crowd }: Size): Figure {
+  const label = (count: number) => `kilofork, ${count} connections`;
+  return {
+    name: `requests a second on ${crowd} and on ${children} connections, of client processes`,
+    topic: "crowd",
+    unit: "/s",
+    better: "more",
+    subjects: [crowd, children].map((count) => ({
+      label: label(count),
+      measure: () => measures.rateOfProcesses(shop, count),
+    })),
+    goals: [higher(0.5, label(children))],
   };
 }
 

@@ -12,6 +12,8 @@
 import { writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
+import { readMachine } from "../src/limits";
+import { Awake } from "../src/native";
 import type { Figure, Outcome, Size, Subject } from "./figure";
 import { figuresOf } from "./figures";
 import { LeftOut } from "./installed";
@@ -22,11 +24,13 @@ import { readVersions } from "./versions";
 const FULL: Size = {
   ...{ children: 1000, workMs: 3000 },
   ...{ requests: 200_000, connections: [10, 100, 1000], mostConnections: 10_000 },
+  crowd: 30_000,
   ...{ writers: [1, 8, 1000], lines: 400_000, increments: 400_000_000, messages: 200_000 },
 };
 const SMALL: Size = {
   ...{ children: 20, workMs: 200 },
   ...{ requests: 400, connections: [10], mostConnections: 40 },
+  crowd: 60,
   ...{ writers: [1, 8, 100], lines: 4000, increments: 8_000_000, messages: 4000 },
 };
 
@@ -121,6 +125,7 @@ async function main(): Promise<void> {
   });
   const runs = Number(values.runs ?? (values.small ? 1 : 5));
   const shop = new Workshop();
+  const awake = readMachine().virtualCpus ? new Awake() : null;
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const)
     process.once(signal, () => shop.interrupt());
   try {
@@ -128,7 +133,8 @@ async function main(): Promise<void> {
     const machine = `${host.cpus} x ${host.model}, ${Math.round(host.memoryBytes / 2 ** 30)} GiB, Linux ${host.kernel}, Node ${host.node}`;
     const size = values.small ? SMALL : FULL;
     const startedAt = new Date().toISOString();
-    process.stdout.write(`${machine}; medians of ${runs}, least to most, in turn\n\n`);
+    const halting = awake ? "; its processors are kept from halting" : "";
+    process.stdout.write(`${machine}; medians of ${runs}, least to most, in turn${halting}\n\n`);
     const figures: MeasuredFigure[] = [];
     for (const figure of figuresOf(shop, size, values.peers)) {
       if (!figure.name.includes(values.only)) continue;
@@ -140,10 +146,18 @@ async function main(): Promise<void> {
     if (values.out === undefined) return;
     const report: BenchReport = {
       ...{ kind: "bench", schema: 2, machine, runs, startedAt, args: process.argv.slice(2) },
-      ...{ small: values.small, size, host, versions: readVersions(), figures },
+      ...{
+        awake: awake !== null,
+        small: values.small,
+        size,
+        host,
+        versions: readVersions(),
+        figures,
+      },
     };
     writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
   } finally {
+    awake?.end();
     await shop.close();
   }
 }

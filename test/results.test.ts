@@ -54,12 +54,19 @@ const memory = (values: Readonly<Record<string, readonly number[]>>, reached: bo
   );
 
 const bench: BenchReport = {
-  ...{ kind: "bench", schema: 2, machine: "2 x A CPU", runs: 3, small: false },
+  ...{ kind: "bench", schema: 2, machine: "2 x A CPU", runs: 3, small: false, awake: true },
   startedAt: "2026-11-25T21:29:22.366Z",
   args: ["--peers", "--out", "/tmp/somewhere.json"],
   size: {
     ...{ children: 1000, workMs: 3000, requests: 200_000, connections: [10, 1000] },
-    ...{ mostConnections: 10_000, writers: [8], lines: 1, increments: 1, messages: 1 },
+    ...{
+      mostConnections: 10_000,
+      crowd: 30_000,
+      writers: [8],
+      lines: 1,
+      increments: 1,
+      messages: 1,
+    },
   },
   host: {
     ...{ cpus: 2, model: "A CPU", memoryBytes: 24 * 2 ** 30, kernel: "6.1", node: "v20.1.0" },

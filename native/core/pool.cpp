@@ -23,9 +23,10 @@ namespace kilofork {
 
 namespace {
 
-// Set by handlers, read by the loop. SIGCHLD has a handler only so that it ends the wait.
+// Set by handlers, read by the loop.
 volatile sig_atomic_t g_told_to_stop = 0;  // how often
 volatile sig_atomic_t g_told_to_quit = 0;
+volatile sig_atomic_t g_child_ended = 1;  // before this program took over, for all it knows
 
 void on_stop(int /*signal*/) {
   g_told_to_stop = g_told_to_stop + 1;
@@ -33,7 +34,9 @@ void on_stop(int /*signal*/) {
 void on_quit(int /*signal*/) {
   g_told_to_quit = 1;
 }
-void on_child(int /*signal*/) {}
+void on_child(int /*signal*/) {
+  g_child_ended = 1;
+}
 
 // Signals are blocked but for the time of ppoll(2): none is missed between two looks at a flag.
 void set_up_signals() {
@@ -346,7 +349,9 @@ void Pool::hurry() {
 
 // ---- children ---------------------------------------------------------------------------------
 
+// The kernel goes through all children to say that none has ended: it is asked only when one has.
 void Pool::reap() {
+  if (std::exchange(g_child_ended, 0) == 0) return;
   int status = 0;
   for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;)
     if (const auto index = roster_.find(pid))

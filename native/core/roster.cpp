@@ -68,6 +68,7 @@ std::optional<std::size_t> Roster::find_vacant(std::size_t from) const {
 }
 
 std::vector<std::size_t> Roster::find_idle(std::size_t count) const {
+  if (count == 0) return {};
   struct Idle {
     std::int64_t since;
     std::size_t index;
