@@ -32,7 +32,7 @@ export function drawPage(result: LimitResult): string {
     "<h1>kilofork limit</h1>",
     `<p>${machine.cpus} x ${escapeXml(machine.model)}, ${showCount(machine.memoryBytes / MEGABYTE)} MB, ${escapeXml(machine.system)}</p>`,
     `<p class="answer">${result.complete ? "" : "At least "}${escapeXml(answer)}</p>`,
-    `<p>A load holds when every reply is right, the peak in the log equals the number of clients, no SYN is sent again, and 99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work; ${result.repeats === 1 ? "once" : `${result.repeats} times in a row`}.</p>`,
+    `<p>A load holds when every reply is right, the peak in the log equals the number of clients, no SYN is sent again, and 99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work; ${result.repeats === 1 ? "once" : `${result.repeats} times in a row`}.${result.awake ? " The processors were kept from halting." : ""}</p>`,
     "<ul>",
     ...(firstLimit ? [`<li>First limit: ${showLimit(firstLimit)}</li>`] : []),
     ...(secondLimit ? [`<li>Second limit: ${showLimit(secondLimit)}</li>`] : []),

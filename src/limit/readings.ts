@@ -30,15 +30,19 @@ export function processMemory(pid: number): number {
   }
 }
 
-/** When it no longer moves, or has moved for long: processes that ended a moment ago still give back. */
+/** When it has not moved for a while, or has moved for long: what ended a moment ago still gives back. */
 export async function settledMemory(): Promise<number> {
   const STILL_BYTES = 1 << 20;
-  for (let last = availableMemory(), tries = 0; ; tries++) {
+  const LOOKS_STILL = 5;
+  const MOST_LOOKS = 40;
+  let last = availableMemory();
+  for (let looks = 0, still = 0; still < LOOKS_STILL && looks < MOST_LOOKS; looks++) {
     await sleep(100);
     const now = availableMemory();
-    if (Math.abs(now - last) < STILL_BYTES || tries >= 10) return now;
+    still = Math.abs(now - last) < STILL_BYTES ? still + 1 : 0;
     last = now;
   }
+  return last;
 }
 
 /** Of the processors, since `before`: 0 to 1. */
