@@ -29,6 +29,12 @@ namespace kilofork {
 
 namespace {
 
+// The sanitizers know of one stack only, and not every C library has makecontext(3).
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+constexpr bool kHasStacks = true;
+#else
+constexpr bool kHasStacks = false;
+#endif
 constexpr std::size_t kStackBytes = 256 * 1024;  // what is not used costs nothing
 constexpr std::size_t kGuardBytes = 64 * 1024;   // below it: an overflow ends the process
 
@@ -116,16 +122,16 @@ std::function<void()> g_body;
 
 void go_on_beside_mappings(std::function<void()> body) {
   g_body = std::move(body);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they know of one stack only
-  const std::span<std::byte> stack = map_stack();
-  const std::size_t taken = keep_command_line(stack);
-  keep_first_stack_from_children();
-  static ucontext_t context;
-  ::getcontext(&context);
-  context.uc_stack = {.ss_sp = stack.data(), .ss_flags = 0, .ss_size = stack.size() - taken};
-  ::makecontext(&context, run_body, 0);
-  ::setcontext(&context);
-#endif
+  if (kHasStacks) {
+    const std::span<std::byte> stack = map_stack();
+    const std::size_t taken = keep_command_line(stack);
+    keep_first_stack_from_children();
+    static ucontext_t context;
+    ::getcontext(&context);
+    context.uc_stack = {.ss_sp = stack.data(), .ss_flags = 0, .ss_size = stack.size() - taken};
+    ::makecontext(&context, run_body, 0);
+    ::setcontext(&context);
+  }
   run_body();
 }
 
