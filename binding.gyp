@@ -36,7 +36,8 @@
         "native/addon/spawn.cpp"
       ],
       "cflags_cc": ["-isystem", "<!(node -p \"require('node:path').resolve(require('node-addon-api').include_dir)\")"],
-      "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS"]
+      # The last: a thread that is being ended in the middle of a call can be thrown nothing.
+      "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"]
     },
     {
       "target_name": "kilofork-supervisor",

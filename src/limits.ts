@@ -3,9 +3,9 @@
  * A command asks for what it needs and gets, for each limit that is too low, one sentence with
  * what to do about it.
  */
-import { readFileSync } from "node:fs";
-import { cpus, totalmem, userInfo } from "node:os";
-import { limits as hardLimits } from "./native";
+import { readdirSync, readFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { limits } from "./native";
 import { showCount } from "./units";
 
 /** One child and its page tables, the whole system counted; measured, see docs/operations.md. */
@@ -25,7 +25,10 @@ export interface Machine {
   readonly tasks: number;
   readonly cgroupPidsMax: number;
   readonly cgroupPids: number;
+  /** Of our user; the superuser is exempt from it. */
   readonly userProcessesMax: number;
+  /** Threads and processes of our user, ours included. Not counted where there is no limit: 0. */
+  readonly userTasks: number;
   readonly filesMax: number;
   readonly somaxconn: number;
   readonly cgroupMemoryMax: number;
@@ -36,7 +39,9 @@ export interface Machine {
 }
 
 export function readMachine(): Machine {
-  const hard = hardLimits();
+  const { files, processes } = limits();
+  const uid = process.getuid?.() ?? 0;
+  const userProcessesMax = uid === 0 ? Number.POSITIVE_INFINITY : processes;
   const [firstPort = 32768, lastPort = 60999] = readWords("/proc/sys/net/ipv4/ip_local_port_range");
   const pids = cgroupLimit("pids", {
     1: ["pids.max", "pids.current"],
@@ -56,9 +61,9 @@ export function readMachine(): Machine {
     cgroupPids: pids.current,
     cgroupMemoryMax: memory.max,
     cgroupMemory: memory.current,
-    // The superuser is exempt from it.
-    userProcessesMax: userInfo().uid === 0 ? Number.POSITIVE_INFINITY : hard.processes,
-    filesMax: hard.files,
+    userProcessesMax,
+    userTasks: Number.isFinite(userProcessesMax) ? countTasksOf(uid) : 0,
+    filesMax: files,
     somaxconn: readNumber("/proc/sys/net/core/somaxconn"),
     memoryTotal: totalmem(),
     memoryAvailable: availableMemory(),
@@ -100,7 +105,7 @@ export function processLimits(machine: Machine): ProcessLimit[] {
     {
       name: `the limit of ${machine.userProcessesMax} processes a user`,
       remedy: "ulimit -u, systemd: LimitNPROC=",
-      left: machine.userProcessesMax,
+      left: machine.userProcessesMax - machine.userTasks,
     },
   ];
 }
@@ -151,6 +156,18 @@ export function problemsOfClient(machine: Machine, need: { clients: number }): s
       `${showCount(need.clients)} clients do not fit: net.ipv4.ip_local_port_range has ${showCount(machine.ephemeralPorts)} ports for one destination; widen it or use fewer, or several clients with --from`,
     );
   return problems;
+}
+
+/** Threads by their real user, as the kernel counts them for RLIMIT_NPROC. */
+function countTasksOf(uid: number): number {
+  let tasks = 0;
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const status = readText(`/proc/${name}/status`);
+    if (Number(/^Uid:\s+(\d+)/m.exec(status)?.[1]) === uid)
+      tasks += Number(/^Threads:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+  }
+  return tasks;
 }
 
 /** The tightest limit on the way up from our cgroup, by the file names of version 1 or 2. */

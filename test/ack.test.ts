@@ -1,12 +1,11 @@
 /** `--ack synced`: what a reply says is on disk, and what becomes of a disk that fails. */
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { run, Server, temporaryFolder, until } from "./support/server";
 import { RawClient } from "./support/socket";
+import { hasStrace, inject, killTracers } from "./support/strace";
 
 const UNAVAILABLE = "error unavailable: the request could not be recorded, try again later";
 
@@ -101,32 +100,10 @@ test("a syncer that is killed between two syncs costs nothing, the supervisor no
   expect(server.audit().problems).toEqual([]);
 });
 
-describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () => {
-  const tracers: ReturnType<typeof spawn>[] = [];
-  afterEach(() => {
-    for (const tracer of tracers.splice(0)) tracer.kill("SIGKILL");
-  });
-
+describe.skipIf(!hasStrace)("a sync", () => {
   /** From now on, what the syncer asks of the disk fares so. */
-  async function inject(server: Server, how: string) {
-    const { syncer } = syncOf(server);
-    const args = ["-p", String(syncer), "-e", "trace=fdatasync", "-e", `inject=fdatasync:${how}`];
-    const tracer = spawn("strace", args);
-    tracers.push(tracer);
-    let said = "";
-    tracer.stderr.on("data", (data) => {
-      said += data;
-    });
-    await until("it is traced", () => said.includes("attached"));
-    return {
-      isDelayed: () => said.includes("(DELAYED)"),
-      release: async () => {
-        const ended = once(tracer, "exit");
-        tracer.kill("SIGINT"); // it lets go of the syncer
-        await ended;
-      },
-    };
-  }
+  const injectSync = (server: Server, how: string) =>
+    inject(syncOf(server).syncer, "fdatasync", how);
 
   /** Requests of clients that were greeted before: what came instead of a reply. */
   async function ask(clients: readonly RawClient[]) {
@@ -140,7 +117,7 @@ describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () =>
       const server = await start(5);
       expect((await server.client(5, "arijort:before")).requests.verified).toBe(5);
       const clients = await Promise.all([1, 2, 3].map(() => RawClient.greeted(server.port)));
-      const { release } = await inject(server, `error=${error}:when=1`);
+      const { release } = await injectSync(server, `error=${error}:when=1`);
       expect(await ask(clients)).toEqual([UNAVAILABLE, UNAVAILABLE, UNAVAILABLE]);
       for (const client of clients) await client.close();
       await release();
@@ -175,13 +152,13 @@ describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () =>
   test("whose syncer is killed in the middle has failed, for nobody knows", async () => {
     const server = await start(2);
     const clients = await Promise.all([1, 2].map(() => RawClient.greeted(server.port)));
-    const { isDelayed } = await inject(server, "delay_exit=60000000");
+    const { isDelayed } = await injectSync(server, "delay_exit=60000000");
     for (const client of clients) client.send("arijort:in doubt\n");
     await until("they wait", () => syncOf(server).requests === 2);
     await until("both wait for it", () => server.count("syncing") === 2);
     await until("it is in the middle", isDelayed);
     process.kill(syncOf(server).syncer, "SIGKILL");
-    for (const tracer of tracers.splice(0)) tracer.kill("SIGKILL"); // it would hold up the death
+    killTracers(); // they would hold up the death
     for (const client of clients) {
       expect((await client.lines(2))[1]).toBe(UNAVAILABLE);
       await client.close();
@@ -201,7 +178,7 @@ describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () =>
     const server = await Server.start({ children: 1, folder, args: ["--ack", "synced"] });
     for (const next of [1, 2]) {
       const client = await RawClient.greeted(server.port);
-      const { release } = await inject(server, "error=EIO:when=1");
+      const { release } = await injectSync(server, "error=EIO:when=1");
       expect(await ask([client])).toEqual([UNAVAILABLE]);
       await client.close();
       await release();
@@ -224,7 +201,7 @@ describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a sync", () =>
   test("that takes long holds up neither a stop nor its requests", async () => {
     const server = await start(4);
     const clients = await Promise.all([1, 2, 3, 4].map(() => RawClient.greeted(server.port)));
-    await inject(server, "delay_exit=300000");
+    await injectSync(server, "delay_exit=300000");
     for (const client of clients) client.send("arijort:slow\n");
     await until("they wait", () => server.count("syncing") === 4);
     expect((await server.stop()).code).toBe(0);

@@ -1,6 +1,6 @@
 /** The load client against a real server: what it sends, measures and says. */
 
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -227,6 +227,24 @@ test("--stop-at-eof ends a client with whoever started it", async () => {
   const { code, stdout } = await client.end();
   expect(code).toBe(130);
   expect(JSON.parse(stdout)).toMatchObject({ interrupted: true, requests: { sent: 2 } });
+  await server.stop();
+});
+
+test.each([
+  ["exits", "process.exit(7)", 7],
+  ["fails", 'throw new Error("in the middle")', 1],
+])("a process that %s in the middle of a load ends with its own code", async (_, does, code) => {
+  const server = await Server.start({ children: 4 });
+  const script = join(temporaryFolder(), "in-the-middle.cjs");
+  writeFileSync(script, `process.on("SIGUSR2", () => { ${does}; });`);
+  const client = new Command(
+    ["client", "127.0.0.1", String(server.port), "4", "arijort:lalala", "--duration", "60s"],
+    process.execPath,
+    { NODE_OPTIONS: `--require ${script}` },
+  );
+  await until("it is in the middle", () => server.scoreboard.total() > 100);
+  client.kill("SIGUSR2");
+  expect(await client.end()).toMatchObject({ code, signal: null });
   await server.stop();
 });
 

@@ -1,12 +1,12 @@
 /** A log that cannot be written: nobody is told a lie, and all goes on when it can be again. */
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { Command, run, Server, temporaryFolder, until } from "./support/server";
 import { RawClient } from "./support/socket";
+import { hasStrace, inject } from "./support/strace";
 
 /** A file system of its own, of a given size, that only the server and we see. */
 class Disk {
@@ -185,35 +185,19 @@ test("a log that is removed is made anew, and the server says what that means", 
   await server.stop();
 });
 
-describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a write of a record", () => {
-  const tracers: ReturnType<typeof spawn>[] = [];
-  afterEach(() => {
-    for (const tracer of tracers.splice(0)) tracer.kill("SIGKILL");
-  });
-
+describe.skipIf(!hasStrace)("a write of a record", () => {
   /** From now on, what the child writes to the log fails. */
-  async function breakWrites(server: Server, how: string) {
-    const pid = String(server.slots()[0]?.pid);
-    const inject = `inject=write:${how}`;
-    const only = ["-P", server.log, "-e", "trace=write", "-e", inject];
-    const tracer = spawn("strace", ["-p", pid, ...only]);
-    tracers.push(tracer);
-    await once(tracer.stderr, "data"); // attached
-    return async () => {
-      const ended = once(tracer, "exit");
-      tracer.kill("SIGINT"); // it lets go of the child
-      await ended;
-    };
-  }
+  const breakWrites = (server: Server, how: string) =>
+    inject(server.slots()[0]?.pid ?? 0, "write", how, server.log);
 
   test.each(["EIO", "EDQUOT", "EROFS", "EPERM"])(
     "that fails with %s is told to the client, and not counted",
     async (error) => {
       const server = await Server.start({ children: 1 });
-      const mend = await breakWrites(server, `error=${error}`);
+      const { release } = await breakWrites(server, `error=${error}`);
       expect(await ask(server, "recvd fails")).toBe(UNAVAILABLE);
       expect(await ask(server, "again")).toBe(UNAVAILABLE);
-      await mend();
+      await release();
       expect(await ask(server, "mended")).toContain('"mended"');
       expect(server.scoreboard.total()).toBe(1);
       await until("it says so", () => server.command.stderr.includes("can be written again"));
@@ -229,9 +213,9 @@ describe.skipIf(spawnSync("strace", ["-V"]).error !== undefined)("a write of a r
 
   test("that fails for the second record is not counted either, though the work is done", async () => {
     const server = await Server.start({ children: 1 });
-    const mend = await breakWrites(server, "error=EIO:when=2");
+    const { release } = await breakWrites(server, "error=EIO:when=2");
     expect(await ask(server, "half")).toBe(UNAVAILABLE);
-    await mend();
+    await release();
     expect(server.scoreboard.total()).toBe(0);
     expect(server.records(/recvd message "half"/)).toHaveLength(1);
     expect(server.records(/completed req "half"/)).toEqual([]);

@@ -122,6 +122,7 @@ describe("bounds", () => {
     virtualCpus: false,
     ...{ cpus: 2, pidMax: 32_768, threadsMax: 190_000, tasks: 200, cgroupPids: 50 },
     ...{ cgroupPidsMax: Number.POSITIVE_INFINITY, userProcessesMax: Number.POSITIVE_INFINITY },
+    userTasks: 0,
     ...{ cgroupMemory: 2 ** 30, cgroupMemoryMax: Number.POSITIVE_INFINITY },
     ...{ filesMax: 20_000, somaxconn: 4096, ephemeralPorts: 28_232 },
     ...{ memoryTotal: 24 * 2 ** 30, memoryAvailable: 23 * 2 ** 30 },
@@ -148,6 +149,12 @@ describe("bounds", () => {
     const bound = first(changes);
     expect(bound?.name).toMatch(name);
     expect(bound?.clients).toBeGreaterThan(0);
+  });
+
+  test("what the user runs already is taken off the limit of processes a user", () => {
+    const room = (userTasks: number) => first({ userProcessesMax: 9000, userTasks })?.clients ?? 0;
+    expect(room(0) - room(1500)).toBe(1500);
+    expect(room(9000)).toBe(0);
   });
 
   test("--max-clients is one of them, and none is below zero", () => {

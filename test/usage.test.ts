@@ -2,9 +2,10 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { commandPath } from "../src/paths";
 import { parseUsers } from "../src/serve/users";
 import { parseDuration, showDuration, writeDuration } from "../src/units";
-import { run, Server, temporaryFolder } from "./support/server";
+import { Command, run, Server, temporaryFolder } from "./support/server";
 
 const log = () => join(temporaryFolder(), "log");
 const serve = (...args: string[]) => run("serve", "127.0.0.1", "0", "--children", "1", ...args);
@@ -136,6 +137,21 @@ describe("exit 1", () => {
     expect(stderr).toMatch(
       /900,000 children do not fit: kernel.pid_max \d+ leaves room for [\d,]+; raise it/,
     );
+    expect(code).toBe(1);
+  });
+
+  // The superuser has no such limit, but may become somebody who runs nothing yet.
+  test.skipIf(process.getuid?.() !== 0)("more children than its user may have", async () => {
+    const as = ["--reuid=54321", "--regid=54321", "--clear-groups", "prlimit", "--nproc=300:"];
+    const { code, stderr } = await new Command(
+      [...as, process.execPath, commandPath, "serve", "127.0.0.1", "0", "--children", "250"],
+      "setpriv",
+    ).end();
+    const room = Number(
+      /the limit of 300 processes a user leaves room for (\d+);/.exec(stderr)?.[1],
+    );
+    expect(room).toBeGreaterThan(130);
+    expect(room).toBeLessThan(199); // the threads of the front are counted, too
     expect(code).toBe(1);
   });
 

@@ -113,17 +113,18 @@ Napi::Value reap_stranger(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), found);
 }
 
-// limits() → {files, processes}, the hard limits of this process; Infinity where there is none.
+// limits() → {files, processes}, Infinity where there is none. Of files the hard limit: Node has
+// raised its own to it. Of processes the soft one, which is what our children run into.
 Napi::Value limits(const Napi::CallbackInfo& info) {
-  const auto hard = [](auto resource) {
+  const auto limit_of = [](auto resource, rlim_t rlimit::*kind) {
     rlimit limit{};
     ::getrlimit(resource, &limit);
-    return limit.rlim_max == RLIM_INFINITY ? std::numeric_limits<double>::infinity()
-                                           : static_cast<double>(limit.rlim_max);
+    return limit.*kind == RLIM_INFINITY ? std::numeric_limits<double>::infinity()
+                                        : static_cast<double>(limit.*kind);
   };
   Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("files", hard(RLIMIT_NOFILE));
-  result.Set("processes", hard(RLIMIT_NPROC));
+  result.Set("files", limit_of(RLIMIT_NOFILE, &rlimit::rlim_max));
+  result.Set("processes", limit_of(RLIMIT_NPROC, &rlimit::rlim_cur));
   return result;
 }
 

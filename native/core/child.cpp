@@ -19,6 +19,7 @@
 #include "bell.hpp"
 #include "child_log.hpp"
 #include "connection.hpp"
+#include "signals.hpp"
 
 namespace kilofork {
 
@@ -59,13 +60,6 @@ void on_stop(int /*signal*/) {
 void on_quit(int signal);
 void on_wake(int signal);
 void on_alarm(int signal);
-
-void handle(int signal, void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  sigfillset(&action.sa_mask);  // one at a time; no SA_RESTART: a signal must end accept()
-  ::sigaction(signal, &action, nullptr);
-}
 
 std::size_t output_bytes(const Service& service) {
   // Records and replies are built in the same place, one after the other; the longest record is
@@ -420,13 +414,13 @@ std::size_t child_memory_bytes(const Service& service) {
 }
 
 void set_up_signals_of_children() {
-  handle(SIGTERM, on_retire);
-  handle(SIGUSR2, on_stop);
-  handle(SIGQUIT, on_quit);
-  handle(SIGUSR1, on_wake);
-  handle(SIGALRM, on_alarm);
-  for (const int ignored : {SIGHUP, SIGINT, SIGPIPE, SIGXFSZ}) handle(ignored, SIG_IGN);
-  handle(SIGCHLD, SIG_DFL);
+  handle_signal(SIGTERM, on_retire);
+  handle_signal(SIGUSR2, on_stop);
+  handle_signal(SIGQUIT, on_quit);
+  handle_signal(SIGUSR1, on_wake);
+  handle_signal(SIGALRM, on_alarm);
+  for (const int ignored : {SIGHUP, SIGINT, SIGPIPE, SIGXFSZ}) handle_signal(ignored, SIG_IGN);
+  handle_signal(SIGCHLD, SIG_DFL);
 }
 
 void run_child(const ChildContext& context, Slot& slot, std::uint64_t reserved) {

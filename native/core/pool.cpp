@@ -17,6 +17,7 @@
 #include "listener.hpp"
 #include "lockdown.hpp"
 #include "memory.hpp"
+#include "signals.hpp"
 #include "words.hpp"
 
 namespace kilofork {
@@ -40,20 +41,15 @@ void on_child(int /*signal*/) {
 
 // Signals are blocked but for the time of ppoll(2): none is missed between two looks at a flag.
 void set_up_signals() {
-  struct sigaction action {};
-  sigfillset(&action.sa_mask);
-  const auto handle = [&action](int signal, void (*handler)(int)) {
-    action.sa_handler = handler;
-    ::sigaction(signal, &action, nullptr);
-  };
   sigset_t all;
   sigfillset(&all);
   ::sigprocmask(SIG_BLOCK, &all, nullptr);
-  handle(SIGCHLD, on_child);
-  handle(SIGTERM, on_stop);
-  handle(SIGINT, on_stop);
-  handle(SIGQUIT, on_quit);
-  for (const int ignored : {SIGHUP, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2}) handle(ignored, SIG_IGN);
+  handle_signal(SIGCHLD, on_child);
+  handle_signal(SIGTERM, on_stop);
+  handle_signal(SIGINT, on_stop);
+  handle_signal(SIGQUIT, on_quit);
+  for (const int ignored : {SIGHUP, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2})
+    handle_signal(ignored, SIG_IGN);
 }
 
 std::span<std::byte> map_private(std::size_t bytes) {

@@ -14,6 +14,7 @@
 #include "clock.hpp"
 #include "lockdown.hpp"
 #include "passing.hpp"
+#include "signals.hpp"
 
 namespace kilofork {
 
@@ -31,16 +32,10 @@ void on_leave(int /*signal*/) {
 }
 
 void set_up_signals() {
-  struct sigaction action {};
-  sigfillset(&action.sa_mask);
-  const auto handle = [&action](int signal, void (*handler)(int)) {
-    action.sa_handler = handler;
-    ::sigaction(signal, &action, nullptr);
-  };
-  handle(SIGTERM, on_leave);
+  handle_signal(SIGTERM, on_leave);
   for (const int ignored : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2})
-    handle(ignored, SIG_IGN);
-  handle(SIGCHLD, SIG_DFL);
+    handle_signal(ignored, SIG_IGN);
+  handle_signal(SIGCHLD, SIG_DFL);
 }
 
 class Syncer {

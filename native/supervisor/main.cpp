@@ -43,6 +43,7 @@ std::uint64_t supervise(const char* segment_name, const char* handover_fd) {
   drop_privileges();
   ::tzset();  // now: a child must not read files for the time zone
   Control control(kControlFd);
+  if (!kFiltersSystemCalls) control.send("unfiltered");
   std::optional<Handover> predecessor;
   if (handover_fd != nullptr) {
     int fd = -1;

@@ -161,6 +161,11 @@ export class Front {
       scoreboard: this.scoreboard,
     });
     this.supervisor
+      .on("unfiltered", () =>
+        complain(
+          "built without the filter of system calls (KILOFORK_UNFILTERED): a child that is taken over can open files, run programs and connect as its user",
+        ),
+      )
       .on("up", (children, ms) => this.announce(children, ms))
       .on("stopping", () => {
         this.phase = "stopping";

@@ -18,6 +18,8 @@ const FIRST_BACK_OFF_MS = 100;
 const LONGEST_BACK_OFF_MS = 5000;
 
 interface Events {
+  /** It was built without the filter of system calls. */
+  unfiltered: [];
   /** The first children are all up: how many, and after how long. */
   up: [children: number, ms: number];
   /** It began to stop, by whosever order. */
@@ -92,6 +94,7 @@ export class Supervisor extends EventEmitter<Events> {
 
   private hear(line: string): void {
     const [word, first, second] = line.split(" ");
+    if (word === "unfiltered") this.emit("unfiltered");
     if (word === "up") this.emit("up", Number(first), Number(second) / 1e6);
     if (word === "stopping") this.emit("stopping");
     if (word === "stopped") this.emit("stopped", Number(first));
