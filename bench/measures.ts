@@ -6,6 +6,7 @@ import { audit } from "../src/audit/audit";
 import { type ClientResult, DEFAULT_OS_THREADS, describeFailures, Load } from "../src/client/load";
 import { clientProcesses } from "../src/limit/bounds";
 import { Clients } from "../src/limit/clients";
+import { settledMemory } from "../src/limit/readings";
 import { availableMemory, readMachine } from "../src/limits";
 import type { Size } from "./figure";
 import type { Running } from "./launch";
@@ -192,15 +193,4 @@ async function referenceClient(shop: Workshop, port: number, clients: number): P
   const [, handled, ms] = /(\d+) requests in ([\d.]+) milliseconds/.exec(stdout) ?? [];
   if (Number(handled) !== clients) throw new Error(`the reference client handled ${handled}`);
   return Number(ms);
-}
-
-/** When it no longer moves: processes that ended a moment ago still give back. */
-async function settledMemory(): Promise<number> {
-  const STILL = 512 * 1024;
-  for (let last = availableMemory(), tries = 0; ; tries++) {
-    await sleep(150);
-    const now = availableMemory();
-    if (Math.abs(now - last) < STILL || tries > 40) return now;
-    last = now;
-  }
 }

@@ -13,10 +13,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cinttypes>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
+#include <cstring>
 #include <span>
 #include <string>
 #include <utility>
@@ -35,8 +35,9 @@ constexpr bool kHasStacks = true;
 #else
 constexpr bool kHasStacks = false;
 #endif
-constexpr std::size_t kStackBytes = 256 * 1024;  // what is not used costs nothing
-constexpr std::size_t kGuardBytes = 64 * 1024;   // below it: an overflow ends the process
+constexpr std::size_t kStackBytes = std::size_t{256} * 1024;  // what is not used costs nothing
+constexpr std::size_t kGuardBytes =
+    std::size_t{64} * 1024;  // below it: an overflow ends the process
 
 std::span<std::byte> map_stack() {
   constexpr int kKind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -56,15 +57,19 @@ std::string read_file(const char* path) {
   return text;
 }
 
+// Of a line of proc_pid_maps(5), "7ffd1c5e1000-7ffd1c602000 rw-p …".
 void keep_first_stack_from_children() {
   const std::string maps = read_file("/proc/self/maps");
   const std::size_t name = maps.find("[stack]");
   if (name == std::string::npos) return;
-  const char* const line = maps.c_str() + maps.rfind('\n', name) + 1;
   std::uintptr_t from = 0;
   std::uintptr_t until = 0;
-  if (std::sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &from, &until) == 2)
-    ::madvise(reinterpret_cast<void*>(from), until - from, MADV_DONTFORK);
+  const char* const end = maps.data() + name;
+  const char* const line = maps.data() + maps.rfind('\n', name) + 1;
+  const char* const dash = std::from_chars(line, end, from, 16).ptr;
+  std::from_chars(dash + 1, end, until, 16);
+  void* const stack = reinterpret_cast<void*>(from);  // NOLINT(performance-no-int-to-ptr)
+  if (until > from) ::madvise(stack, until - from, MADV_DONTFORK);
 }
 
 // The command line is on the first stack: ps(1) is shown a copy of it, at the top of the new one.
@@ -78,9 +83,7 @@ std::size_t keep_command_line(std::span<std::byte> stack) {
     kStartData = 45,
     kEndData = 46,
     kStartBrk = 47,
-    kArgStart = 48,
-    kArgEnd = 49,
-    kFields = 50,
+    kFields = 48,
   };
   const std::string stat = read_file("/proc/self/stat");
   std::string_view words = stat;
@@ -90,11 +93,12 @@ std::size_t keep_command_line(std::span<std::byte> stack) {
     parse_number(take_word(words), field.at(i));  // no number, or below 0: none of those we want
   constexpr std::size_t kLongest = 1024;
   constexpr std::size_t kAlignment = 16;
-  const std::size_t length = field[kArgEnd] - field[kArgStart];
-  if (length == 0 || length > kLongest) return 0;
+  const std::string command = read_file("/proc/self/cmdline");
+  const std::size_t length = std::min(command.size(), kLongest);
+  if (length == 0) return 0;
   const std::size_t room = (length + kAlignment - 1) / kAlignment * kAlignment;
   std::byte* const copy = stack.data() + stack.size() - room;
-  std::copy_n(reinterpret_cast<const std::byte*>(field[kArgStart]), length, copy);
+  std::memcpy(copy, command.data(), length);
   const auto at = reinterpret_cast<std::uint64_t>(copy);
   prctl_mm_map map{};
   map.start_code = field[kStartCode];
