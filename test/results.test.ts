@@ -236,6 +236,20 @@ describe("goals", () => {
     );
   });
 
+  test("beside a rate that is not reached stands what the bare loop has", () => {
+    const figure = {
+      ...rate(1000, {
+        kilofork: [171, 171, 171],
+        Python: [100, 99, 101],
+        "bare loop": [193, 193, 193],
+      }),
+      goals: [{ text: "at least 2 of the best of Python", measured: 1.71, reached: false }],
+    };
+    const text = pageOf({ figures: [figure] });
+    expect(text).toContain("Measured: 1.71. The bare loop, the most that a process for each");
+    expect(text).toContain("can do here, has 1.93.");
+  });
+
   test("one that is reached is not, and one that cannot be told is neither", () => {
     const reached = pageOf({ figures: [memory(values, true)] });
     expect(reached).toContain("reaches 1 of its 1 goals");

@@ -1,14 +1,32 @@
 /** The goals of the bench: which were reached, which were not. */
-import type { BenchReport, MeasuredGoal } from "../report";
+import type { BenchReport, MeasuredFigure, MeasuredGoal } from "../report";
 import { drawTable, left, right, showValue } from "./markdown";
 
 interface GoalOf {
   readonly figure: string;
   readonly goal: MeasuredGoal;
+  /** What the bare loop reaches of the same, where that is the most that there can be. */
+  readonly most: number | null;
 }
 
 export function goalsOf({ figures }: BenchReport): GoalOf[] {
-  return figures.flatMap(({ figure, goals }) => goals.map((goal) => ({ figure, goal })));
+  return figures.flatMap((measured) =>
+    measured.goals.map((goal) => ({
+      figure: measured.figure,
+      goal,
+      most: mostOf(measured, goal),
+    })),
+  );
+}
+
+const BARE = "bare loop";
+
+/** A process for each connection can do no more than the bare loop, which does nothing else. */
+function mostOf({ topic, subjects }: MeasuredFigure, { text }: MeasuredGoal): number | null {
+  const bare = subjects.find(({ label }) => label === BARE);
+  const others = subjects.filter(({ label }) => label !== BARE && text.includes(label));
+  if (topic !== "rate" || !bare || others.length === 0) return null;
+  return bare.median / Math.max(...others.map(({ median }) => median));
 }
 
 export function drawGoals(report: BenchReport): string {
@@ -30,8 +48,8 @@ export function summarizeGoals(report: BenchReport): string[] {
   return [
     `kilofork reaches ${whichAre(true).length} of its ${goals.length} goals.`,
     ...whichAre(false).map(
-      ({ figure, goal }) =>
-        `**Not reached**: ${figure}: ${goal.text}. Measured: ${showMeasured(goal)}.`,
+      ({ figure, goal, most }) =>
+        `**Not reached**: ${figure}: ${goal.text}. Measured: ${showMeasured(goal)}.${most === null ? "" : ` The bare loop, the most that a process for each connection can do here, has ${showValue(most, "")}.`}`,
     ),
     ...whichAre(null).map(
       ({ figure, goal }) =>
