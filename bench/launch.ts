@@ -9,6 +9,8 @@ const STARTS_WITHIN_MS = 120_000;
 const ENDS_WITHIN_MS = 60_000;
 
 export interface Running {
+  /** Of the first process: of kilofork, the front. */
+  readonly pid: number;
   readonly port: number;
   readonly log: string;
   /** Until all processes were there. */
@@ -22,6 +24,7 @@ export async function start(argv: string[], port: number, log: string): Promise<
   const begun = performance.now();
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
   const stop = () => end(child);
+  const pid = child.pid ?? 0;
   const said: string[] = [];
   const banner = new Promise<number>((resolve, reject) => {
     listen(child, "stdout", (line) => {
@@ -36,11 +39,11 @@ export async function start(argv: string[], port: number, log: string): Promise<
     await stop();
     throw error;
   });
-  if (!argv.includes("serve")) return { port, log, upMs, stop };
+  if (!argv.includes("serve")) return { pid, port, log, upMs, stop };
   while (!said.some((line) => line.includes("children up in")))
     await new Promise((resolve) => setTimeout(resolve, 5));
   const own = /children up in (\d+) ms/.exec(said.join("\n"))?.[1];
-  return { port, log, upMs: Number(own), stop };
+  return { pid, port, log, upMs: Number(own), stop };
 }
 
 export async function freePort(): Promise<number> {

@@ -6,8 +6,8 @@ import { audit } from "../src/audit/audit";
 import { type ClientResult, DEFAULT_OS_THREADS, describeFailures, Load } from "../src/client/load";
 import { clientProcesses } from "../src/limit/bounds";
 import { Clients } from "../src/limit/clients";
-import { settledMemory } from "../src/limit/readings";
-import { availableMemory, readMachine } from "../src/limits";
+import { processMemory, sendFragment, settledMemory } from "../src/limit/readings";
+import { readMachine } from "../src/limits";
 import type { Size } from "./figure";
 import type { Running } from "./launch";
 import { requireRoomForClients } from "./room";
@@ -18,8 +18,8 @@ export const BACKLOG = 4096;
 const REFERENCE_CLIENT_ENDS_WITHIN_MS = 15_000;
 
 /**
- * Whole system: what less is available with all children than with one, for each of the others. Of
- * several servers at once, since what the rest of the system does meanwhile is in it, too.
+ * Kilobytes of a child, of the whole system, without the server's first process. Of several servers
+ * at once, since what the rest of the system does meanwhile is in it, too.
  */
 export async function idleMemory(
   shop: Workshop,
@@ -27,39 +27,36 @@ export async function idleMemory(
   children: number,
 ): Promise<number> {
   const SERVERS = 4;
-  const used = async (count: number) => {
-    const before = await settledMemory();
-    const servers: Running[] = [];
-    for (let i = 0; i < SERVERS; i++)
-      servers.push(await shop.start(name, { children: count, workMs: 0, backlog: BACKLOG }));
-    const after = await settledMemory();
-    for (const server of servers) await server.stop();
-    return before - after;
-  };
-  const one = await used(1);
-  return ((await used(children)) - one) / (SERVERS * (children - 1)) / 1024;
+  const before = await memoryOfOthers();
+  const servers: Running[] = [];
+  for (let i = 0; i < SERVERS; i++)
+    servers.push(await shop.start(name, { children, workMs: 0, backlog: BACKLOG }));
+  const used =
+    (await memoryOfOthers()) - before - sum(servers.map(({ pid }) => processMemory(pid)));
+  for (const server of servers) await server.stop();
+  return used / (SERVERS * children) / 1024;
 }
 
-/** Idle, and what less is available while every child works; the clients' sockets are in it. */
+/** Likewise, while every child works; the sockets of the clients are in it, but not the clients. */
 export async function busyMemory(
   shop: Workshop,
   name: SubjectName,
   children: number,
 ): Promise<number> {
-  const idle = await idleMemory(shop, name, children);
-  const warm = await shop.start(name, { children, workMs: 0, backlog: BACKLOG });
-  await load(warm.port, children, 1).run(); // the client's own memory is there from now on
-  await warm.stop();
-  const server = await shop.start(name, { children, workMs: 2000, backlog: BACKLOG });
-  const before = await settledMemory();
+  const before = await memoryOfOthers();
+  const server = await shop.start(name, { children, workMs: 3000, backlog: BACKLOG });
   const running = load(server.port, children, 1, true);
   const result = running.run();
   while (running.settled() < children) await sleep(10);
-  await sleep(300);
-  const busy = (before - availableMemory()) / children / 1024;
+  const used = (await memoryOfOthers()) - before - processMemory(server.pid);
   await verified(result, children);
   await server.stop();
-  return idle + busy;
+  return (used / children + sendFragment()) / 1024;
+}
+
+/** In use, in bytes: by all but this process, which holds the clients. */
+async function memoryOfOthers(): Promise<number> {
+  return (await settledMemory()) - processMemory(process.pid);
 }
 
 export async function startTime(
@@ -194,4 +191,8 @@ async function referenceClient(shop: Workshop, port: number, clients: number): P
   const [, handled, ms] = /(\d+) requests in ([\d.]+) milliseconds/.exec(stdout) ?? [];
   if (Number(handled) !== clients) throw new Error(`the reference client handled ${handled}`);
   return Number(ms);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }

@@ -72,10 +72,8 @@ Fd write_handover(const Handover& handover) {
   add("bell", std::to_string(handover.bell)), end_line();
   add("give-log", std::to_string(handover.give_log)), end_line();
   add("take-log", std::to_string(handover.take_log)), end_line();
-  if (handover.syncer > 0) {
-    add("syncer", std::to_string(handover.syncer)), end_line();
-    add("inbox", std::to_string(handover.inbox)), end_line();
-  }
+  add("syncer", std::to_string(handover.syncer)), end_line();
+  add("inbox", std::to_string(handover.inbox)), end_line();
   if (handover.announced) add("announced"), end_line();
   for (const auto& [slot, member] : handover.children) {
     add("child", std::to_string(slot), std::to_string(member.pid), member.owed ? "1" : "0",

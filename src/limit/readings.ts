@@ -30,15 +30,46 @@ export function processMemory(pid: number): number {
   }
 }
 
-/** When it has not moved for a while, or has moved for long: what ended a moment ago still gives back. */
+/**
+ * Bytes that processes hold, and the kernel for them: what of proc_meminfo(5) is nobody's cache. Not
+ * taken from what is available: of what was freed, a virtual machine may owe gigabytes for a while.
+ */
+export function memoryInUse(): number {
+  const text = readFileSync("/proc/meminfo", "utf8");
+  const kilobytes = (name: string) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
+  return HELD.reduce((sum, name) => sum + kilobytes(name), 0) * 1024;
+}
+
+const HELD = [
+  ...["AnonPages", "Shmem", "Slab", "KernelStack", "PageTables", "SecPageTables", "Percpu"],
+] as const;
+
+/**
+ * Bytes that a process holds which has sent anything over TCP, and that are in none of these: the
+ * piece that the kernel cuts what it sends from, task_frag in skb_page_frag_refill() of
+ * net/core/sock.c.
+ */
+export function sendFragment(): number {
+  const HIGH_ORDER = 32 * 1024;
+  const PAGE = 4096;
+  try {
+    const text = readFileSync("/proc/sys/net/core/high_order_alloc_disable", "utf8");
+    return Number(text) === 0 ? HIGH_ORDER : PAGE;
+  } catch {
+    return HIGH_ORDER;
+  }
+}
+
+/** Bytes in use, when they have not moved for a while, or have moved for long. */
 export async function settledMemory(): Promise<number> {
   const STILL_BYTES = 1 << 20;
-  const LOOKS_STILL = 5;
+  const LOOKS_STILL = 3;
   const MOST_LOOKS = 40;
-  let last = availableMemory();
+  let last = memoryInUse();
   for (let looks = 0, still = 0; still < LOOKS_STILL && looks < MOST_LOOKS; looks++) {
     await sleep(100);
-    const now = availableMemory();
+    const now = memoryInUse();
     still = Math.abs(now - last) < STILL_BYTES ? still + 1 : 0;
     last = now;
   }
@@ -69,8 +100,8 @@ export function cpuTimes(): CpuTimes {
  * is available than is to be left.
  */
 export class Watch {
-  /** The least that was available. */
-  leastMemory = Number.POSITIVE_INFINITY;
+  /** The most bytes that were in use. */
+  mostMemory = 0;
   /** Of the processors, in the busiest second: 0 to 1. */
   busiestShare = 0;
   shortage = false;
@@ -89,9 +120,8 @@ export class Watch {
   }
 
   private look(): void {
-    const memory = availableMemory();
-    this.leastMemory = Math.min(this.leastMemory, memory);
-    if (memory < this.floorBytes && !this.shortage) {
+    this.mostMemory = Math.max(this.mostMemory, memoryInUse());
+    if (availableMemory() < this.floorBytes && !this.shortage) {
       this.shortage = true;
       this.onShortage();
     }

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
 import { CommandError } from "../errors";
-import { availableMemory, type Machine } from "../limits";
+import type { Machine } from "../limits";
 import { Awake, listenQueue, type Scoreboard } from "../native";
 import { openScoreboardOf } from "../servers";
 import { type StartedServer, startServer } from "../started-server";
@@ -22,7 +22,9 @@ import {
   busyShare,
   cpuTimes,
   listenCounters,
+  memoryInUse,
   processMemory,
+  sendFragment,
   settledMemory,
   Watch,
 } from "./readings";
@@ -49,14 +51,14 @@ export interface LogReading {
   readonly problems: readonly string[];
 }
 
-/** Bytes, of the whole system. */
+/** Bytes in use, in the whole system. */
 export interface MemoryReading {
-  /** Available before the server is started, or one before it: the most of them. */
+  /** Before the server is started. */
   readonly beforeBytes: number;
   readonly upBytes: number;
-  /** The least while the clients were there. */
+  /** The most while the clients were there, with what the kernel keeps apart for their sending. */
   readonly peakBytes: number;
-  /** In use by the front, … */
+  /** Of these, by the front, … */
   readonly frontBytes: number;
   /** … and by the client processes: neither belongs to a child. */
   readonly clientBytes: number;
@@ -86,8 +88,6 @@ export interface Measured {
 
 export class Stage {
   readonly backlog: number;
-  /** Before any trial so far, in bytes. */
-  private mostAvailable = 0;
 
   constructor(
     private readonly machine: Machine,
@@ -114,9 +114,7 @@ export class Stage {
     this.signal.addEventListener("abort", end);
     this.say("waits for the memory to settle");
     const cpuBefore = cpuTimes();
-    // What the kernel keeps of the trial before this one, this one will use again.
-    const beforeBytes = Math.max(this.mostAvailable, await settledMemory());
-    this.mostAvailable = beforeBytes;
+    const beforeBytes = await settledMemory();
     const otherShare = busyShare(cpuBefore);
     const countersBefore = listenCounters();
     const watch = new Watch(this.floorBytes, end);
@@ -164,14 +162,14 @@ export class Stage {
       };
     }
     try {
-      const upBytes = availableMemory();
-      watch.leastMemory = upBytes;
+      const upBytes = memoryInUse();
       this.say("clients connect");
       const { clients, peak } = await this.runClients(plan, server, signal);
       const queueDrops = listenQueue(server.address, server.port)?.dropped ?? null;
       this.say("the server stops");
       const { working, frontBytes, clientBytes } = peak;
-      const memory = { upBytes, peakBytes: watch.leastMemory, frontBytes, clientBytes };
+      const peakBytes = watch.mostMemory + working * sendFragment();
+      const memory = { upBytes, peakBytes, frontBytes, clientBytes };
       await server.stop();
       return { upMs: server.upMs, said: server.said, clients, working, memory, queueDrops };
     } finally {

@@ -181,7 +181,7 @@ function report(
     memoryBeforeBytes: beforeBytes,
     memoryUpBytes: upBytes,
     memoryPeakBytes: peakBytes,
-    idleChildBytes: !wasFull ? null : each(beforeBytes - upBytes - frontBytes),
-    busyChildBytes: wasFull ? each(beforeBytes - peakBytes - frontBytes - clientBytes) : null,
+    idleChildBytes: !wasFull ? null : each(upBytes - beforeBytes - frontBytes),
+    busyChildBytes: wasFull ? each(peakBytes - beforeBytes - frontBytes - clientBytes) : null,
   };
 }
