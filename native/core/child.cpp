@@ -25,25 +25,17 @@ namespace kilofork {
 
 namespace {
 
-// What the signal handlers share with the loop. A process is one child, so there is one of it.
-struct {
-  volatile sig_atomic_t retiring;
-  volatile sig_atomic_t stopping;
-  volatile sig_atomic_t in_request;  // from before its first record until its reply is sent
-  volatile sig_atomic_t in_work;     // the part of it between the two records
-  volatile int connection;           // -1 between connections
-  const ChildContext* context;
-} g_child;
+ChildSignals* g_child = nullptr;
 
 // From here on accept() fails, also one that is about to begin: were the flag alone set, a signal
 // between the last look at it and accept() would be lost until the next client comes.
 void turn_from_listener() {
-  ::dup2(g_child.context->lifeline, g_child.context->listener);
+  ::dup2(g_child->context->lifeline, g_child->context->listener);
 }
 
 void on_retire(int /*signal*/) {
   const int saved = errno;
-  g_child.retiring = 1;
+  g_child->retiring = 1;
   turn_from_listener();
   errno = saved;
 }
@@ -51,9 +43,9 @@ void on_retire(int /*signal*/) {
 // As for accept(), so for read(): what has arrived stays readable, then comes an end of file.
 void on_stop(int /*signal*/) {
   const int saved = errno;
-  g_child.stopping = 1;
+  g_child->stopping = 1;
   turn_from_listener();
-  if (g_child.connection >= 0) ::shutdown(g_child.connection, SHUT_RD);
+  if (g_child->connection >= 0) ::shutdown(g_child->connection, SHUT_RD);
   errno = saved;
 }
 
@@ -157,7 +149,7 @@ Child::Child(const ChildContext& context, Slot& slot)
 
 void Child::run() {
   bool ready = false;
-  while (g_child.retiring == 0 && g_child.stopping == 0) {
+  while (g_child->retiring == 0 && g_child->stopping == 0) {
     if (slot_.total.load(std::memory_order_relaxed) >= last_total_) leave(kExitRecycled);
     enter(State::idle);
     if (!ready) ring();
@@ -165,16 +157,16 @@ void Child::run() {
     ring_if_awaited();
     const int fd = accept();
     if (fd >= 0) {
-      Connection client(Fd(fd), service_, input_, g_child.stopping);
-      g_child.connection = fd;
+      Connection client(Fd(fd), service_, input_, g_child->stopping);
+      g_child->connection = fd;
       serve(client);
-      g_child.connection = -1;
+      g_child->connection = -1;
       peer_.store(0, std::memory_order_relaxed);
     } else if (errno == EAGAIN) {
       // The listener does not block: the supervisor is stopping and empties the queue itself.
       pollfd listener{.fd = context_.listener, .events = POLLIN, .revents = 0};
       ::poll(&listener, 1, 100);
-    } else if (g_child.retiring == 0 && g_child.stopping == 0 && errno != EINTR &&
+    } else if (g_child->retiring == 0 && g_child->stopping == 0 && errno != EINTR &&
                errno != ECONNABORTED && errno != EPROTO && errno != EPERM) {
       leave(kExitSick);
     }
@@ -227,7 +219,7 @@ void Child::serve(Connection& client) {
   enter(State::reading);
   ring_if_awaited();
   // Had the order come before the connection was known, its handler would not have shut it.
-  if (g_child.stopping != 0) {
+  if (g_child->stopping != 0) {
     refuse(client, Refusal::shutting_down);
     return;
   }
@@ -274,9 +266,9 @@ bool Child::answer(Connection& client, bool ended) {
     log_.record_unknown_user(request->user);
     return refuse(client, Refusal::unauthorized);
   }
-  g_child.in_request = 1;
+  g_child->in_request = 1;
   const bool kept = handle(client, *request);
-  g_child.in_request = 0;
+  g_child->in_request = 0;
   return kept;
 }
 
@@ -305,7 +297,7 @@ bool Child::handle(Connection& client, const Request& request) {
 // The client is told at once, the log when there is one that it can be told. Always false.
 bool Child::take_back(Connection& client, const Request& request, std::uint64_t count) {
   const bool told = tell(client, Refusal::unavailable);
-  if (!log_.take_back(request, count, g_child.stopping)) leave(kExitCut);
+  if (!log_.take_back(request, count, g_child->stopping)) leave(kExitCut);
   enter(State::replying);
   if (told) client.end(service_.linger_timeout);
   return false;
@@ -321,10 +313,10 @@ void Child::work(const Request& request) {
   };
   message_ = request.message;
   work_began_ = monotonic_now();
-  g_child.in_work = 1;
+  g_child->in_work = 1;
   set_alarm(service_.work_timeout);
   work();
-  g_child.in_work = 0;
+  g_child->in_work = 0;
   set_alarm(0);
 }
 
@@ -374,30 +366,32 @@ bool Child::send(Connection& client, const Template& text, const Template::Value
   return client.send({output_.data(), static_cast<std::size_t>(end - output_.data())});
 }
 
-Child* g_self = nullptr;
+Child& self() {
+  return *static_cast<Child*>(g_child->child);
+}
 
 // A caught signal never interrupts a write() to a file half-way, so no record is torn by leaving.
 // An orphan looks whether the front is gone as well: then nobody else is left to remove the
 // segment. It waits a moment, since the two may be dying at the same time.
 void on_quit(int /*signal*/) {
   constexpr int kFrontsLastMoment = 20;  // ms
-  const ChildContext& context = *g_child.context;
+  const ChildContext& context = *g_child->context;
   if (::getppid() != context.supervisor) {
     pollfd front{.fd = context.lifeline, .events = 0, .revents = 0};
     if (::poll(&front, 1, kFrontsLastMoment) > 0) ::unlink(context.segment_path);
   }
-  g_self->leave(g_child.in_request != 0 ? kExitCut : kExitOrdered);
+  self().leave(g_child->in_request != 0 ? kExitCut : kExitOrdered);
 }
 
 // Not left to the loop: a child between its look at the log and accept() would keep the old one.
 void on_wake(int /*signal*/) {
   const int saved = errno;
-  g_self->log().follow();
+  self().log().follow();
   errno = saved;
 }
 
 void on_alarm(int /*signal*/) {
-  if (g_child.in_work != 0) g_self->give_up_work();
+  if (g_child->in_work != 0) self().give_up_work();
 }
 
 // The kernel ends the child with the supervisor. A death before that was asked for is seen by the
@@ -413,7 +407,8 @@ std::size_t child_memory_bytes(const Service& service) {
   return Connection::input_bytes(service) + output_bytes(service);
 }
 
-void set_up_signals_of_children() {
+void set_up_signals_of_children(ChildSignals& signals) {
+  g_child = &signals;
   handle_signal(SIGTERM, on_retire);
   handle_signal(SIGUSR2, on_stop);
   handle_signal(SIGQUIT, on_quit);
@@ -424,13 +419,12 @@ void set_up_signals_of_children() {
 }
 
 void run_child(const ChildContext& context, Slot& slot, std::uint64_t reserved) {
-  g_child.context = &context;
-  g_child.connection = -1;
+  g_child->context = &context;
   follow_supervisor(context.supervisor);
   if (!slot.claim(reserved, ::getpid())) ::_exit(kExitOrdered);
   ::prctl(PR_SET_NAME, context.name);
   Child child(context, slot);
-  g_self = &child;
+  g_child->child = &child;
   child.log().follow();  // the fork server may have been forked before the newest
   sigset_t none;
   sigemptyset(&none);

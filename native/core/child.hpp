@@ -12,6 +12,7 @@
 // SIGALRM is its own: the work of a request takes too long.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <string>
@@ -48,8 +49,20 @@ struct ChildContext {
 
 std::size_t child_memory_bytes(const Service& service);
 
+// What the signal handlers of a child share with its loop.
+struct ChildSignals {
+  volatile sig_atomic_t retiring = 0;
+  volatile sig_atomic_t stopping = 0;
+  volatile sig_atomic_t in_request = 0;  // from before its first record until its reply is sent
+  volatile sig_atomic_t in_work = 0;     // the part of it between the two records
+  volatile int connection = -1;          // -1 between connections
+  const ChildContext* context = nullptr;
+  void* child = nullptr;  // the loop itself
+};
+
 // In whoever forks children, with all signals blocked: a child inherits what is to be done at each.
-void set_up_signals_of_children();
+// `signals`: kept by the caller, best on the stack, which a child makes its own in any case.
+void set_up_signals_of_children(ChildSignals& signals);
 
 // `reserved`: the word of the slot as it was left for this child. One that finds another there is
 // not expected any more, and leaves.

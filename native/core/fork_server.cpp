@@ -62,7 +62,8 @@ void ForkServer::start() {
 void ForkServer::run(int orders) const {
   ::prctl(PR_SET_NAME, "kilofork-forker");
   offer_to_oom_killer();
-  set_up_signals_of_children();  // all are blocked here
+  ChildSignals signals;
+  set_up_signals_of_children(signals);  // all are blocked here
   const auto key = lock_down_children({.removable = context_.segment_path,
                                        .name = context_.name,
                                        .waits_for_syncs = context_.service.synced});

@@ -131,7 +131,8 @@ TEST("of many children that turn at the same moment, one rings") {
   for (std::size_t i = 0; i < kChildren; i++)
     children.emplace_back([&, i] {
       stage.front_end.reset();
-      set_up_signals_of_children();
+      ChildSignals signals;
+      set_up_signals_of_children(signals);
       run_child(context, slots[i], slots[i].word);
     });
   std::uint64_t born = 0;

@@ -235,7 +235,8 @@ void orphan_a_child(ChildStage& stage) {
     seen.reset();
     stage.front_end.reset();
     ChildContext context = stage.make_context();
-    set_up_signals_of_children();
+    ChildSignals signals;
+    set_up_signals_of_children(signals);
     if (::fork() == 0) run_child(context, stage.slot(), stage.slot().word);
     ::pause();
   });
@@ -265,7 +266,11 @@ TEST("a child whose supervisor is gone before it looks leaves at once") {
   ChildStage stage;
   ChildContext context = stage.make_context();
   context.supervisor = 1;  // not the parent
-  Process child([&] { run_child(context, stage.slot(), stage.slot().word); });
+  Process child([&] {
+    ChildSignals signals;
+    set_up_signals_of_children(signals);
+    run_child(context, stage.slot(), stage.slot().word);
+  });
   CHECK(exited(child.wait(), kExitOrdered));
 }
 
@@ -273,7 +278,11 @@ TEST("a child that cannot accept says that it is sick") {
   ChildStage stage;
   ChildContext context = stage.make_context();
   context.listener = stage.bell.get();
-  Process child([&] { run_child(context, stage.slot(), stage.slot().word); });
+  Process child([&] {
+    ChildSignals signals;
+    set_up_signals_of_children(signals);
+    run_child(context, stage.slot(), stage.slot().word);
+  });
   CHECK(exited(child.wait(), kExitSick));
 }
 

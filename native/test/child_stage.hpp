@@ -64,7 +64,8 @@ class ChildStage {
     Process child([&] {
       front_end.reset();  // its end must be seen by the child
       prepare();
-      set_up_signals_of_children();
+      ChildSignals signals;
+      set_up_signals_of_children(signals);
       CHECK(lock_down_children(
           {.removable = segment_path, .name = name, .waits_for_syncs = service.synced}));
       run_child(context, slot(), slot().word);

@@ -143,7 +143,11 @@ TEST("killed in the middle of many, none of its children is lost or counted twic
 TEST("a child that is not expected any more leaves") {
   ChildStage stage;
   ChildContext context = stage.make_context();
-  check::Process child([&] { run_child(context, stage.slot(), stage.slot().word + 1); });
+  check::Process child([&] {
+    ChildSignals signals;
+    set_up_signals_of_children(signals);
+    run_child(context, stage.slot(), stage.slot().word + 1);
+  });
   CHECK(exited(child.wait(), kExitOrdered));
   CHECK_EQ(stage.slot().occupancy().pid, 0);
 }
