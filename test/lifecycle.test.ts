@@ -56,7 +56,7 @@ describe("start", () => {
     const descriptors = (pid: number) =>
       readdirSync(`/proc/${pid}/fd`).map((fd) => {
         const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
-        return `${fd} ${target.replace(/\d{2,}.*/, "").replace(server.log, "log")}`;
+        return `${fd} ${target.replace(server.log, "log").replace(/\d{2,}.*/, "")}`;
       });
     expect(descriptors(server.slots()[0]?.pid ?? 0).sort()).toEqual([
       "0 /dev/null",
