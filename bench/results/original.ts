@@ -76,7 +76,7 @@ export function drawOriginal(report: BenchReport, limit: LimitResult | undefined
       [left(""), right("the original's page"), right("reference, here"), right("kilofork, here")],
       rows,
     ),
-    `The page does not say whether its ${PAGE.requestsMs} ms are to the last reply; if its server replies after the 3 s of work, they cannot be. Here they are. Its free(1) says how much less is available, as is measured here. Resident memory counts in each child what all of them share, and leaves out page tables and what the kernel keeps.`,
+    `The page does not say whether its ${PAGE.requestsMs} ms are to the last reply; if its server replies after the 3 s of work, they cannot be. Here they are. Its free(1) says how much less is available; here it is how much more is in use. Resident memory counts in each child what all of them share, and leaves out page tables and what the kernel keeps.`,
   ]);
 }
 

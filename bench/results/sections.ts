@@ -25,7 +25,7 @@ const SECTIONS: readonly Section[] = [
   {
     title: "Memory and start",
     topics: ["idle memory", "busy memory", "start"],
-    text: "Memory is what less is available to the whole system (`MemAvailable`) for each child more: private and shared pages, page tables and what the kernel keeps. A busy child has a client, whose socket is in it.",
+    text: "Memory is what more is in use in the whole system for each child (`AnonPages`, `Shmem`, `Slab`, `KernelStack`, `PageTables` and `Percpu` of /proc/meminfo), without the first process of the server. A busy child has a client, whose socket is in it, and 32 kB of the kernel's from which it sends.",
   },
   {
     title: "All clients at once",
