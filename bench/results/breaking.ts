@@ -35,6 +35,7 @@ export function drawClientLimit(result: LimitResult, host: Host): string {
     drawList([
       ...describeLimit("first", result.firstLimit),
       ...describeLimit("second", result.secondLimit),
+      describeBounds(result),
       ...remarksOf(result, host),
     ]),
     drawTrials(CLIENT_COLUMNS, trialsOf(result, "clients")),
@@ -95,6 +96,14 @@ function holdsWhen({ sloMs, repeats, find }: LimitResult): string {
   return `A load holds when every reply is right${together}, no SYN is sent again, and 99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work; ${times}.`;
 }
 
+/** What the machine allowed beforehand, as its owner has set it. */
+function describeBounds({ bounds }: LimitResult): string {
+  const rooms = bounds.map(
+    ({ name, clients }) => `${escapeMarkdown(name)} for ${showCount(clients)}`,
+  );
+  return `Room for clients, before anything was started: ${rooms.join("; ")}.`;
+}
+
 /** Without evidence, nothing broke: the search would not go beyond what the machine allows. */
 function describeLimit(which: "first" | "second", limit: Limit | null): string[] {
   if (!limit) return [];
@@ -130,7 +139,10 @@ function remarksOf({ complete, problems, notes, machine }: LimitResult, host: Ho
 
 type TrialColumn = readonly [string, (trial: Trial) => string];
 
-const VERDICT: TrialColumn = ["verdict", ({ held }) => (held ? "held" : "broke")];
+const VERDICT: TrialColumn = [
+  "verdict",
+  ({ held, late }) => (held ? "held" : late ? "late" : "broke"),
+];
 const replyColumns = (what: string): readonly TrialColumn[] => [
   [`p50 ${what}`, ({ beyondMs }) => (beyondMs ? showDuration(beyondMs.p50) : "–")],
   [`p99 ${what}`, ({ beyondMs }) => (beyondMs ? showDuration(beyondMs.p99) : "–")],
