@@ -156,9 +156,11 @@ describe("shrinking", () => {
     await sleep(400); // it has had the time to go too far
     expect(Math.min(...least, server.tally().alive)).toBeGreaterThanOrEqual(10);
     expect((await loop).requests.failed).toBe(0);
-    const { ended } = server.scoreboard.header();
-    expect(ended.idle).toBe(server.tally().ended);
-    expect(server.records(/ retires \(idle\)$/)).toHaveLength(ended.idle);
+    // One that was told a moment ago is still on its way out.
+    await until("all that were told have left", () => {
+      const { idle } = server.scoreboard.header().ended;
+      return idle === server.tally().ended && server.records(/ retires \(idle\)$/).length === idle;
+    });
     await server.stop();
     expect(server.audit().problems).toEqual([]);
   });
