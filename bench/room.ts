@@ -1,5 +1,5 @@
 /** Whether the machine has room for a measurement, so that none does harm to it. */
-import { availableMemory, problemsOfClient, readMachine } from "../src/limits";
+import { problemsOfClient, readMachine, readMemory } from "../src/limits";
 import { LeftOut } from "./installed";
 
 /** Of the memory that is available. */
@@ -13,10 +13,11 @@ export function requireRoomFor(processes: number, kilobytesEach: number): void {
   if (processes > free - PROCESS_RESERVE)
     throw new LeftOut(`${processes} processes are too many: there is room for ${free}`);
   const needed = processes * kilobytesEach * 1024;
-  if (needed > MEMORY_SHARE * availableMemory()) {
+  const { available } = readMemory();
+  if (needed > MEMORY_SHARE * available) {
     const gigabytes = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
     throw new LeftOut(
-      `needs ${gigabytes(needed)} GiB of memory, there are ${gigabytes(availableMemory())}`,
+      `needs ${gigabytes(needed)} GiB of memory, there are ${gigabytes(available)}`,
     );
   }
 }

@@ -12,7 +12,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { readMachine } from "../src/limits";
+import { hasVirtualCpus } from "../src/limits";
 import { Awake } from "../src/native";
 import type { Figure, Outcome, Size, Subject } from "./figure";
 import { figuresOf } from "./figures";
@@ -125,7 +125,7 @@ async function main(): Promise<void> {
   });
   const runs = Number(values.runs ?? (values.small ? 1 : 5));
   const shop = new Workshop();
-  const awake = readMachine().virtualCpus ? new Awake() : null;
+  const awake = hasVirtualCpus() ? new Awake() : null;
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const)
     process.once(signal, () => shop.interrupt());
   try {

@@ -17,8 +17,6 @@ const PROCESS_RESERVE = 100;
 
 export interface Machine {
   readonly cpus: number;
-  /** Of a virtual machine, as far as they say so. */
-  readonly virtualCpus: boolean;
   readonly pidMax: number;
   readonly threadsMax: number;
   /** Threads and processes that exist now, ours included. */
@@ -53,7 +51,6 @@ export function readMachine(): Machine {
   });
   return {
     cpus: cpus().length,
-    virtualCpus: /^flags\s*:.*\bhypervisor\b/m.test(readText("/proc/cpuinfo")),
     pidMax: readNumber("/proc/sys/kernel/pid_max"),
     threadsMax: readNumber("/proc/sys/kernel/threads-max"),
     tasks: Number(/\/(\d+) /.exec(readText("/proc/loadavg"))?.[1] ?? 0),
@@ -66,14 +63,38 @@ export function readMachine(): Machine {
     filesMax: files,
     somaxconn: readNumber("/proc/sys/net/core/somaxconn"),
     memoryTotal: totalmem(),
-    memoryAvailable: availableMemory(),
+    memoryAvailable: readMemory().available,
     ephemeralPorts: lastPort - firstPort + 1,
   };
 }
 
-/** Bytes that the whole system could still give: MemAvailable of proc_meminfo(5). */
-export function availableMemory(): number {
-  return Number(/MemAvailable:\s+(\d+)/.exec(readText("/proc/meminfo"))?.[1] ?? Number.NaN) * 1024;
+/** Of the whole system, in bytes, by proc_meminfo(5). */
+export interface SystemMemory {
+  /** Could still be given. */
+  readonly available: number;
+  /**
+   * What processes hold, and the kernel for them: what is nobody's cache. More exact than by what is
+   * available: of what was freed, a virtual machine may owe gigabytes for a while.
+   */
+  readonly inUse: number;
+}
+
+const HELD = [
+  ...["AnonPages", "Shmem", "Slab", "KernelStack", "PageTables", "SecPageTables", "Percpu"],
+];
+
+export function readMemory(): SystemMemory {
+  const lines = readText("/proc/meminfo").matchAll(/^(\w+):\s+(\d+) kB/gm);
+  const bytes = new Map([...lines].map(([, name = "", kB]) => [name, Number(kB) * 1024]));
+  return {
+    available: bytes.get("MemAvailable") ?? Number.NaN,
+    inUse: HELD.reduce((sum, name) => sum + (bytes.get(name) ?? 0), 0),
+  };
+}
+
+/** Whether the processors are those of a virtual machine, as far as they say so. */
+export function hasVirtualCpus(): boolean {
+  return /^flags\s*:.*\bhypervisor\b/m.test(readText("/proc/cpuinfo"));
 }
 
 export interface ProcessLimit {
@@ -205,7 +226,7 @@ function readWords(path: string): number[] {
 }
 
 /** A file that is missing, or says "max", limits nothing. */
-function readNumber(path: string): number {
+export function readNumber(path: string): number {
   const text = readText(path).trim();
   return /^\d+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
 }

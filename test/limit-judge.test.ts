@@ -119,7 +119,6 @@ test("a rate holds when 98 of 100 are answered in time, not when fewer are", () 
 
 describe("bounds", () => {
   const machine: Machine = {
-    virtualCpus: false,
     ...{ cpus: 2, pidMax: 32_768, threadsMax: 190_000, tasks: 200, cgroupPids: 50 },
     ...{ cgroupPidsMax: Number.POSITIVE_INFINITY, userProcessesMax: Number.POSITIVE_INFINITY },
     userTasks: 0,

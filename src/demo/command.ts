@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type AuditResult, audit } from "../audit/audit";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
 import { EXIT, failed } from "../errors";
-import { availableMemory, problemsOfClient, readMachine } from "../limits";
+import { problemsOfClient, readMachine, readMemory } from "../limits";
 import { openScoreboardOf } from "../servers";
 import { type StartedServer, startServer } from "../started-server";
 import { plural, showCount, showDuration, writeDuration } from "../units";
@@ -188,11 +188,11 @@ async function gather(
   folder: string,
   print: (text: string) => void,
 ): Promise<Evidence> {
-  const before = availableMemory();
+  const before = readMemory().inUse;
   const log = join(folder, "server.log");
   const server = await startServer({ children: options.children, work: `sleep:${workMs}ms`, log });
   try {
-    const memoryBytes = Math.max(0, before - availableMemory());
+    const memoryBytes = Math.max(0, readMemory().inUse - before);
     print(
       `  server    ${plural(options.children, "child", "children")} up in ${server.upMs} ms, ${Math.round(memoryBytes / 2 ** 20)} MB, ${server.address}:${server.port}`,
     );

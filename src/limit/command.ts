@@ -6,7 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus, constants as os, release } from "node:os";
 import { EXIT, failed, misused } from "../errors";
-import { type Machine, readMachine } from "../limits";
+import { hasVirtualCpus, type Machine, readMachine } from "../limits";
 import { plural, showCount } from "../units";
 import { type Bound, boundsOf, memoryBudget } from "./bounds";
 import { CLIENT, type Limit } from "./judge";
@@ -113,7 +113,7 @@ class Hunt {
     private readonly signal: AbortSignal,
   ) {
     const floor = (1 - options.maxMemoryShare) * machine.memoryTotal;
-    this.awake = options.awake ?? machine.virtualCpus;
+    this.awake = options.awake ?? hasVirtualCpus();
     const stage = new Stage(machine, floor, this.awake, signal, (text) => this.progress.show(text));
     this.trials = new Trials(stage, options, (trial) => this.print(showTrial(trial)));
   }

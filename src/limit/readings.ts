@@ -1,7 +1,7 @@
 /** What the machine says while a trial runs: proc_pid_net(5), proc_stat(5), proc_meminfo(5). */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { availableMemory } from "../limits";
+import { readMemory, readNumber } from "../limits";
 
 /** Of all listening sockets of this network namespace, since it began: others may be in it. */
 export interface ListenCounters {
@@ -31,34 +31,15 @@ export function processMemory(pid: number): number {
 }
 
 /**
- * Bytes that processes hold, and the kernel for them: what of proc_meminfo(5) is nobody's cache. Not
- * taken from what is available: of what was freed, a virtual machine may owe gigabytes for a while.
- */
-export function memoryInUse(): number {
-  const text = readFileSync("/proc/meminfo", "utf8");
-  const kilobytes = (name: string) =>
-    Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
-  return HELD.reduce((sum, name) => sum + kilobytes(name), 0) * 1024;
-}
-
-const HELD = [
-  ...["AnonPages", "Shmem", "Slab", "KernelStack", "PageTables", "SecPageTables", "Percpu"],
-] as const;
-
-/**
- * Bytes that a process holds which has sent anything over TCP, and that are in none of these: the
+ * Bytes that a process holds which has sent anything over TCP, and that do not count as in use: the
  * piece that the kernel cuts what it sends from, task_frag in skb_page_frag_refill() of
  * net/core/sock.c.
  */
 export function sendFragment(): number {
   const HIGH_ORDER = 32 * 1024;
   const PAGE = 4096;
-  try {
-    const text = readFileSync("/proc/sys/net/core/high_order_alloc_disable", "utf8");
-    return Number(text) === 0 ? HIGH_ORDER : PAGE;
-  } catch {
-    return HIGH_ORDER;
-  }
+  const disabled = readNumber("/proc/sys/net/core/high_order_alloc_disable"); // infinite: no such file
+  return disabled === 1 ? PAGE : HIGH_ORDER;
 }
 
 /** Bytes in use, when they have not moved for a while, or have moved for long. */
@@ -66,10 +47,10 @@ export async function settledMemory(): Promise<number> {
   const STILL_BYTES = 1 << 20;
   const LOOKS_STILL = 3;
   const MOST_LOOKS = 40;
-  let last = memoryInUse();
+  let last = readMemory().inUse;
   for (let looks = 0, still = 0; still < LOOKS_STILL && looks < MOST_LOOKS; looks++) {
     await sleep(100);
-    const now = memoryInUse();
+    const now = readMemory().inUse;
     still = Math.abs(now - last) < STILL_BYTES ? still + 1 : 0;
     last = now;
   }
@@ -120,8 +101,9 @@ export class Watch {
   }
 
   private look(): void {
-    this.mostMemory = Math.max(this.mostMemory, memoryInUse());
-    if (availableMemory() < this.floorBytes && !this.shortage) {
+    const { available, inUse } = readMemory();
+    this.mostMemory = Math.max(this.mostMemory, inUse);
+    if (available < this.floorBytes && !this.shortage) {
       this.shortage = true;
       this.onShortage();
     }

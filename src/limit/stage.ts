@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
 import { CommandError } from "../errors";
-import type { Machine } from "../limits";
+import { type Machine, readMemory } from "../limits";
 import { Awake, listenQueue, type Scoreboard } from "../native";
 import { openScoreboardOf } from "../servers";
 import { type StartedServer, startServer } from "../started-server";
@@ -22,7 +22,6 @@ import {
   busyShare,
   cpuTimes,
   listenCounters,
-  memoryInUse,
   processMemory,
   sendFragment,
   settledMemory,
@@ -162,7 +161,7 @@ export class Stage {
       };
     }
     try {
-      const upBytes = memoryInUse();
+      const upBytes = readMemory().inUse;
       this.say("clients connect");
       const { clients, peak } = await this.runClients(plan, server, signal);
       const queueDrops = listenQueue(server.address, server.port)?.dropped ?? null;
