@@ -45,7 +45,7 @@ export const LABELS: Readonly<Record<SubjectName, string>> = {
 
 /** Memory of one process, busy; somewhat more than measured. */
 const KILOBYTES: Readonly<Record<SubjectName, number>> = {
-  ...{ kilofork: 130, reference: 550, prefork: 1000, python: 800, bare: 130 },
+  ...{ kilofork: 130, reference: 550, prefork: 1100, python: 1200, bare: 130 },
   ...{ cluster: 65_536, net: 65_536 },
 };
 
