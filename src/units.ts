@@ -52,6 +52,8 @@ export function showCount(count: number): string {
 }
 
 /** `1 child`, `2 children`. */
+export const capitalize = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${showCount(count)} ${count === 1 ? one : many}`;
 }

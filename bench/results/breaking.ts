@@ -2,10 +2,10 @@
 import type { LimitResult } from "../../src/limit/command";
 import type { Limit } from "../../src/limit/judge";
 import { plotsOf } from "../../src/limit/plots";
-import { loadOf } from "../../src/limit/show";
-import type { Trial } from "../../src/limit/trial";
+import { loadOf, showCondition, showFound } from "../../src/limit/show";
+import { outcomeOf, type Trial } from "../../src/limit/trial";
 import { drawPlot } from "../../src/report/plot";
-import { showCount, showDuration, writeDuration } from "../../src/units";
+import { capitalize, showCount, showDuration, writeDuration } from "../../src/units";
 import type { Host } from "../report";
 import { drawList, drawTable, escapeMarkdown, joinBlocks, left, right } from "./markdown";
 import { type Drawing, drawing } from "./plots";
@@ -13,25 +13,22 @@ import { embed } from "./sections";
 
 const DEFAULT = { repeats: 2, sloMs: 1000, connections: 100 };
 
-/** The number that was found, in words. */
-function showFound({ find, clients, rate, complete, trials }: LimitResult): string {
-  const atLeast = complete ? "" : "at least ";
-  return find === "clients"
-    ? `${atLeast}${showCount(clients ?? 0)} clients at one instant, each served by a process of its own`
-    : `${atLeast}${showCount(rate ?? 0)} requests a second on ${showCount(trials[0]?.clients ?? 0)} connections`;
-}
-
 /** What was found, and what breaks first, in one line. */
 export function summarizeLimit(result: LimitResult): string {
-  const found = showFound(result);
-  const sentence = `${found.charAt(0).toUpperCase()}${found.slice(1)}.`;
-  return [sentence, ...describeLimit("first", result.firstLimit)].join(" ");
+  const found = capitalize(describeFound(result));
+  return [`${found}.`, ...describeLimit("first", result.firstLimit)].join(" ");
+}
+
+/** A rate, with what it was found on. */
+function describeFound(result: LimitResult): string {
+  const connections = showCount(result.trials[0]?.clients ?? 0);
+  return showFound(result) + (result.find === "rate" ? ` on ${connections} connections` : "");
 }
 
 export function drawClientLimit(result: LimitResult, host: Host): string {
   return joinBlocks([
     "## Where it breaks: clients",
-    `**${showFound(result)}**. ${holdsWhen(result)}`,
+    `**${describeFound(result)}**. ${showCondition(result)}`,
     drawList([
       ...describeLimit("first", result.firstLimit),
       ...describeLimit("second", result.secondLimit),
@@ -46,7 +43,7 @@ export function drawClientLimit(result: LimitResult, host: Host): string {
 export function drawRateLimit(result: LimitResult, host: Host): string {
   return joinBlocks([
     "## Where it breaks: requests a second",
-    `**${showFound(result)}**, from clients that do not wait for one another (open loop), without work. ${holdsWhen(result)}`,
+    `**${describeFound(result)}**, from clients that do not wait for one another (open loop), without work. ${showCondition(result)}`,
     drawList([...describeLimit("first", result.firstLimit), ...remarksOf(result, host)]),
     drawTrials(RATE_COLUMNS, trialsOf(result, "rate")),
   ]);
@@ -60,7 +57,7 @@ export function drawCurves(result: LimitResult, drawings: readonly Drawing[], ho
   });
   return joinBlocks([
     "## The curves",
-    `From loads far below up to ${showFound(result)}. The knee is the point that is furthest from the straight line between the ends of the curve, as it is drawn.`,
+    `From loads far below up to ${describeFound(result)}. The knee is the point that is furthest from the straight line between the ends of the curve, as it is drawn.`,
     ...drawings.map(embed),
     drawList([...knees, ...remarksOf(result, host)]),
     drawTrials(CLIENT_COLUMNS, byLoad(trialsOf(result, "clients"))),
@@ -88,12 +85,6 @@ export function commandOf({ find, repeats, sloMs, bounds, trials }: LimitResult)
     "--json",
   ];
   return `npx kilofork limit ${options.filter((option) => option !== "").join(" ")}`;
-}
-
-function holdsWhen({ sloMs, repeats, find }: LimitResult): string {
-  const times = repeats === 1 ? "once" : `${repeats} times in a row`;
-  const together = find === "clients" ? ", the peak in the log equals the number of clients" : "";
-  return `A load holds when every reply is right${together}, no SYN is sent again, and 99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work; ${times}.`;
 }
 
 /** What the machine allowed beforehand, as its owner has set it. */
@@ -139,10 +130,7 @@ function remarksOf({ complete, problems, notes, machine }: LimitResult, host: Ho
 
 type TrialColumn = readonly [string, (trial: Trial) => string];
 
-const VERDICT: TrialColumn = [
-  "verdict",
-  ({ held, late }) => (held ? "held" : late ? "late" : "broke"),
-];
+const VERDICT: TrialColumn = ["verdict", outcomeOf];
 const replyColumns = (what: string): readonly TrialColumn[] => [
   [`p50 ${what}`, ({ beyondMs }) => (beyondMs ? showDuration(beyondMs.p50) : "–")],
   [`p99 ${what}`, ({ beyondMs }) => (beyondMs ? showDuration(beyondMs.p99) : "–")],

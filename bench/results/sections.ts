@@ -1,4 +1,5 @@
 /** The bench's figures, in sections: what is measured, plots, tables, and what is to be known of them. */
+import { capitalize } from "../../src/units";
 import type { Topic } from "../figure";
 import type { BenchReport, MeasuredFigure } from "../report";
 import { isMeaningful, ownOf } from "./comparisons";
@@ -115,5 +116,3 @@ function firstOfEach(notes: readonly string[]): string[] {
   }
   return [...said.values()];
 }
-
-const capitalize = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -11,10 +11,10 @@ import { plural, showCount } from "../units";
 import { type Bound, boundsOf, memoryBudget } from "./bounds";
 import { CLIENT, type Limit } from "./judge";
 import { drawPage } from "./page";
-import { type Found, type Outcome, search } from "./search";
+import { type Found, search } from "./search";
 import { HEADERS, loadOf, showOpening, showTrial, showVerdict } from "./show";
 import { Stage } from "./stage";
-import { type Trial, Trials } from "./trial";
+import { outcomeOf, type Trial, Trials } from "./trial";
 
 export interface LimitOptions {
   readonly find: "clients" | "rate";
@@ -254,8 +254,6 @@ function noteOfOthers(trials: readonly Trial[]): string[] {
         `between the trials the processors were ${Math.round(median * 100)}% busy with other work: a quiet machine may do more, and the memory of few children is not to be trusted`,
       ];
 }
-
-const outcomeOf = ({ held, late }: Trial): Outcome => (held ? "held" : late ? "late" : "broke");
 
 function limitOf({ name, setting, clients }: Bound): Limit {
   return { name, setting, clients, evidence: "" };

@@ -2,11 +2,12 @@
 import type { Percentiles } from "../client/latency";
 import { drawPlot } from "../report/plot";
 import { escapeXml } from "../report/svg";
-import { showCount, showDuration, writeDuration } from "../units";
+import { capitalize, showCount, showDuration } from "../units";
 import type { LimitResult } from "./command";
 import type { Limit } from "./judge";
 import { plotsOf } from "./plots";
-import type { Trial } from "./trial";
+import { showCondition, showFound } from "./show";
+import { outcomeOf, type Trial } from "./trial";
 
 const MEGABYTE = 2 ** 20;
 
@@ -21,18 +22,14 @@ th,td{text-align:right;padding:.2rem .7rem;border-bottom:1px solid #8884}th{font
 td.text,th.text{text-align:left}.wide{overflow-x:auto}`;
 
 export function drawPage(result: LimitResult): string {
-  const { find, problems, machine, sloMs, firstLimit, secondLimit } = result;
-  const number = showCount(result[find] ?? 0);
-  const answer =
-    find === "clients"
-      ? `${number} clients at one instant, each served by a process of its own`
-      : `${number} requests a second`;
+  const { problems, machine, firstLimit, secondLimit } = result;
+  const answer = escapeXml(capitalize(showFound(result)));
   return [
-    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>kilofork limit: ${escapeXml(answer)}</title><style>${STYLE}</style></head><body>`,
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>kilofork limit: ${answer}</title><style>${STYLE}</style></head><body>`,
     "<h1>kilofork limit</h1>",
     `<p>${machine.cpus} x ${escapeXml(machine.model)}, ${showCount(machine.memoryBytes / MEGABYTE)} MB, ${escapeXml(machine.system)}</p>`,
-    `<p class="answer">${result.complete ? "" : "At least "}${escapeXml(answer)}</p>`,
-    `<p>A load holds when every reply is right, the peak in the log equals the number of clients, no SYN is sent again, and 99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work; ${result.repeats === 1 ? "once" : `${result.repeats} times in a row`}.${result.awake ? " The processors were kept from halting." : ""}</p>`,
+    `<p class="answer">${answer}</p>`,
+    `<p>${showCondition(result)}${result.awake ? " The processors were kept from halting." : ""}</p>`,
     "<ul>",
     ...(firstLimit ? [`<li>First limit: ${showLimit(firstLimit)}</li>`] : []),
     ...(secondLimit ? [`<li>Second limit: ${showLimit(secondLimit)}</li>`] : []),
@@ -81,7 +78,7 @@ function drawTable(trials: readonly Trial[]): string {
   const head = COLUMNS.map(([name]) => `<th>${name}</th>`).join("");
   const rows = trials.map((trial) => {
     const cells = COLUMNS.map(([, show]) => `<td>${escapeXml(show(trial))}</td>`).join("");
-    const verdict = trial.held ? "held" : `broke: ${trial.problems.join("; ")}`;
+    const verdict = trial.held ? "held" : `${outcomeOf(trial)}: ${trial.problems.join("; ")}`;
     return `<tr>${cells}<td class="text">${escapeXml(verdict)}</td></tr>`;
   });
   return `<table><tr>${head}<th class="text">verdict</th></tr>${rows.join("\n")}</table>`;

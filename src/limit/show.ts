@@ -3,7 +3,7 @@ import { plural, showCount, showDuration, writeDuration } from "../units";
 import type { Bound } from "./bounds";
 import type { LimitOptions, LimitResult } from "./command";
 import type { Limit } from "./judge";
-import type { Trial } from "./trial";
+import { outcomeOf, type Trial } from "./trial";
 
 const MEGABYTE = 2 ** 20;
 
@@ -17,13 +17,12 @@ export function showOpening(
     find === "clients"
       ? "How many clients are served at one instant, each by a process of its own?"
       : `How many requests a second are answered on ${plural(connections, "connection")}?`;
-  const times = repeats === 1 ? "once" : `${repeats} times in a row`;
   const bound = bounds[0]
     ? `It ends at ${showCount(bounds[0].clients)} clients: ${bounds[0].name}.`
     : "";
   return [
     what,
-    `${plural(machine.cpus, "CPU")}, ${showCount(machine.memoryBytes / MEGABYTE)} MB, ${machine.system}. A load holds when every reply is right, ${times}, and`,
+    `${plural(machine.cpus, "CPU")}, ${showCount(machine.memoryBytes / MEGABYTE)} MB, ${machine.system}. A load holds when every reply is right, ${timesOf(repeats)}, and`,
     `99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work. ${bound}`,
     ...(awake ? ["The processors are kept from halting meanwhile: --no-awake lets them."] : []),
     "",
@@ -43,11 +42,10 @@ export const HEADERS: Readonly<Record<Trial["kind"], string>> = {
 
 /** One line, and one more for what broke. */
 export function showTrial(trial: Trial): string {
-  const { kind, clients, rate, held, late, cause } = trial;
-  const load = kind === "rate" ? (rate ?? 0) : clients;
-  const verdict = kind === "throughput" ? "" : held ? "held" : late ? "late" : "BROKE";
+  const { kind, held, cause } = trial;
+  const verdict = kind === "throughput" ? "" : outcomeOf(trial).replace("broke", "BROKE");
   const cells = kind === "clients" ? cellsOfClients(trial) : cellsOfRate(trial);
-  const line = `${showCount(load).padStart(9)}  ${verdict.padEnd(7)}${cells}`.trimEnd();
+  const line = `${showCount(loadOf(trial)).padStart(9)}  ${verdict.padEnd(7)}${cells}`.trimEnd();
   return held || !cause ? line : `${line}\n${" ".repeat(11)}${cause.name}: ${cause.evidence}`;
 }
 
@@ -77,19 +75,13 @@ function cellsOfRate(trial: Trial): string {
 const cell = (text: string, width: number) => text.padStart(width);
 
 export function showVerdict(result: LimitResult): string {
-  const { find, firstLimit, secondLimit, complete, trials } = result;
+  const { find, firstLimit, secondLimit, trials } = result;
   const largest = trials.findLast(
     (trial) => trial.kind === find && trial.held && loadOf(trial) === result[find],
   );
-  const number = showCount(result[find] ?? 0);
-  const atLeast = complete ? "" : "at least ";
-  const what =
-    find === "clients"
-      ? `${atLeast}${number} clients at one instant, each served by a process of its own`
-      : `${atLeast}${number} requests a second`;
   return [
     "",
-    `LIMIT   ${what}`,
+    `LIMIT   ${showFound(result)}`,
     ...(largest?.busyChildBytes
       ? [
           `        ${Math.round(largest.busyChildBytes / 1024)} kB a busy child, of the whole system; children up in ${showDuration(largest.upMs ?? 0)}`,
@@ -100,6 +92,24 @@ export function showVerdict(result: LimitResult): string {
     ...[...result.problems, ...result.notes].map((text) => `NOTE    ${text}`),
   ].join("\n");
 }
+
+/** The number that was found, in words. */
+export function showFound(result: LimitResult): string {
+  const { find, complete } = result;
+  const what =
+    find === "clients"
+      ? "clients at one instant, each served by a process of its own"
+      : "requests a second";
+  return `${complete ? "" : "at least "}${showCount(result[find] ?? 0)} ${what}`;
+}
+
+/** When a load holds, in a sentence. */
+export function showCondition({ sloMs, repeats, find }: LimitResult): string {
+  const together = find === "clients" ? ", the peak in the log equals the number of clients" : "";
+  return `A load holds when every reply is right${together}, no SYN is sent again, and 99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work; ${timesOf(repeats)}.`;
+}
+
+const timesOf = (repeats: number) => (repeats === 1 ? "once" : `${repeats} times in a row`);
 
 function showLimit({ name, setting, clients, evidence }: Limit): string {
   const room = clients === null ? "" : ` (${showCount(clients)} clients)`;

@@ -6,6 +6,7 @@ import { cpus } from "node:os";
 import type { Percentiles } from "../client/latency";
 import { nearestProcessLimit, readMachine } from "../limits";
 import { type Conditions, judge, type Limit, type Verdict } from "./judge";
+import type { Outcome } from "./search";
 import type { Measured, Stage, StagePlan } from "./stage";
 
 /** Times in milliseconds, memory in bytes of the whole system. */
@@ -53,6 +54,9 @@ export interface Trial {
   readonly idleChildBytes: number | null;
   readonly busyChildBytes: number | null;
 }
+
+export const outcomeOf = ({ held, late }: Trial): Outcome =>
+  held ? "held" : late ? "late" : "broke";
 
 export interface TrialOptions {
   readonly sloMs: number;
