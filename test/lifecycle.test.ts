@@ -395,6 +395,7 @@ describe("deaths", () => {
   test("when front and supervisor are killed, nothing is left and the log simply ends", async () => {
     const server = await Server.start({ children: 50, work: "sleep:10m" });
     const { supervisor } = server;
+    killChild(supervisor, "SIGSTOP"); // or it may have stopped its children before we come to it
     server.command.kill("SIGKILL");
     killChild(supervisor);
     await until("everyone has left", () => ourProcesses().length === 0);

@@ -151,6 +151,7 @@ describe("--run-as", () => {
       process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
       await until("it has a successor", () => server.scoreboard.header().forked.killed === 1);
       const { supervisor } = server;
+      process.kill(supervisor, "SIGSTOP"); // or it may have stopped its children before we come to it
       server.command.kill("SIGKILL");
       process.kill(supervisor, "SIGKILL");
       await until("everyone has left", () => ourProcesses().length === 0);
