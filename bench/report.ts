@@ -11,8 +11,6 @@ export interface BenchReport {
   readonly startedAt: string;
   /** What follows `npm run bench --`. */
   readonly args: readonly string[];
-  /** The processors, of a virtual machine, were kept from halting. */
-  readonly awake: boolean;
   /** It shows that the bench works, not how fast anything is. */
   readonly small: boolean;
   readonly size: Size;

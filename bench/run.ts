@@ -12,8 +12,6 @@
 import { writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { hasVirtualCpus } from "../src/limits";
-import { Awake } from "../src/native";
 import type { Figure, Outcome, Size, Subject } from "./figure";
 import { figuresOf } from "./figures";
 import { LeftOut } from "./installed";
@@ -125,7 +123,6 @@ async function main(): Promise<void> {
   });
   const runs = Number(values.runs ?? (values.small ? 1 : 5));
   const shop = new Workshop();
-  const awake = hasVirtualCpus() ? new Awake() : null;
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const)
     process.once(signal, () => shop.interrupt());
   try {
@@ -133,8 +130,7 @@ async function main(): Promise<void> {
     const machine = `${host.cpus} x ${host.model}, ${Math.round(host.memoryBytes / 2 ** 30)} GiB, Linux ${host.kernel}, Node ${host.node}`;
     const size = values.small ? SMALL : FULL;
     const startedAt = new Date().toISOString();
-    const halting = awake ? "; its processors are kept from halting" : "";
-    process.stdout.write(`${machine}; medians of ${runs}, least to most, in turn${halting}\n\n`);
+    process.stdout.write(`${machine}; medians of ${runs}, least to most, in turn\n\n`);
     const figures: MeasuredFigure[] = [];
     for (const figure of figuresOf(shop, size, values.peers)) {
       if (!figure.name.includes(values.only)) continue;
@@ -146,18 +142,10 @@ async function main(): Promise<void> {
     if (values.out === undefined) return;
     const report: BenchReport = {
       ...{ kind: "bench", schema: 2, machine, runs, startedAt, args: process.argv.slice(2) },
-      ...{
-        awake: awake !== null,
-        small: values.small,
-        size,
-        host,
-        versions: readVersions(),
-        figures,
-      },
+      ...{ small: values.small, size, host, versions: readVersions(), figures },
     };
     writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
   } finally {
-    awake?.end();
     await shop.close();
   }
 }

@@ -325,7 +325,7 @@ interface Addon {
     remove(name: string): void;
   };
   readonly Log: new (target: string | number) => NativeLog;
-  /** Keeps the processors from halting, with threads that take no time from others, until end(). */
+  /** Keeps the processors from halting, by processes that take no time from others, until end(). */
   readonly Awake: new () => { end(): void };
   readonly InFlight: new () => NativeInFlight;
   readonly LoadEngine: new (options: LoadOptions, inFlight: number) => NativeLoadEngine;

@@ -54,7 +54,7 @@ const memory = (values: Readonly<Record<string, readonly number[]>>, reached: bo
   );
 
 const bench: BenchReport = {
-  ...{ kind: "bench", schema: 2, machine: "2 x A CPU", runs: 3, small: false, awake: true },
+  ...{ kind: "bench", schema: 2, machine: "2 x A CPU", runs: 3, small: false },
   startedAt: "2026-11-25T21:29:22.366Z",
   args: ["--peers", "--out", "/tmp/somewhere.json"],
   size: {

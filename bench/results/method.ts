@@ -20,7 +20,7 @@ export function drawRun({ startedAt, host, versions }: BenchReport): string {
 }
 
 export function drawMethod(inputs: Inputs): string {
-  const { runs, size, awake } = inputs.bench;
+  const { runs, size } = inputs.bench;
   return joinBlocks([
     "## The method",
     drawList([
@@ -28,11 +28,6 @@ export function drawMethod(inputs: Inputs): string {
       "A table gives the median of the rounds and the spread, from the least to the most. The last column is the first subject's value divided by that of the row: the median of the ratios of each round. Machines differ: compare ratios, and those of one run only.",
       `Unless a figure says otherwise, ${plural(size.children, "child", "children")}, and ${showCount(size.requests)} requests for one measurement of a rate, over all connections, whose clients begin when all of them have been greeted.`,
       "The load comes over loopback, from the same machine: client and server share the processors. One client, kilofork's, loads all servers, but where a figure names another.",
-      ...(awake
-        ? [
-            "The machine is a virtual one, whose halted processors may be woken late: they are kept from halting, for all subjects alike, by threads that run only when nothing else does.",
-          ]
-        : []),
       "kilofork's client verifies every reply byte for byte. A measurement with a reply that is wrong or missing has failed: its subject is not measured again, and the page says so.",
       "A subject that the machine has no room for, or that is not installed, is left out of that figure, with a note.",
     ]),

@@ -55,7 +55,7 @@ export interface LimitResult {
   readonly bounds: readonly Bound[];
   readonly sloMs: number;
   readonly repeats: number;
-  /** The processors were kept from halting during the trials. */
+  /** The processors were kept from halting while clients were searched. */
   readonly awake: boolean;
   readonly machine: {
     readonly cpus: number;
@@ -113,7 +113,7 @@ class Hunt {
     private readonly signal: AbortSignal,
   ) {
     const floor = (1 - options.maxMemoryShare) * machine.memoryTotal;
-    this.awake = options.awake ?? hasVirtualCpus();
+    this.awake = options.find === "clients" && (options.awake ?? hasVirtualCpus());
     const stage = new Stage(machine, floor, this.awake, signal, (text) => this.progress.show(text));
     this.trials = new Trials(stage, options, (trial) => this.print(showTrial(trial)));
   }

@@ -47,7 +47,7 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
     )
     .option(
       "--awake",
-      "keep the processors from halting during a trial (default: those of a virtual machine, which may be woken late)",
+      "keep the processors from halting while clients are searched (default: those of a virtual machine, which may be woken late)",
     )
     .option("--no-awake", "let them halt")
     .option("--repeats <n>", "a load must hold so many times in a row", count("repeats", 1, 100), 2)

@@ -92,7 +92,7 @@ export class Stage {
     private readonly machine: Machine,
     /** So much memory is left to others, in bytes. */
     private readonly floorBytes: number,
-    /** Whether the processors are kept from halting while it measures. */
+    /** Whether the processors are kept from halting while the work sleeps. */
     private readonly awake: boolean,
     private readonly signal: AbortSignal,
     /** Is told what goes on. */
@@ -117,7 +117,7 @@ export class Stage {
     const otherShare = busyShare(cpuBefore);
     const countersBefore = listenCounters();
     const watch = new Watch(this.floorBytes, end);
-    const awake = this.awake ? new Awake() : null;
+    const awake = this.awake && plan.workMs > 0 ? new Awake() : null;
     try {
       this.signal.throwIfAborted();
       const course = await this.runServer(plan, log, watch, ended.signal);
