@@ -22,7 +22,8 @@ namespace {
 constexpr int kLowest = 19;
 constexpr std::string_view kLowestText = "19";
 
-// True also where sessions are no groups. One such write in 100 ms is allowed to all users but root.
+// True also where sessions are no groups. One such write in 100 ms is allowed to all users but
+// root.
 bool give_session_least_weight() {
   constexpr useconds_t kUntilAllowed = 110'000;
   const int group = ::open("/proc/self/autogroup", O_WRONLY);

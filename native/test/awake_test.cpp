@@ -42,7 +42,8 @@ bool spins(pid_t pid) {
          time_of(pid) > 20 * kMillisecond;
 }
 
-TEST("each processor has a process of the lowest priority, in a session of its own, until the end") {
+TEST(
+    "each processor has a process of the lowest priority, in a session of its own, until the end") {
   cpu_set_t ours;
   CPU_ZERO(&ours);
   CHECK_EQ(::sched_getaffinity(0, sizeof ours, &ours), 0);
