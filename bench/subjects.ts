@@ -130,7 +130,10 @@ export class Workshop {
       ...server,
       stop: async () => {
         this.running.delete(tracked);
-        await server.stop();
+        await server.stop().catch((error: Error) => {
+          if (name === "kilofork") throw error;
+          this.notes.add(`${LABELS[name]}: ${error.message}, and was killed`);
+        });
       },
     };
     this.running.add(tracked);
