@@ -22,12 +22,10 @@
       "target_name": "kilofork",
       "sources": [
         "<@(core)",
-        "native/core/awake.cpp",
         "native/core/in_flight.cpp",
         "native/core/listen_queue.cpp",
         "native/core/load_engine.cpp",
         "native/addon/addon.cpp",
-        "native/addon/awake_object.cpp",
         "native/addon/convert.cpp",
         "native/addon/load_objects.cpp",
         "native/addon/log_object.cpp",

@@ -156,7 +156,7 @@ export async function rateOfProcesses(shop: Workshop, connections: number): Prom
   const clients = new Clients({
     ...{ port: server.port, clients: connections, name: "crowd", window: BACKLOG / 2 },
     ...{ processes: clientProcesses(connections, readMachine()), barrier: true, rate: 0 },
-    ...{ workMs: 0, durationMs: DURATION_MS, timeoutMs: 60_000 },
+    ...{ workMs: 0, rampMs: 0, durationMs: DURATION_MS, timeoutMs: 60_000 },
   });
   try {
     const { requestsPerSecond, failures, lost } = await clients.done;

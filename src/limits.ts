@@ -92,11 +92,6 @@ export function readMemory(): SystemMemory {
   };
 }
 
-/** Whether the processors are those of a virtual machine, as far as they say so. */
-export function hasVirtualCpus(): boolean {
-  return /^flags\s*:.*\bhypervisor\b/m.test(readText("/proc/cpuinfo"));
-}
-
 export interface ProcessLimit {
   /** With its value: "kernel.pid_max 32768". */
   readonly name: string;

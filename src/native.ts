@@ -325,8 +325,6 @@ interface Addon {
     remove(name: string): void;
   };
   readonly Log: new (target: string | number) => NativeLog;
-  /** Keeps the processors from halting, by processes that take no time from others, until end(). */
-  readonly Awake: new () => { end(): void };
   readonly InFlight: new () => NativeInFlight;
   readonly LoadEngine: new (options: LoadOptions, inFlight: number) => NativeLoadEngine;
   listen(options: { address: string; port: number; backlog: number; writeTimeoutMs: number }): {
@@ -357,7 +355,7 @@ interface Addon {
 
 const addon = createRequire(__filename)(addonPath) as Addon;
 
-export const { Awake, Log, InFlight, LoadEngine } = addon;
+export const { Log, InFlight, LoadEngine } = addon;
 export type Log = NativeLog;
 export type InFlight = NativeInFlight;
 export type LoadEngine = NativeLoadEngine;

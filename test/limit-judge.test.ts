@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { boundsOf, clientProcesses } from "../src/limit/bounds";
 import type { ClientsResult } from "../src/limit/clients";
 import { judge } from "../src/limit/judge";
-import type { Measured, StagePlan } from "../src/limit/stage";
+import type { Measured, Stage, StagePlan } from "../src/limit/stage";
+import { Trials } from "../src/limit/trial";
 import type { Machine } from "../src/limits";
 import type { LoadFailures } from "../src/native";
 import { drawPlot, findKnee } from "../src/report/plot";
@@ -12,7 +13,7 @@ const ms = (p99: number) => ({
   ...{ count: 100, mean: p99, p50: p99, p90: p99, p99, p999: p99, max: p99 },
 });
 const plan: StagePlan = {
-  ...{ number: 1, clients: 100, workMs: 3000, rate: 0, durationMs: 0 },
+  ...{ number: 1, clients: 100, workMs: 3000, rampMs: 200, rate: 0, durationMs: 0 },
   ...{ barrier: false, timeoutMs: 10_000 },
 };
 const clients: ClientsResult = {
@@ -105,6 +106,50 @@ describe("what broke is named from the evidence", () => {
     ["latency", {}, { beyondMs: ms(5000), lagMs: ms(3000) }],
   ])("%s", (name, measured, of) => {
     expect(judged(measured, of).cause?.name).toBe(name);
+  });
+});
+
+describe("clients come at a pace", () => {
+  const HOLD_MS = 3000;
+  const START_MS = 500; // of one process
+
+  /** The plans of the trials of `counts`, in which the last client came so late. */
+  async function plansOf(counts: number[], of: (plan: StagePlan) => Partial<ClientsResult>) {
+    const plans: StagePlan[] = [];
+    const stage = {
+      processesFor: () => 1,
+      async run(plan: StagePlan): Promise<Measured> {
+        plans.push(plan);
+        const all = { clients: plan.clients, verified: plan.clients };
+        const seen = { peak: plan.clients, pids: plan.clients, counted: plan.clients };
+        return { ...well, clients: { ...clients, ...all, ...of(plan) }, log: { ...log, ...seen } };
+      },
+    };
+    const options = { sloMs: 1000, holdMs: HOLD_MS };
+    const trials = new Trials(stage as unknown as Stage, options, () => {});
+    for (const count of counts) await trials.clients(count);
+    return plans.map(({ rampMs, workMs }) => ({ rampMs, workMs }));
+  }
+  const inTime = ({ workMs, rampMs }: StagePlan) => ({ elapsedMs: workMs + rampMs + START_MS });
+  const late = ({ workMs, rampMs }: StagePlan) => ({ elapsedMs: workMs + rampMs + START_MS + 1 });
+
+  test("and the work lasts until the last has come, and longer", async () => {
+    expect(await plansOf([1000, 20_000], inTime)).toEqual([
+      { rampMs: 200, workMs: HOLD_MS + START_MS + 200 },
+      { rampMs: 4000, workMs: HOLD_MS + START_MS + 4000 },
+    ]);
+  });
+
+  test("that is halved for good when they came later", async () => {
+    const ramps = (await plansOf([1000, 1000], late)).map(({ rampMs }) => rampMs);
+    expect(ramps).toEqual([200, 400]);
+  });
+
+  test("and once more with more time when they were apart", async () => {
+    expect(await plansOf([1000], (plan) => ({ ...inTime(plan), togetherMs: 0 }))).toEqual([
+      { rampMs: 200, workMs: HOLD_MS + START_MS + 200 },
+      { rampMs: 200, workMs: 2 * (HOLD_MS + START_MS) + 200 },
+    ]);
   });
 });
 

@@ -11,7 +11,6 @@
 #include "../core/listener.hpp"
 #include "../core/passing.hpp"
 #include "../core/protocol.hpp"
-#include "awake_object.hpp"
 #include "convert.hpp"
 #include "load_objects.hpp"
 #include "log_object.hpp"
@@ -150,7 +149,6 @@ Napi::Value parse_request(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  exports.Set("Awake", AwakeObject::define(env));
   exports.Set("Scoreboard", ScoreboardObject::define(env));
   exports.Set("Log", LogObject::define(env));
   exports.Set("InFlight", InFlightObject::define(env));

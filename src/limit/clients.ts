@@ -20,6 +20,8 @@ export interface ClientsPlan {
   /** Clients of all processes that may wait for their greeting at a time. */
   readonly window: number;
   readonly workMs: number;
+  /** The time over which their connects are spread. */
+  readonly rampMs: number;
   readonly timeoutMs: number;
   /** Open loop: requests a second over all; 0: closed. */
   readonly rate: number;
@@ -77,7 +79,7 @@ export class Clients {
 }
 
 function start(plan: ClientsPlan, share: number, index: number): ChildProcess {
-  const { clients, processes, durationMs, rate, workMs } = plan;
+  const { clients, processes, durationMs, rate, workMs, rampMs } = plan;
   const part = share / clients;
   const least = (value: number) => String(Math.max(1, Math.floor(value)));
   const args = [
@@ -86,6 +88,7 @@ function start(plan: ClientsPlan, share: number, index: number): ChildProcess {
     ...["--from", `127.0.0.${1 + index}`, "--window", least(plan.window * part)],
     ...["--os-threads", least(availableParallelism() / processes)],
     ...["--timeout", writeDuration(plan.timeoutMs), "--beyond", writeDuration(workMs)],
+    ...(rampMs > 0 ? ["--ramp", writeDuration(rampMs)] : []),
     ...(durationMs > 0 ? ["--duration", writeDuration(durationMs)] : []),
     ...(rate > 0 ? ["--rate", least(Math.round(rate * part))] : []),
     ...(plan.barrier ? ["--barrier"] : []),

@@ -6,7 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus, constants as os, release } from "node:os";
 import { EXIT, failed, misused } from "../errors";
-import { hasVirtualCpus, type Machine, readMachine } from "../limits";
+import { type Machine, readMachine } from "../limits";
 import { plural, showCount } from "../units";
 import { type Bound, boundsOf, memoryBudget } from "./bounds";
 import { CLIENT, type Limit } from "./judge";
@@ -25,8 +25,6 @@ export interface LimitOptions {
   readonly holdMs: number;
   /** 0 to 1. */
   readonly maxMemoryShare: number;
-  /** Whether processors are kept from halting; undefined: those of a virtual machine are. */
-  readonly awake: boolean | undefined;
   readonly repeats: number;
   readonly sweep: boolean;
   readonly json: boolean;
@@ -55,8 +53,6 @@ export interface LimitResult {
   readonly bounds: readonly Bound[];
   readonly sloMs: number;
   readonly repeats: number;
-  /** The processors were kept from halting while clients were searched. */
-  readonly awake: boolean;
   readonly machine: {
     readonly cpus: number;
     readonly model: string;
@@ -104,7 +100,6 @@ export async function runLimit(options: LimitOptions): Promise<number> {
 class Hunt {
   private readonly trials: Trials;
   private readonly progress = new Progress();
-  private readonly awake: boolean;
 
   constructor(
     private readonly options: LimitOptions,
@@ -113,15 +108,14 @@ class Hunt {
     private readonly signal: AbortSignal,
   ) {
     const floor = (1 - options.maxMemoryShare) * machine.memoryTotal;
-    this.awake = options.find === "clients" && (options.awake ?? hasVirtualCpus());
-    const stage = new Stage(machine, floor, this.awake, signal, (text) => this.progress.show(text));
+    const stage = new Stage(machine, floor, signal, (text) => this.progress.show(text));
     this.trials = new Trials(stage, options, (trial) => this.print(showTrial(trial)));
   }
 
   async run(): Promise<LimitResult> {
     const { find, repeats, connections } = this.options;
     const ceiling = find === "rate" ? MOST_RATE : (this.bounds[0]?.clients ?? 0);
-    this.print(showOpening(this.options, this.awake, describeMachine(this.machine), this.bounds));
+    this.print(showOpening(this.options, describeMachine(this.machine), this.bounds));
     try {
       const found = await search({
         first: find === "rate" ? FIRST_RATE : FIRST_CLIENTS,
@@ -201,7 +195,6 @@ class Hunt {
       bounds: this.bounds,
       sloMs,
       repeats,
-      awake: this.awake,
       machine: describeMachine(this.machine),
       trials: this.trials.all,
     };

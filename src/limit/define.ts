@@ -45,11 +45,6 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
         .argParser((text: string) => inArgument(() => parsePercent(text)))
         .default(parsePercent("70%"), "70%"),
     )
-    .option(
-      "--awake",
-      "keep the processors from halting while clients are searched (default: those of a virtual machine, which may be woken late)",
-    )
-    .option("--no-awake", "let them halt")
     .option("--repeats <n>", "a load must hold so many times in a row", count("repeats", 1, 100), 2)
     .option("--sweep", "then draw the whole curve, and throughput against connections", false)
     .option("--html <file>", "write one page with the plots")
@@ -63,7 +58,6 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
           sloMs: options.slo,
           holdMs: options.hold,
           maxMemoryShare: options.maxMemory,
-          awake: options.awake,
           repeats: options.repeats,
           sweep: options.sweep,
           json: options.json,

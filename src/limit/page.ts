@@ -29,7 +29,7 @@ export function drawPage(result: LimitResult): string {
     "<h1>kilofork limit</h1>",
     `<p>${machine.cpus} x ${escapeXml(machine.model)}, ${showCount(machine.memoryBytes / MEGABYTE)} MB, ${escapeXml(machine.system)}</p>`,
     `<p class="answer">${answer}</p>`,
-    `<p>${showCondition(result)}${result.awake ? " The processors were kept from halting." : ""}</p>`,
+    `<p>${showCondition(result)}</p>`,
     "<ul>",
     ...(firstLimit ? [`<li>First limit: ${showLimit(firstLimit)}</li>`] : []),
     ...(secondLimit ? [`<li>Second limit: ${showLimit(secondLimit)}</li>`] : []),

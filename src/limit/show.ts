@@ -9,7 +9,6 @@ const MEGABYTE = 2 ** 20;
 
 export function showOpening(
   { find, sloMs, repeats, connections }: LimitOptions,
-  awake: boolean,
   machine: LimitResult["machine"],
   bounds: readonly Bound[],
 ): string {
@@ -24,7 +23,6 @@ export function showOpening(
     what,
     `${plural(machine.cpus, "CPU")}, ${showCount(machine.memoryBytes / MEGABYTE)} MB, ${machine.system}. A load holds when every reply is right, ${timesOf(repeats)}, and`,
     `99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work. ${bound}`,
-    ...(awake ? ["The processors are kept from halting meanwhile: --no-awake lets them."] : []),
     "",
     HEADERS[find],
   ].join("\n");

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
 import { CommandError } from "../errors";
 import { type Machine, readMemory } from "../limits";
-import { Awake, listenQueue, type Scoreboard } from "../native";
+import { listenQueue, type Scoreboard } from "../native";
 import { openScoreboardOf } from "../servers";
 import { type StartedServer, startServer } from "../started-server";
 import { writeDuration } from "../units";
@@ -34,7 +34,7 @@ const LONGEST_BACKLOG = 4096;
 export interface StagePlan
   extends Pick<
     ClientsPlan,
-    "clients" | "workMs" | "rate" | "durationMs" | "barrier" | "timeoutMs"
+    "clients" | "workMs" | "rampMs" | "rate" | "durationMs" | "barrier" | "timeoutMs"
   > {
   readonly number: number;
 }
@@ -92,8 +92,6 @@ export class Stage {
     private readonly machine: Machine,
     /** So much memory is left to others, in bytes. */
     private readonly floorBytes: number,
-    /** Whether the processors are kept from halting while the work sleeps. */
-    private readonly awake: boolean,
     private readonly signal: AbortSignal,
     /** Is told what goes on. */
     private readonly say: (text: string) => void,
@@ -117,7 +115,6 @@ export class Stage {
     const otherShare = busyShare(cpuBefore);
     const countersBefore = listenCounters();
     const watch = new Watch(this.floorBytes, end);
-    const awake = this.awake && plan.workMs > 0 ? new Awake() : null;
     try {
       this.signal.throwIfAborted();
       const course = await this.runServer(plan, log, watch, ended.signal);
@@ -134,7 +131,6 @@ export class Stage {
         listenDrops: counters.drops - countersBefore.drops,
       };
     } finally {
-      awake?.end();
       watch.stop();
       this.signal.removeEventListener("abort", end);
       closeSync(log);

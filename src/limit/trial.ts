@@ -65,8 +65,12 @@ export interface TrialOptions {
 
 /** The memory of fewer children is lost in what the rest of the system takes and gives meanwhile. */
 const LEAST_TO_WEIGH = 1000;
-const RATE_FOR_MS = 2000;
-/** Connects a second that are counted on, until others have been measured. */
+/** No work, and all send when all have connected. */
+const RUSH = { workMs: 0, rampMs: 0, durationMs: 2000, barrier: true };
+/**
+ * Clients that come in a second, unless that has turned out to be too many. Who comes in a burst is
+ * answered in a burst, for which the processors do not suffice, however many could be served.
+ */
 const FIRST_PACE = 5000;
 const START_OF_A_PROCESS_MS = 500;
 /** For a reply that is late: it is to be measured, not given up. */
@@ -84,39 +88,35 @@ export class Trials {
 
   /** So many clients, each served by a process of its own, at one instant. */
   async clients(count: number): Promise<Trial> {
-    let workMs = this.workFor(count);
-    for (let tries = 1; ; tries++, workMs *= 2) {
-      const plan = { clients: count, workMs, rate: 0, durationMs: 0, barrier: false };
-      const { trial, verdict } = await this.run("clients", plan);
-      // A machine that others use may have started a client process late: once more, with more time.
+    for (let tries = 1; ; tries++) {
+      const rampMs = Math.ceil((1000 * count) / this.pace);
+      const startMs = this.startMs(count);
+      // The work lasts until the last client has come, and all are to be together for a while. A
+      // machine that others use may start a client process late: once more, with more time.
+      const workMs = tries * (this.options.holdMs + startMs) + rampMs;
+      const plan = { clients: count, workMs, rampMs, rate: 0, durationMs: 0, barrier: false };
+      const { trial, measured, verdict } = await this.run("clients", plan);
+      const { verified = 0, elapsedMs = 0 } = measured.clients ?? {};
+      if (verified > 0 && elapsedMs - workMs > rampMs + startMs) this.pace /= 2;
       if (!verdict.apart || tries === 2) return this.add(trial);
     }
   }
 
   /** So many requests a second, from clients that do not wait for one another. */
   async rate(rate: number, connections: number): Promise<Trial> {
-    const plan = { clients: connections, workMs: 0, rate, durationMs: RATE_FOR_MS, barrier: true };
-    return this.add((await this.run("rate", plan)).trial);
+    return this.add((await this.run("rate", { ...RUSH, clients: connections, rate })).trial);
   }
 
   /** As many requests as go, each client sending when it has its reply. */
   async throughput(connections: number): Promise<Trial> {
-    const plan = {
-      clients: connections,
-      workMs: 0,
-      rate: 0,
-      durationMs: RATE_FOR_MS,
-      barrier: true,
-    };
+    const plan = { ...RUSH, clients: connections, rate: 0 };
     return this.add((await this.run("throughput", plan)).trial);
   }
 
-  /** The work must last until the last client has connected, and all are to be together for a while. */
-  private workFor(clients: number): number {
-    const starting =
-      START_OF_A_PROCESS_MS * Math.max(1, this.stage.processesFor(clients) / cpus().length);
-    const connecting = (1000 * clients) / this.pace;
-    return Math.ceil(this.options.holdMs + starting + connecting);
+  /** What the client processes take for their start. */
+  private startMs(clients: number): number {
+    const turns = Math.max(1, this.stage.processesFor(clients) / cpus().length);
+    return Math.ceil(START_OF_A_PROCESS_MS * turns);
   }
 
   private async run(kind: Trial["kind"], what: Omit<StagePlan, "number" | "timeoutMs">) {
@@ -128,15 +128,7 @@ export class Trials {
       nearestProcessLimit: nearestProcessLimit(readMachine()),
     };
     const verdict = judge(measured, plan, conditions);
-    if (kind === "clients") this.learnPace(measured, plan);
-    return { verdict, trial: report(kind, plan, measured, verdict) };
-  }
-
-  /** Half as fast as they came is counted on for the next. */
-  private learnPace({ clients }: Measured, { workMs }: StagePlan): void {
-    if (!clients || clients.verified === 0) return;
-    const cameInMs = Math.max(1, clients.elapsedMs - workMs);
-    this.pace = Math.min(FIRST_PACE, (500 * clients.verified) / cameInMs);
+    return { measured, verdict, trial: report(kind, plan, measured, verdict) };
   }
 
   private add(trial: Trial): Trial {
