@@ -69,6 +69,23 @@ describe("a supervisor that is killed", () => {
   });
 });
 
+test("a supervisor that finds many dead at once, the forker among them, buries and replaces each", async () => {
+  const server = await Server.start({ children: 100 });
+  const { supervisor } = server;
+  const { forkServer } = server.scoreboard.header();
+  process.kill(supervisor, "SIGSTOP");
+  const dead = server.slots().map(({ pid }) => pid);
+  for (const pid of [forkServer, ...dead]) process.kill(pid, "SIGKILL");
+  process.kill(supervisor, "SIGCONT");
+  await until("all have successors", () => server.tally().ended === 100);
+  await server.untilIdle();
+  expect(server.tally()).toEqual({ forked: 200, ended: 100, alive: 100 });
+  expect(server.records(/ended: signal 9, abnormal/)).toHaveLength(100);
+  expect(server.slots().filter(({ pid }) => dead.includes(pid))).toEqual([]);
+  expect((await server.stop()).code).toBe(0);
+  expect(server.audit().problems).toEqual([]);
+});
+
 describe("a forker", () => {
   const untilAnother = (server: Server, before: number) =>
     until("there is another", () => ![0, before].includes(server.scoreboard.header().forkServer));
