@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 /** With 10,000 children, too. */
 const STARTS_WITHIN_MS = 120_000;
 const ENDS_WITHIN_MS = 60_000;
+const DIES_WITHIN_MS = 10_000;
 
 export interface Running {
   /** Of the first process: of kilofork, the front. */
@@ -61,12 +62,16 @@ async function end(child: ChildProcess): Promise<void> {
   if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, "exit");
   child.kill("SIGTERM");
-  const late = new Error(`${child.spawnfile} did not end within ${ENDS_WITHIN_MS / 1000} s`);
-  await within(ended, ENDS_WITHIN_MS, late).catch((error) => {
-    process.kill(-pid, "SIGKILL");
-    // What a process of it that cannot die holds open would keep the bench alive.
-    child.stdout?.destroy();
-    child.stderr?.destroy();
+  const seconds = ENDS_WITHIN_MS / 1000;
+  const late = new Error(`${child.spawnfile} did not end within ${seconds} s, and was killed`);
+  const immortal = new Error(`${child.spawnfile} cannot be killed`);
+  await within(ended, ENDS_WITHIN_MS, late).catch(async (error) => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(-pid, "SIGKILL");
+    await within(ended, DIES_WITHIN_MS, immortal).finally(() => {
+      // What a process of it that cannot die holds open would keep the bench alive.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    });
     throw error;
   });
 }

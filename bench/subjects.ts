@@ -132,7 +132,7 @@ export class Workshop {
         this.running.delete(tracked);
         await server.stop().catch((error: Error) => {
           if (name === "kilofork") throw error;
-          this.notes.add(`${LABELS[name]}: ${error.message}, and was killed`);
+          this.notes.add(`${LABELS[name]}: ${error.message}`);
         });
       },
     };

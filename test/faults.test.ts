@@ -1,6 +1,14 @@
 /** Faults of the parts of a server, at bad moments: what is left goes on, and the books stay exact. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
@@ -72,15 +80,21 @@ describe("a supervisor that is killed", () => {
 test("a supervisor that finds many dead at once, the forker among them, buries and replaces each", async () => {
   const server = await Server.start({ children: 100 });
   const { supervisor } = server;
+  // Another forker, younger than most children: it is not the first to be found.
+  process.kill(server.scoreboard.header().forkServer, "SIGKILL");
+  process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
+  await until("a successor is there", () => server.tally().forked === 101);
+  await server.untilIdle();
   const { forkServer } = server.scoreboard.header();
   process.kill(supervisor, "SIGSTOP");
   const dead = server.slots().map(({ pid }) => pid);
   for (const pid of [forkServer, ...dead]) process.kill(pid, "SIGKILL");
   process.kill(supervisor, "SIGCONT");
-  await until("all have successors", () => server.tally().ended === 100);
+  await until("all have successors", () => server.tally().ended === 101);
   await server.untilIdle();
-  expect(server.tally()).toEqual({ forked: 200, ended: 100, alive: 100 });
-  expect(server.records(/ended: signal 9, abnormal/)).toHaveLength(100);
+  expect(server.tally()).toEqual({ forked: 201, ended: 101, alive: 100 });
+  expect(server.records(/ended: signal 9, abnormal/)).toHaveLength(101);
+  await until("the forker has been buried", () => !existsSync(`/proc/${forkServer}`));
   expect(server.slots().filter(({ pid }) => dead.includes(pid))).toEqual([]);
   expect((await server.stop()).code).toBe(0);
   expect(server.audit().problems).toEqual([]);

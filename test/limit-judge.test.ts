@@ -113,40 +113,45 @@ describe("clients come at a pace", () => {
   const HOLD_MS = 3000;
   const START_MS = 500; // of one process
 
-  /** The plans of the trials of `counts`, in which the last client came so late. */
-  async function plansOf(counts: number[], of: (plan: StagePlan) => Partial<ClientsResult>) {
+  /** The plans of the trials that are made for these, with what each of them sees. */
+  async function plansOf(...trialsOf: [count: number, of: Partial<ClientsResult>][]) {
     const plans: StagePlan[] = [];
+    let now: Partial<ClientsResult> = {};
     const stage = {
       processesFor: () => 1,
       async run(plan: StagePlan): Promise<Measured> {
         plans.push(plan);
         const all = { clients: plan.clients, verified: plan.clients };
         const seen = { peak: plan.clients, pids: plan.clients, counted: plan.clients };
-        return { ...well, clients: { ...clients, ...all, ...of(plan) }, log: { ...log, ...seen } };
+        return { ...well, clients: { ...clients, ...all, ...now }, log: { ...log, ...seen } };
       },
     };
     const options = { sloMs: 1000, holdMs: HOLD_MS };
     const trials = new Trials(stage as unknown as Stage, options, () => {});
-    for (const count of counts) await trials.clients(count);
+    for (const [count, of] of trialsOf) {
+      now = of;
+      await trials.clients(count);
+    }
     return plans.map(({ rampMs, workMs }) => ({ rampMs, workMs }));
   }
-  const inTime = ({ workMs, rampMs }: StagePlan) => ({ elapsedMs: workMs + rampMs + START_MS });
-  const late = ({ workMs, rampMs }: StagePlan) => ({ elapsedMs: workMs + rampMs + START_MS + 1 });
+  const slow = { connectMs: ms(101) };
 
   test("and the work lasts until the last has come, and longer", async () => {
-    expect(await plansOf([1000, 20_000], inTime)).toEqual([
+    expect(await plansOf([1000, {}], [20_000, {}])).toEqual([
       { rampMs: 200, workMs: HOLD_MS + START_MS + 200 },
       { rampMs: 4000, workMs: HOLD_MS + START_MS + 4000 },
     ]);
   });
 
-  test("that is halved for good when they came later", async () => {
-    const ramps = (await plansOf([1000, 1000], late)).map(({ rampMs }) => rampMs);
-    expect(ramps).toEqual([200, 400]);
+  test("that is halved for good when they waited for their greeting, to a tenth at the most", async () => {
+    const ramps = (...of: Parameters<typeof plansOf>) =>
+      plansOf(...of).then((plans) => plans.map(({ rampMs }) => rampMs));
+    expect(await ramps([1000, slow], [1000, {}], [1000, {}])).toEqual([200, 400, 400]);
+    expect(await ramps(...Array(6).fill([1000, slow]))).toEqual([200, 400, 800, 1600, 2000, 2000]);
   });
 
   test("and once more with more time when they were apart", async () => {
-    expect(await plansOf([1000], (plan) => ({ ...inTime(plan), togetherMs: 0 }))).toEqual([
+    expect(await plansOf([1000, { togetherMs: 0 }])).toEqual([
       { rampMs: 200, workMs: HOLD_MS + START_MS + 200 },
       { rampMs: 200, workMs: 2 * (HOLD_MS + START_MS) + 200 },
     ]);

@@ -96,7 +96,7 @@ const trial: Trial = {
     problems: [],
     cause: null,
   },
-  ...{ workMs: 3000, upMs: 121, clientProcesses: 1, verified: 1000, failed: 0 },
+  ...{ workMs: 3000, rampMs: 200, upMs: 121, clientProcesses: 1, verified: 1000, failed: 0 },
   ...{ requestsPerSecond: 320, connectMs: ms(40), beyondMs: ms(12), lagMs: ms(1) },
   ...{ peak: 1000, processes: 1000, heldMs: 2900, togetherMs: 2900, working: 1000 },
   ...{ synRetransmits: 0, listenOverflows: 0, listenDrops: 0 },

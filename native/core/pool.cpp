@@ -189,7 +189,7 @@ void Pool::wait() {
 
 Nanoseconds Pool::next_deadline() const {
   constexpr Nanoseconds kGuestsAreLookedAt = 50 * kMillisecond;
-  if (g_child_ended != 0) return monotonic_now();
+  if (g_child_ended != 0 && roster_.alive() > 0) return monotonic_now();
   if (turn_away_.lingers()) return monotonic_now() + kGuestsAreLookedAt;
   if (phase_ != Phase::running) return std::min(phase_ends_, log_.next_deadline());
   constexpr Nanoseconds kOwedRecordsAreTried = 100 * kMillisecond;
@@ -347,7 +347,8 @@ void Pool::hurry() {
 // ---- children ---------------------------------------------------------------------------------
 
 // The kernel goes through all children up to the first that has ended: it is asked only when one
-// has, and a few times. When more have, it is cheaper to ask of each child: one found by its pid.
+// has, and a few times. When more have, each child is asked for by its pid, which it finds at once
+// (since Linux 5.13).
 void Pool::reap() {
   constexpr int kFew = 16;
   if (std::exchange(g_child_ended, 0) == 0) return;

@@ -20,7 +20,7 @@ export interface ClientsPlan {
   /** Clients of all processes that may wait for their greeting at a time. */
   readonly window: number;
   readonly workMs: number;
-  /** The time over which their connects are spread. */
+  /** The time over which the connects of each process are spread. */
   readonly rampMs: number;
   readonly timeoutMs: number;
   /** Open loop: requests a second over all; 0: closed. */

@@ -2,7 +2,7 @@
  * The trials: so many clients at once, so many requests a second, or as many as go. Each is one
  * server with its clients on the {@link Stage}, judged, and reported as `--json` gives it.
  */
-import { cpus } from "node:os";
+import { availableParallelism } from "node:os";
 import type { Percentiles } from "../client/latency";
 import { nearestProcessLimit, readMachine } from "../limits";
 import { type Conditions, judge, type Limit, type Verdict } from "./judge";
@@ -22,6 +22,8 @@ export interface Trial {
   readonly problems: readonly string[];
   readonly cause: Limit | null;
   readonly workMs: number;
+  /** The time over which the connects were spread. */
+  readonly rampMs: number;
   /** Until all children were up; null: they never were. */
   readonly upMs: number | null;
   readonly clientProcesses: number;
@@ -65,13 +67,16 @@ export interface TrialOptions {
 
 /** The memory of fewer children is lost in what the rest of the system takes and gives meanwhile. */
 const LEAST_TO_WEIGH = 1000;
-/** No work, and all send when all have connected. */
+/** No work, and the clients of a process send when all of them have connected. */
 const RUSH = { workMs: 0, rampMs: 0, durationMs: 2000, barrier: true };
 /**
  * Clients that come in a second, unless that has turned out to be too many. Who comes in a burst is
  * answered in a burst, for which the processors do not suffice, however many could be served.
  */
 const FIRST_PACE = 5000;
+const SLOWEST_PACE = 500;
+/** A greeting that takes longer, to 1 of 100 clients, has waited for those of others. */
+const PROMPT_MS = 100;
 const START_OF_A_PROCESS_MS = 500;
 /** For a reply that is late: it is to be measured, not given up. */
 const PATIENCE_MS = 20_000;
@@ -95,9 +100,9 @@ export class Trials {
       // machine that others use may start a client process late: once more, with more time.
       const workMs = tries * (this.options.holdMs + startMs) + rampMs;
       const plan = { clients: count, workMs, rampMs, rate: 0, durationMs: 0, barrier: false };
-      const { trial, measured, verdict } = await this.run("clients", plan);
-      const { verified = 0, elapsedMs = 0 } = measured.clients ?? {};
-      if (verified > 0 && elapsedMs - workMs > rampMs + startMs) this.pace /= 2;
+      const { trial, verdict } = await this.run("clients", plan);
+      if (trial.connectMs && trial.connectMs.p99 > PROMPT_MS)
+        this.pace = Math.max(SLOWEST_PACE, this.pace / 2);
       if (!verdict.apart || tries === 2) return this.add(trial);
     }
   }
@@ -115,7 +120,7 @@ export class Trials {
 
   /** What the client processes take for their start. */
   private startMs(clients: number): number {
-    const turns = Math.max(1, this.stage.processesFor(clients) / cpus().length);
+    const turns = Math.max(1, this.stage.processesFor(clients) / availableParallelism());
     return Math.ceil(START_OF_A_PROCESS_MS * turns);
   }
 
@@ -128,7 +133,7 @@ export class Trials {
       nearestProcessLimit: nearestProcessLimit(readMachine()),
     };
     const verdict = judge(measured, plan, conditions);
-    return { measured, verdict, trial: report(kind, plan, measured, verdict) };
+    return { verdict, trial: report(kind, plan, measured, verdict) };
   }
 
   private add(trial: Trial): Trial {
@@ -156,6 +161,7 @@ function report(
     rate: plan.rate > 0 ? plan.rate : null,
     ...{ held, late, problems, cause },
     workMs: plan.workMs,
+    rampMs: plan.rampMs,
     upMs,
     clientProcesses: clients?.processes ?? 0,
     verified: clients?.verified ?? 0,
