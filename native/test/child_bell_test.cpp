@@ -1,9 +1,9 @@
 // The bell that a child rings for a supervisor that rests: when it turns from idle to busy or back.
 #include <poll.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <random>
+#include <span>
 
 #include "check.hpp"
 #include "child_stage.hpp"
@@ -106,26 +106,9 @@ TEST("between the two nothing rings: a busy child stays busy") {
 
 constexpr std::size_t kChildren = 8;
 
-// Slots of their own, in memory that forked processes share.
-class SharedSlots {
- public:
-  SharedSlots()
-      : memory_(::mmap(nullptr, sizeof(Slot) * kChildren, PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
-    CHECK(memory_ != MAP_FAILED);
-  }
-  SharedSlots(const SharedSlots&) = delete;
-  SharedSlots& operator=(const SharedSlots&) = delete;
-  ~SharedSlots() { ::munmap(memory_, sizeof(Slot) * kChildren); }
-  Slot& operator[](std::size_t index) const { return static_cast<Slot*>(memory_)[index]; }
-
- private:
-  void* memory_;
-};
-
 TEST("of many children that turn at the same moment, one rings") {
-  ChildStage stage;
-  const SharedSlots slots;
+  ChildStage stage(check::make_service(), check::file("log"), kChildren);
+  const std::span<Slot> slots = stage.board.slots();
   const ChildContext context = stage.make_context();
   std::vector<Process> children;
   for (std::size_t i = 0; i < kChildren; i++)
