@@ -267,6 +267,14 @@ describe("plots", () => {
     }
   });
 
+  test("a dip in a curve that goes up and down is no knee", () => {
+    const ys = [2.3, 0.3, 3.4, 3.4, 1.4, 1.7, 1.1, 1.2, 1.9];
+    const ending = (last: number) => [...ys, last].map((y, i) => ({ x: 10 * 2 ** i, y }));
+    const scales = { x: "log", y: "log" } as const;
+    expect(findKnee(ending(4.5), "up", scales)).toBeNull();
+    expect(findKnee(ending(4.7), "up", scales)?.x).toBe(20);
+  });
+
   test("the knee is where a curve turns, and a line has none", () => {
     const linear = { x: "linear", y: "linear" } as const;
     const of = (f: (x: number) => number) => [0, 1, 2, 3, 4, 5, 6].map((x) => ({ x, y: f(x) }));

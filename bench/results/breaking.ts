@@ -57,7 +57,7 @@ export function drawCurves(result: LimitResult, drawings: readonly Drawing[], ho
   });
   return joinBlocks([
     "## The curves",
-    `From loads far below up to ${describeFound(result)}. The knee is the point that is furthest from the straight line between the ends of the curve, as it is drawn.`,
+    `From loads far below up to ${describeFound(result)}. The knee is the point that is furthest from the straight line between the ends of the curve, as it is drawn; one that turns up ends at twice of what it was until then, or more.`,
     ...drawings.map(embed),
     drawList([...knees, ...remarksOf(result, host)]),
     drawTrials(CLIENT_COLUMNS, byLoad(trialsOf(result, "clients"))),

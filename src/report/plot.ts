@@ -175,7 +175,14 @@ export function findKnee(
     furthest = distance;
     knee = point;
   }
-  return knee;
+  return knee && (turns === "down" || risesFrom(knee, sorted)) ? knee : null;
+}
+
+/** Not a dip in a curve that goes up and down. */
+function risesFrom(knee: Point, sorted: readonly Point[]): boolean {
+  const LEAST_RISE = 2;
+  const before = sorted.filter(({ x }) => x <= knee.x).map(({ y }) => y);
+  return (sorted.at(-1)?.y ?? 0) >= LEAST_RISE * Math.max(...before);
 }
 
 function spread(values: readonly number[], scale: Axis["scale"]): number[] {

@@ -30,7 +30,7 @@ export class Scale {
       this.most = candidates.find((tick) => tick >= largest && tick > this.least) ?? largest;
       const within = candidates.filter((tick) => tick >= this.least && tick <= this.most);
       const decades = within.filter((tick) => isDecade(tick));
-      this.ticks = within.length > 2 * MOST_TICKS ? decades : within;
+      this.ticks = within.length >= 2 * MOST_TICKS ? decades : within;
     }
   }
 
