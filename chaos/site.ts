@@ -138,9 +138,12 @@ export class Site {
     return true;
   }
 
-  /** The oldest first. A file that was given up stays where it is, so names tell no order. */
+  /**
+   * The oldest first. A file that was given up stays where it is, so names tell no order; nor do the
+   * times of two that are made within a tick of the clock. A tmpfs numbers its files as it makes them.
+   */
   logs(): string[] {
-    const born = (path: string) => statSync(path).birthtimeMs;
+    const born = (path: string) => statSync(path).ino;
     return readdirSync(this.path("."))
       .filter((name) => name.startsWith(LOG))
       .map((name) => this.path(name))
