@@ -553,6 +553,7 @@ void Pool::close_books() {
     if (!record_.close_torn_head()) scoreboard_.header().torn_heads++;
     return;
   }
+  record_.pay();  // a disk that was full may have room again
   record_.write("total requests " + std::to_string(scoreboard_.total()));
   record_.write("Server stop");
   Scoreboard::remove(segment_name_);
