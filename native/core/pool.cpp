@@ -347,8 +347,8 @@ void Pool::hurry() {
 // ---- children ---------------------------------------------------------------------------------
 
 // The kernel goes through all children up to the first that has ended: it is asked only when one
-// has, and a few times. When more have, each child is asked for by its pid, which it finds at once
-// (since Linux 5.13).
+// has, and a few times. When more have, each child is asked for by its pid: that it finds at once,
+// since Linux 5.13.
 void Pool::reap() {
   constexpr int kFew = 16;
   if (std::exchange(g_child_ended, 0) == 0) return;
@@ -548,14 +548,14 @@ void Pool::note_fullness(const Census& census) {
 // The front writes the last records; where it is gone, the supervisor does, and removes the
 // segment.
 void Pool::close_books() {
+  record_.pay();  // a disk that was full may have room again
   control_.send("stopped " + std::to_string(cut_));
   if (!control_.at_end()) {
     if (!record_.close_torn_head()) scoreboard_.header().torn_heads++;
     return;
   }
-  record_.pay();  // a disk that was full may have room again
   record_.write("total requests " + std::to_string(scoreboard_.total()));
-  record_.write("Server stop");
+  if (!record_.owes()) record_.write("Server stop");  // an end says that nothing is missing
   Scoreboard::remove(segment_name_);
 }
 
