@@ -79,9 +79,7 @@ export interface SystemMemory {
   readonly inUse: number;
 }
 
-const HELD = [
-  ...["AnonPages", "Shmem", "Slab", "KernelStack", "PageTables", "SecPageTables", "Percpu"],
-];
+const HELD = ["AnonPages", "Shmem", "Slab", "KernelStack", "PageTables", "SecPageTables", "Percpu"];
 
 export function readMemory(): SystemMemory {
   const lines = readText("/proc/meminfo").matchAll(/^(\w+):\s+(\d+) kB/gm);

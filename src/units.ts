@@ -51,9 +51,9 @@ export function showCount(count: number): string {
   return Math.round(count).toLocaleString("en-US");
 }
 
-/** `1 child`, `2 children`. */
 export const capitalize = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
+/** `1 child`, `2 children`. */
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${showCount(count)} ${count === 1 ? one : many}`;
 }

@@ -101,7 +101,7 @@ export class Trials {
       const workMs = tries * (this.options.holdMs + startMs) + rampMs;
       const plan = { clients: count, workMs, rampMs, rate: 0, durationMs: 0, barrier: false };
       const { trial, verdict } = await this.run("clients", plan);
-      if (trial.connectMs && trial.connectMs.p99 > PROMPT_MS)
+      if ((trial.connectMs?.p99 ?? 0) > PROMPT_MS)
         this.pace = Math.max(SLOWEST_PACE, this.pace / 2);
       if (!verdict.apart || tries === 2) return this.add(trial);
     }
