@@ -36,14 +36,13 @@ bool is_before(std::uint32_t a, std::uint32_t b) {
 std::uint32_t GroupCommit::join() {
   const std::uint32_t sync = next_.load();
   joined_.fetch_add(1, std::memory_order_relaxed);
-  // The first that waits for it says so. The syncer announces its rest and then looks once more:
-  // one of the two sees the other.
   std::uint32_t wanted = wanted_.load();
-  while (is_before(wanted, sync + 1))
-    if (wanted_.compare_exchange_weak(wanted, sync + 1)) {
-      if (syncer_rests_.exchange(0) != 0) futex_wake(wanted_, FUTEX_BITSET_MATCH_ANY);
-      break;
-    }
+  while (is_before(wanted, sync + 1) && !wanted_.compare_exchange_weak(wanted, sync + 1)) {
+  }
+  // The syncer announces its rest and then looks once more: one of the two sees the other. Only the
+  // syncer takes the announcement back, and all who join look at it: it holds for as long as the
+  // syncer sleeps, and who is killed between the two lines leaves the waking to the next.
+  if (syncer_rests_.load() != 0) futex_wake(wanted_, FUTEX_BITSET_MATCH_ANY);
   return sync;
 }
 
@@ -56,7 +55,8 @@ void GroupCommit::wait(std::uint32_t sync) {
 }
 
 void GroupCommit::wait_for_offer(std::uint32_t last) const {
-  futex_wait(offered_, last, FUTEX_BITSET_MATCH_ANY);
+  const timespec at_most = to_timespec(kSecond);
+  ::syscall(SYS_futex, &offered_, FUTEX_WAIT, last, &at_most);
 }
 
 void GroupCommit::wait_for_joiner() {
@@ -93,6 +93,10 @@ void GroupCommit::fail_sync(std::uint32_t log, std::uint32_t error) {
 void GroupCommit::end(std::uint32_t sync) {
   ended_.store(sync + 1, std::memory_order_release);
   futex_wake(ended_, bit_of(sync));
+}
+
+void GroupCommit::wake_again() {
+  futex_wake(ended_, FUTEX_BITSET_MATCH_ANY);
 }
 
 void GroupCommit::offer(std::uint32_t log) {

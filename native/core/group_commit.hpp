@@ -30,7 +30,8 @@ class GroupCommit {
   }
   // The newest log that a record can be taken back in.
   [[nodiscard]] const std::atomic<std::uint32_t>& offered() const { return offered_; }
-  // Until another one than that is offered, or a signal has come.
+  // Until another one than that is offered, or a signal has come, but not for long: a signal may
+  // have come just before.
   void wait_for_offer(std::uint32_t last) const;
 
   // ---- syncer ----
@@ -50,6 +51,8 @@ class GroupCommit {
 
   // ---- supervisor ----
   [[nodiscard]] bool is_syncing() const { return next_.load() != ended_.load(); }
+  // Those that a syncer which was killed has not woken, though its sync had ended.
+  void wake_again();
   void offer(std::uint32_t log);
 
   // ---- whoever looks ----
@@ -62,7 +65,7 @@ class GroupCommit {
 
   std::atomic<std::uint32_t> next_;          // the sync that begins next
   std::atomic<std::uint32_t> wanted_;        // somebody waits for all before it; a futex
-  std::atomic<std::uint32_t> syncer_rests_;  // 1: it wants to be woken
+  std::atomic<std::uint32_t> syncer_rests_;  // 1: it is to be woken; its own
   std::atomic<std::uint32_t> ended_;         // all before it have ended; a futex
   std::atomic<std::uint32_t> dead_;          // all logs before this generation are
   std::atomic<std::uint32_t> error_;         // of the last sync that failed

@@ -147,6 +147,7 @@ void LogKeeper::bury(pid_t pid, int status) {
   GroupCommit& commit = header_.commit;
   if (commit.is_syncing() || (!in_order && header_.oldest_unsynced != generation_))
     commit.fail_sync(generation_, ECANCELED);
+  commit.wake_again();
 }
 
 void LogKeeper::look_after(const Roster& roster, Nanoseconds now) {

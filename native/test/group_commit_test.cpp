@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstring>
+#include <optional>
 #include <random>
 
 #include "check.hpp"
@@ -80,6 +81,59 @@ void check_many(Shared& shared) {
 
 TEST("nobody goes on before a sync that began after its append has ended, nobody waits for ever") {
   check_many(make_shared());
+}
+
+// The processor is busy with a victim at any instruction of it: no clock is as fine as that.
+void pause_at_random(std::mt19937& random) {
+  for (auto i = random() % 32768; i > 0; i--) asm volatile("");
+}
+
+TEST("a child that is killed takes nobody's waking along") {
+  Shared& shared = make_shared();
+  const Process syncer([&] { sync_until_over(shared); });
+  std::mt19937 random(11);
+  for (int round = 0; round < kRounds / 5; round++) {
+    std::optional<Process> victim(std::in_place, [&] {
+      for (;;) append_and_wait(shared);
+    });
+    pause_at_random(random);
+    victim.reset();
+    Process survivor([&] { append_and_wait(shared); });
+    CHECK_EQ(survivor.wait(), 0);
+  }
+  CHECK_EQ(shared.too_early.load(), 0);
+}
+
+TEST("a syncer that is killed leaves nobody waiting") {
+  Shared& shared = make_shared();
+  const Process writer([&] {
+    for (;;) append_and_wait(shared);
+  });
+  std::mt19937 random(13);
+  for (int round = 0; round < kRounds / 5; round++) {
+    {
+      const Process victim([&] { sync_until_over(shared); });
+      const std::uint64_t joined = shared.commit.joined();
+      CHECK(holds_in_time([&] { return shared.commit.joined() > joined + 1; }));
+      pause_at_random(random);
+    }
+    if (shared.commit.is_syncing()) shared.commit.fail_sync(0, ECANCELED);
+    shared.commit.wake_again();
+  }
+}
+
+TEST("those that a syncer has not woken, though their sync had ended, can be woken again") {
+  Shared& shared = make_shared();
+  Process waiting([&] { shared.commit.wait(shared.commit.join()); });
+  const std::string stat = "/proc/" + std::to_string(waiting.pid()) + "/stat";
+  CHECK(holds_in_time([&] { return check::read_file(stat).find(") S ") != std::string::npos; }));
+  // What end_sync() does, up to the waking: the numbers of the next sync, and of the last to end.
+  auto* const numbers = reinterpret_cast<std::atomic<std::uint32_t>*>(&shared.commit);
+  numbers[0] = 1;
+  numbers[3] = 1;
+  CHECK(!shared.commit.is_syncing());
+  shared.commit.wake_again();
+  CHECK_EQ(waiting.wait(), 0);
 }
 
 TEST("the numbers of syncs may wrap around") {
