@@ -39,6 +39,27 @@ describe("a supervisor that is killed", () => {
     expect((await server.stop()).code).toBe(0);
   });
 
+  test("and whose successor has not begun when the log is reopened: its children write to the new one", async () => {
+    const server = await Server.start({ children: 3 });
+    const { supervisor, front } = server;
+    const children = () =>
+      readFileSync(`/proc/${front}/task/${front}/children`, "utf8").match(/\d+/g) ?? [];
+    const isIt = (pid: string) =>
+      pid !== String(supervisor) && readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("kilo");
+    process.kill(supervisor, "SIGKILL");
+    let successor: string | undefined;
+    while (successor === undefined) successor = children().find(isIt); // at once, before it goes on
+    process.kill(Number(successor), "SIGSTOP");
+    renameSync(server.log, `${server.log}.1`);
+    server.command.kill("SIGUSR1");
+    await until("the order is given", () => server.command.stderr.includes("log opened again"));
+    process.kill(Number(successor), "SIGCONT");
+    await otherSupervisor(server, supervisor);
+    expect((await server.client(5, "arijort:x")).requests.verified).toBe(5);
+    expect(server.records(/recvd message/)).toHaveLength(5);
+    expect((await server.stop()).code).toBe(0);
+  });
+
   test("beside a spawn log that is full leaves a front that starts another", async () => {
     const server = await Server.start({ children: 3, args: ["--spawn-log", "/dev/full"] });
     const { supervisor } = server;

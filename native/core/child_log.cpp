@@ -23,13 +23,18 @@ void ChildLog::follow() {
   follow(header_.log_generation);
 }
 
-// Looks again afterwards: a signal in between may have brought a newer one, which this one
-// replaced.
+// Not while a signal handler does the same: the older log would replace the newer one.
 void ChildLog::follow(const std::atomic<std::uint32_t>& newest) {
-  while (newest.load(std::memory_order_acquire) != generation_) {
-    if (!take_log(context_.handoff, context_.log, generation_)) return;
+  if (newest.load(std::memory_order_acquire) == generation_) return;
+  sigset_t to_follow;
+  sigset_t before;
+  sigemptyset(&to_follow);
+  sigaddset(&to_follow, SIGUSR1);
+  ::sigprocmask(SIG_BLOCK, &to_follow, &before);
+  if (newest.load(std::memory_order_acquire) != generation_ &&
+      take_log(context_.handoff, context_.log, generation_))
     slot_.log_generation.store(generation_, std::memory_order_release);
-  }
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
 }
 
 bool ChildLog::may_write() {
@@ -64,18 +69,19 @@ bool ChildLog::take_back(const Request& request, std::uint64_t count,
                          const volatile sig_atomic_t& stopping) {
   constexpr useconds_t kBetweenTries = 100'000;
   const GroupCommit& commit = header_.commit;
-  for (std::uint32_t offered = commit.offered(); commit.is_dead(offered);
-       offered = commit.offered()) {
-    if (stopping != 0) return false;
-    commit.wait_for_offer(offered);
-  }
   for (;;) {
+    const std::uint32_t offered = commit.offered();
     follow(commit.offered());
-    log_.record().text("not acknowledged: req ").quoted(request.message);
-    log_.text(" on ").number(pid_).text(" total reqs ").number(static_cast<std::int64_t>(count));
-    if (note(log_.commit())) return true;
+    if (!commit.is_dead(generation_)) {
+      log_.record().text("not acknowledged: req ").quoted(request.message);
+      log_.text(" on ").number(pid_).text(" total reqs ").number(static_cast<std::int64_t>(count));
+      if (note(log_.commit())) return true;
+    }
     if (stopping != 0) return false;
-    ::usleep(kBetweenTries);
+    if (commit.is_dead(offered))
+      commit.wait_for_offer(offered);
+    else
+      ::usleep(kBetweenTries);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "control.hpp"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 
@@ -52,6 +53,7 @@ bool apply_setting(PoolSettings& settings, std::string_view line) {
   if (name == "shrink-after") return parse_number(line, settings.limits.shrink_after);
   if (name == "bytes-per-child") return parse_number(line, settings.bytes_per_child);
   if (name == "memory-reserve") return parse_number(line, settings.memory_reserve);
+  if (name == "log-generation") return parse_number(line, settings.log_generation);
   if (name == "grace") return parse_number(line, settings.grace);
   if (name == "first-back-off") return parse_number(line, settings.first_back_off);
   if (name == "longest-back-off") return parse_number(line, settings.longest_back_off);
@@ -99,8 +101,13 @@ std::optional<Control::Line> Control::read(bool wait) {
   }
 }
 
-void Control::send(std::string_view line) const {
-  (void)send_with_fd(fd_, with_newline(line), -1, MSG_DONTWAIT);
+void Control::close() {
+  ::close(fd_);
+  passed_.clear();
+}
+
+bool Control::send(std::string_view line) const {
+  return send_with_fd(fd_, with_newline(line), -1, MSG_DONTWAIT) >= 0;
 }
 
 }  // namespace kilofork

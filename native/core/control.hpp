@@ -20,6 +20,7 @@ struct PoolSettings {
   PoolLimits limits{};
   std::size_t bytes_per_child = 0;   // of memory; what lacks is not forked,
   std::size_t memory_reserve = 0;    // and so much is left to others
+  std::uint32_t log_generation = 0;  // of the log that the supervisor is started with
   Nanoseconds grace = 0;             // from an order to stop until requests are cut
   Nanoseconds first_back_off = 0;    // before the next fork, after a child that died at birth;
   Nanoseconds longest_back_off = 0;  // doubled each time, up to this
@@ -38,14 +39,17 @@ class Control {
   explicit Control(int fd) : fd_(fd) {}
 
   [[nodiscard]] int fd() const { return fd_; }
+  // In a process that is forked, and must not have it, nor what came with lines not yet read.
+  void close();
   // The next line; nothing when there is none yet (see at_end()). Waits for one if `wait`.
   std::optional<Line> read(bool wait);
   // True when no part of a line has been read: whoever reads on misses nothing.
   [[nodiscard]] bool is_between_lines() const { return received_.empty() && passed_.empty(); }
   // True, once the front is gone and every line of its has been read.
   [[nodiscard]] bool at_end() const { return ended_; }
-  // Never waits: a front that is stopped must not stop the supervisor. What does not fit is lost.
-  void send(std::string_view line) const;
+  // Never waits: a front that is stopped must not stop the supervisor. False: it did not fit, and
+  // is lost.
+  bool send(std::string_view line) const;
 
  private:
   int fd_;

@@ -34,8 +34,12 @@ bool is_before(std::uint32_t a, std::uint32_t b) {
 }  // namespace
 
 std::uint32_t GroupCommit::join() {
-  const std::uint32_t sync = next_.load();
   joined_.fetch_add(1, std::memory_order_relaxed);
+  return ask_for_sync();
+}
+
+std::uint32_t GroupCommit::ask_for_sync() {
+  const std::uint32_t sync = next_.load();
   std::uint32_t wanted = wanted_.load();
   while (is_before(wanted, sync + 1) && !wanted_.compare_exchange_weak(wanted, sync + 1)) {
   }
@@ -86,7 +90,9 @@ void GroupCommit::end_sync(Nanoseconds took) {
 
 void GroupCommit::fail_sync(std::uint32_t log, std::uint32_t error) {
   error_.store(error, std::memory_order_relaxed);
-  dead_.store(log + 1, std::memory_order_release);
+  std::uint32_t dead = dead_.load();
+  while (dead < log + 1 && !dead_.compare_exchange_weak(dead, log + 1)) {
+  }
   end(next_.load() - 1);
 }
 

@@ -45,11 +45,13 @@ class GroupCommit {
   void end_sync(Nanoseconds took);
 
   // ---- syncer, and the supervisor when that is gone ----
-  // The sync that has begun fails: kills the log of that generation and all before it. `error`:
-  // an errno value.
+  // The sync that has begun fails, if one has: kills the log of that generation and all before it.
+  // `error`: an errno value.
   void fail_sync(std::uint32_t log, std::uint32_t error);
 
   // ---- supervisor ----
+  // For nobody: so that the syncer looks at what it was sent. The sync that is to come.
+  std::uint32_t ask_for_sync();
   [[nodiscard]] bool is_syncing() const { return next_.load() != ended_.load(); }
   // Those that a syncer which was killed has not woken, though its sync had ended.
   void wake_again();

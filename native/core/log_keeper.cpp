@@ -21,6 +21,7 @@ namespace {
 constexpr Nanoseconds kTakenBackWithin = kSecond;
 // After a syncer that did not live longer than this, before the next.
 constexpr Nanoseconds kSyncersApart = 100 * kMillisecond;
+constexpr Nanoseconds kToldAgainAfter = 100 * kMillisecond;
 
 }  // namespace
 
@@ -30,7 +31,7 @@ LogKeeper::LogKeeper(Parts parts, const std::optional<Handover>& predecessor)
       handoff_(predecessor ? LogHandoff{.give = Fd(predecessor->give_log),
                                         .take = Fd(predecessor->take_log)}
                            : make_log_handoff()),
-      generation_(predecessor ? header_.log_generation.load() : header_.log_ordered.load()) {
+      generation_(predecessor ? header_.log_generation.load() : parts_.generation) {
   if (predecessor) {
     syncer_ = predecessor->syncer;
     inbox_.reset(predecessor->inbox);
@@ -54,8 +55,8 @@ void LogKeeper::reopen(Fd log, std::uint32_t generation, const Roster& roster) {
   generation_ = generation;
   // First the syncer, then anyone who may write. One that takes nothing any more is of no use.
   if (syncer_ > 0 && !send_log(inbox_.get(), parts_.log, generation_)) ::kill(syncer_, SIGKILL);
-  offer_log(handoff_, parts_.log, generation_);
   header_.commit.offer(generation_);
+  offer_log(handoff_, parts_.log, generation_);
   if (was_dead) take_back_first(roster);
   told_dead_ = false;
   parts_.record.resume();
@@ -94,29 +95,33 @@ void LogKeeper::settle(const Roster& roster, Nanoseconds now) {
   parts_.record.write("pool: the last child has left the old log, " +
                       std::to_string(took / kMicrosecond) + " us after it was told");
   header_.log_settled.store(generation_, std::memory_order_release);
+  if (syncer_ > 0) header_.commit.ask_for_sync();  // the last one of the old log: it lets go of it
   parts_.control.send("log-settled " + std::to_string(took));
 }
 
 // ---- errors -------------------------------------------------------------------------------------
 
+// What the front has no room for is told again.
 void LogKeeper::tell_errors() {
   const std::uint32_t error = header_.log_error.load(std::memory_order_relaxed);
-  if (error != std::exchange(told_error_, error))
-    parts_.control.send("log-error " + std::to_string(error));
-  if (header_.commit.is_dead(generation_) && !std::exchange(told_dead_, true)) {
+  if (error != told_error_ && parts_.control.send("log-error " + std::to_string(error)))
+    told_error_ = error;
+  const bool is_dead = header_.commit.is_dead(generation_);
+  if (is_dead && !told_dead_) {
     parts_.record.suspend();
-    parts_.control.send("sync-failed " + std::to_string(header_.commit.error()));
+    told_dead_ = parts_.control.send("sync-failed " + std::to_string(header_.commit.error()));
   }
+  tells_again_ = error != told_error_ || is_dead != told_dead_;
 }
 
 // ---- the syncer ---------------------------------------------------------------------------------
 
 void LogKeeper::start_syncer(Nanoseconds now) {
   std::array<int, 2> ends{};
+  may_start_syncer_at_ = now + kSyncersApart;
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
   inbox_.reset(ends[0]);
   const Fd theirs(ends[1]);
-  may_start_syncer_at_ = now + kSyncersApart;
   const pid_t supervisor = ::getpid();
   const pid_t pid = ::fork();
   if (pid == 0) {
@@ -132,22 +137,21 @@ void LogKeeper::start_syncer(Nanoseconds now) {
   syncer_ = pid;
   to_renew_ = false;
   header_.syncer = pid;
+  // It gets the newest log alone. What an older one holds that the last syncer has not seen to, in
+  // whatever way that one ended, nobody will sync.
+  if (header_.oldest_unsynced < generation_) header_.commit.fail_sync(generation_ - 1, ECANCELED);
   header_.oldest_unsynced = generation_;
   if (!header_.commit.is_dead(generation_)) (void)send_log(inbox_.get(), parts_.log, generation_);
 }
 
-// What it has synced last is unknown when it died in the middle; and what an older log holds, when
-// it knew of one.
-void LogKeeper::bury(pid_t pid, int status) {
+// What it has synced last is unknown when it died in the middle.
+void LogKeeper::bury(pid_t pid) {
   if (pid != syncer_) return;
   syncer_ = 0;
   header_.syncer = 0;
   inbox_.reset();
-  const bool in_order = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  GroupCommit& commit = header_.commit;
-  if (commit.is_syncing() || (!in_order && header_.oldest_unsynced != generation_))
-    commit.fail_sync(generation_, ECANCELED);
-  commit.wake_again();
+  if (header_.commit.is_syncing()) header_.commit.fail_sync(generation_, ECANCELED);
+  header_.commit.wake_again();
 }
 
 void LogKeeper::look_after(const Roster& roster, Nanoseconds now) {
@@ -156,7 +160,7 @@ void LogKeeper::look_after(const Roster& roster, Nanoseconds now) {
   if (!parts_.synced) return;
   if (syncer_ == 0 && now >= may_start_syncer_at_) start_syncer(now);
   // Not while it knows of an older log, which its successor would not.
-  if (to_renew_ && reopened_ == 0 && header_.oldest_unsynced == generation_) {
+  if (to_renew_ && syncer_ > 0 && reopened_ == 0 && header_.oldest_unsynced == generation_) {
     ::kill(syncer_, SIGTERM);
     to_renew_ = false;
   }
@@ -165,6 +169,7 @@ void LogKeeper::look_after(const Roster& roster, Nanoseconds now) {
 Nanoseconds LogKeeper::next_deadline() const {
   Nanoseconds next = kNever;
   if (reopened_ > 0) next = next_settling_;
+  if (tells_again_) next = std::min(next, monotonic_now() + kToldAgainAfter);
   if (parts_.synced && syncer_ == 0) next = std::min(next, may_start_syncer_at_);
   return next;
 }

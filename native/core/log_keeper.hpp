@@ -27,7 +27,8 @@ class LogKeeper {
     Scoreboard& scoreboard;
     const Control& control;
     SpawnRecord& record;
-    int log;  // the place of the newest one
+    int log;                   // the place of the newest one
+    std::uint32_t generation;  // its number, unless there is a predecessor
     int bell;
     bool synced;
     std::function<void()> prepare_syncer;  // in that process: closes what is not for it
@@ -46,7 +47,7 @@ class LogKeeper {
   [[nodiscard]] Nanoseconds next_deadline() const;
 
   // What became of a process that is no child: of the syncer, or of a stranger.
-  void bury(pid_t pid, int status);
+  void bury(pid_t pid);
   // In a process that is forked beside the syncer, which must not have it.
   void close_inbox() { inbox_.reset(); }
   // When the last child is gone: what is in the log is on disk, if it can be.
@@ -70,6 +71,7 @@ class LogKeeper {
   Nanoseconds next_settling_ = 0;
   std::uint32_t told_error_ = 0;
   bool told_dead_ = false;
+  bool tells_again_ = false;
 
   pid_t syncer_ = 0;
   Fd inbox_;  // of the syncer: our end

@@ -92,20 +92,20 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                    Roster::bytes(scoreboard_.slots().size()),
                SpawnRecord::kBufferBytes},
               scoreboard_.header().torn_heads),
-      log_(
-          {.scoreboard = scoreboard_,
-           .control = control_,
-           .record = record_,
-           .log = descriptors.log,
-           .bell = bell_.get(),
-           .synced = settings_.service.synced,
-           .prepare_syncer =
-               [this] {
-                 fork_server_.close_orders();
-                 for (const int fd : {control_.fd(), descriptors_.listener, descriptors_.spawn_log})
-                   ::close(fd);
-               }},
-          predecessor),
+      log_({.scoreboard = scoreboard_,
+            .control = control_,
+            .record = record_,
+            .log = descriptors.log,
+            .generation = settings_.log_generation,
+            .bell = bell_.get(),
+            .synced = settings_.service.synced,
+            .prepare_syncer =
+                [this] {
+                  fork_server_.close_orders();
+                  control_.close();
+                  for (const int fd : {descriptors_.listener, descriptors_.spawn_log}) ::close(fd);
+                }},
+           predecessor),
       context_{.service = settings_.service,
                .scoreboard = scoreboard_,
                .segment_path = keep_read_only("/dev/shm" + segment_name_),
@@ -122,8 +122,8 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
       fork_server_(context_,
                    [this] {
                      log_.close_inbox();
-                     for (const int fd : {control_.fd(), descriptors_.spawn_log, log_.give()})
-                       ::close(fd);
+                     control_.close();
+                     for (const int fd : {descriptors_.spawn_log, log_.give()}) ::close(fd);
                    }),
       sizing_(settings_.limits),
       started_(monotonic_now()) {
@@ -359,7 +359,7 @@ void Pool::reap() {
     if (const auto index = roster_.find(pid))
       bury(*index, status);
     else
-      log_.bury(pid, status), fork_server_.bury(pid);
+      log_.bury(pid), fork_server_.bury(pid);
   }
   const auto members = roster_.members();
   for (std::size_t i = 0; i < members.size(); i++)

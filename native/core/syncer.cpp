@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -86,8 +87,7 @@ class Syncer {
 
   void sync() {
     commit_.begin_sync();
-    receive_logs();
-    if (logs_.size() == kMostLogs) return fail(EMFILE);
+    if (!receive_logs()) return fail(EMFILE);
     // Read before the sync: whoever wrote to an older log has done so by then.
     const std::uint32_t settled = header_.log_settled.load(std::memory_order_acquire);
     const Nanoseconds began = monotonic_now();
@@ -98,24 +98,29 @@ class Syncer {
     commit_.end_sync(monotonic_now() - began);
   }
 
+  // With the newest log, be it here or still on the way.
   void fail(std::uint32_t error) {
-    commit_.fail_sync(logs_.back().generation, error);
+    const std::uint32_t newest_here = logs_.empty() ? 0 : logs_.back().generation;
+    commit_.fail_sync(std::max(newest_here, commit_.offered().load()), error);
     logs_.clear();
     ring_bell(context_.bell);
   }
 
-  // All that a child may have written to: they are sent before a child can have them.
-  void receive_logs() {
+  // All that a child may have written to: they are sent before a child can have them. False: there
+  // are more than can be held.
+  bool receive_logs() {
     while (logs_.size() < kMostLogs) {
       std::uint32_t generation = 0;
       std::array<char, sizeof generation> bytes{};
       Fd log;
       const ssize_t got = receive_with_fd(context_.inbox, bytes, log, MSG_DONTWAIT);
       if (got < 0 && errno == EINTR) continue;
-      if (got != static_cast<ssize_t>(bytes.size()) || !log) return;
+      if (got != static_cast<ssize_t>(bytes.size())) return true;
+      if (!log) return false;  // lost on the way: no descriptor is free
       std::memcpy(&generation, bytes.data(), sizeof generation);
       logs_.push_back({.fd = std::move(log), .generation = generation});
     }
+    return false;
   }
 
   const SyncerContext& context_;

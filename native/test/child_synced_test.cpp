@@ -109,6 +109,20 @@ TEST("a sync that fails is told to the client at once, and taken back in the nex
   CHECK_EQ(stage.refused(Refusal::unavailable), 1);
 }
 
+TEST("it is not taken back in the dead log, where the next one cannot be had yet") {
+  ChildStage stage(synced());
+  const Process child = stage.fork_child();
+  TestClient client = syncing(stage, child);
+  fail_sync(stage);
+  CHECK_EQ(client.line(), kUnavailable);
+  stage.board.header().commit.offer(1);  // said, and not there
+  std::this_thread::sleep_for(std::chrono::milliseconds(150));
+  const Fd another = offer_another(stage);
+  CHECK_EQ(client.rest(), "");
+  CHECK(ChildStage::records() == received_and_completed(child));
+  CHECK_EQ(ChildStage::records(file("log-1")).size(), 1);
+}
+
 TEST("a request that was received in a log that is dead by now is not completed in the next") {
   ChildStage stage(synced({.kind = Work::Kind::sleep, .duration = 100 * kMillisecond}));
   const Process child = stage.fork_child();

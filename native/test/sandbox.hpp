@@ -51,7 +51,7 @@ inline std::vector<std::string> read_lines(const std::string& path) {
 template <typename Condition>
 bool holds_in_time(Condition condition) {
   constexpr int kLooksBeforeResting = 1000;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   for (int looks = 0; !condition(); looks++) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     if (looks > kLooksBeforeResting) std::this_thread::sleep_for(std::chrono::microseconds(200));

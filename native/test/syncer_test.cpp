@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -93,6 +94,41 @@ TEST("an older log is synced as long as somebody may still write to it") {
   CHECK(send_log(stage.inbox.get(), open_log(file("log.3")).get(), 3));
   stage.sync();
   CHECK(stage.header.commit.is_dead(3));
+}
+
+TEST("more logs than it can hold are all dead, the newest too, that it has not received") {
+  constexpr std::uint32_t kMany = 260;
+  Stage stage;
+  const Fd log = open_log(file("log"));
+  Process syncer = stage.start();
+  stage.sync();
+  for (std::uint32_t i = 0; i < kMany; i++) {
+    CHECK(send_log(stage.inbox.get(), log.get(), i));
+    stage.header.commit.offer(i);
+  }
+  stage.sync();
+  CHECK(stage.header.commit.is_dead(kMany - 1));
+  CHECK_EQ(stage.header.commit.error(), EMFILE);
+}
+
+TEST("a log that gets lost on the way, since no descriptor is free, is dead") {
+  Stage stage;
+  const Fd log = open_log(file("log"));
+  const pid_t parent = ::getpid();
+  Process syncer([&] {
+    const rlimit few{.rlim_cur = 20, .rlim_max = 20};
+    CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+    run_syncer({.scoreboard = stage.board,
+                .supervisor = parent,
+                .inbox = stage.theirs.get(),
+                .bell = stage.bell.get()});
+  });
+  for (std::uint32_t i = 0; i < 30; i++) {
+    CHECK(send_log(stage.inbox.get(), log.get(), i));
+    stage.header.commit.offer(i);
+  }
+  stage.sync();
+  CHECK(stage.header.commit.is_dead(29));
 }
 
 TEST("told to leave, it leaves in order, and not in the middle of a sync") {

@@ -1,0 +1,82 @@
+// The race of a child that turns to a log when it is told of a newer one: at every hundredth
+// instruction of it, by ptrace(2).
+#include <signal.h>
+#include <sys/ptrace.h>
+
+#include "check.hpp"
+#include "child_log.hpp"
+#include "child_stage.hpp"
+#include "log_handoff.hpp"
+#include "signals.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::ChildStage;
+using check::file;
+using check::Process;
+
+constexpr int kStride = 97;
+
+struct {
+  ChildLog* log;
+  int offers;
+} g_child;
+
+// What the handler of a child does; and then the supervisor withdraws the offer, before the next.
+void on_signal(int /*signal*/) {
+  g_child.log->follow();
+  char discarded = 0;
+  while (::recv(g_child.offers, &discarded, sizeof discarded, MSG_DONTWAIT) >= 0) continue;
+}
+
+[[noreturn]] void turn_and_write(const ChildStage& stage, const ChildContext& context) {
+  std::vector<char> buffer(AppendLog::buffer_bytes(context.service.max_line));
+  ChildLog log(context, stage.slot(), ::getpid(), buffer);
+  g_child = {.log = &log, .offers = stage.handoff.take.get()};
+  handle_signal(SIGUSR1, on_signal);
+  ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+  ::raise(SIGSTOP);
+  log.follow();
+  ::raise(SIGWINCH);  // the end of the race
+  log.record_unknown_user("nobody");
+  ::_exit(0);
+}
+
+int stop_of(const Process& child) {
+  int status = 0;
+  CHECK_EQ(::waitpid(child.pid(), &status, 0), child.pid());
+  CHECK(WIFSTOPPED(status));
+  return WSTOPSIG(status);
+}
+
+TEST("a newer log that a signal brings in the middle of the turn is not turned back") {
+  ChildStage stage;
+  Header& header = stage.board.header();
+  const ChildContext context = stage.make_context();
+  bool is_over = false;
+  int rounds = 0;
+  for (; !is_over; rounds++) {
+    const Fd first = open_log(file("log-1"));
+    const Fd second = open_log(file("log-2"));
+    header.log_generation = 1;
+    offer_log(stage.handoff, first.get(), 1);
+    Process child([&] { turn_and_write(stage, context); });
+    CHECK_EQ(stop_of(child), SIGSTOP);
+    for (int step = 0; step < rounds * kStride && !is_over; step++) {
+      CHECK_EQ(::ptrace(PTRACE_SINGLESTEP, child.pid(), nullptr, nullptr), 0);
+      is_over = stop_of(child) == SIGWINCH;
+    }
+    header.log_generation = 2;
+    offer_log(stage.handoff, second.get(), 2);
+    CHECK_EQ(::ptrace(PTRACE_DETACH, child.pid(), nullptr, SIGUSR1), 0);
+    CHECK_EQ(child.wait(), 0);
+    CHECK_EQ(stage.slot().log_generation.load(), 2);
+    CHECK_EQ(ChildStage::records(file("log-1")).size(), 0);
+    CHECK_EQ(ChildStage::records(file("log-2")).size(), static_cast<std::size_t>(rounds) + 1);
+  }
+  CHECK(rounds > 5);
+}
+
+}  // namespace
+}  // namespace kilofork
