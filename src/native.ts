@@ -100,6 +100,8 @@ export interface ScoreboardHeader {
   readonly logGeneration: number;
   /** An errno value: the last record that a child wanted to write could not be written. 0: it was. */
   readonly logError: number;
+  /** Ends of children that are not in the log: it could not be written. */
+  readonly endsOwed: number;
   /** The log that every child has turned to. */
   readonly logSettled: number;
   readonly brake: Brake;
@@ -204,6 +206,7 @@ interface NativeScoreboard {
   closeTornHeads(log: number): void;
   setStopping(): void;
   bury(slot: number): void;
+  countOrphans(): void;
   close(): void;
 }
 
@@ -511,9 +514,14 @@ export class Scoreboard {
     this.native.setStopping();
   }
 
-  /** Front only, after its supervisor died: frees a slot and counts its child as died. */
+  /** Front only, after its supervisor died: frees a slot. */
   bury(slot: number): void {
     this.native.bury(slot);
+  }
+
+  /** Front only, when every slot is free: whoever was forked, and has no end, died. */
+  countOrphans(): void {
+    this.native.countOrphans();
   }
 
   close(): void {

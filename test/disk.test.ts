@@ -142,6 +142,8 @@ describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
     await server.untilIdle();
     const recorded = () => disk.records(/ended: signal 9, abnormal$/).length;
     expect(recorded()).toBeLessThan(4);
+    server.command.kill("SIGUSR2"); // a new executable takes over, and what is owed with it
+    await until("it has", () => server.command.stderr.includes("all children have been replaced"));
     disk.empty();
     await until("they are in the log", () => recorded() === 4);
     await server.stop();
@@ -166,6 +168,25 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
     await until("they are in the log", () => recorded() === 4);
     await server.stop();
     expect(disk.audit()).toMatchObject({ ok: true, runs: [{ ledger: { died: 4 } }] });
+    await disk.remove();
+  });
+
+  test("while it owes the end of a child: the log has no end then, since something is missing", async () => {
+    const disk = await Disk.make("256k");
+    const server = await disk.start(2);
+    disk.fill(0);
+    for (let i = 0; i < 10; i++) await ask(server, "x".repeat(900)); // the log's last page is full
+    const { supervisor } = server;
+    process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
+    await until("the end is owed", () => server.scoreboard.header().endsOwed === 1);
+    await server.untilIdle();
+    process.kill(supervisor, "SIGKILL");
+    await until("another is there", () => ![0, supervisor].includes(server.supervisor));
+    await server.untilIdle();
+    disk.empty();
+    expect((await server.stop()).code).toBe(0);
+    expect(disk.records(/ended: with its supervisor/)).toHaveLength(2);
+    expect(disk.records(/Server stop$/)).toEqual([]);
     await disk.remove();
   });
 });

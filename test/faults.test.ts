@@ -14,6 +14,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { run, Server, temporaryFolder, until } from "./support/server";
 import { RawClient } from "./support/socket";
+import { hasStrace, inject } from "./support/strace";
 
 const ctl = (verb: string, server: Server, ...args: string[]) =>
   run("ctl", verb, String(server.port), ...args);
@@ -83,6 +84,26 @@ describe("a supervisor that is killed", () => {
     expect((await server.stop()).code).toBe(0);
     expect(server.audit().problems).toEqual([]);
   });
+
+  test.skipIf(!hasStrace)(
+    "when it is about to record the end of its only child: the books balance",
+    async () => {
+      const server = await Server.start({ children: 1, args: ["--ack", "synced"] });
+      const [child] = server.slots();
+      const client = await RawClient.greeted(server.port);
+      // The child between its completed record and its count, the supervisor when it writes that.
+      await inject(child?.pid ?? 0, "futex", "signal=KILL:when=1");
+      await inject(server.supervisor, "write", "signal=KILL:when=1");
+      const { supervisor } = server;
+      client.send("arijort:lalala\n");
+      await otherSupervisor(server, supervisor);
+      expect(server.tally()).toEqual({ forked: 2, ended: 1, alive: 1 });
+      await client.close();
+      await server.stop();
+      expect(server.records(/ended: .*abnormal/).length).toBeGreaterThan(0);
+      expect(server.audit()).toMatchObject({ problems: [], runs: [{ ledger: { completed: 1 } }] });
+    },
+  );
 
   test("in the middle of a replacing has done what was asked: no child is of the old generation", async () => {
     const server = await Server.start({ children: 40 });

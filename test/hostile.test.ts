@@ -191,6 +191,28 @@ describe("--max-connections-per-address", () => {
     await server.stop();
   });
 
+  test("a supervisor that is killed takes the shares of all along", async () => {
+    const server = await Server.start({
+      pool: { start: 2, minSpare: 1, maxSpare: 2, max: 20 },
+      args: ["--max-connections-per-address", "3"],
+    });
+    // The places that its successor will not fill at once are those of the address that comes last.
+    const others = [1, 2].map(() =>
+      connect({ port: server.port, host: "127.0.0.1", localAddress: "127.0.0.2" }),
+    );
+    await until("they are served", () => server.count("reading") === 2);
+    const crowd = open(server, 3);
+    await Promise.all(crowd.map((client) => client.lines(1)));
+    const { supervisor } = server;
+    process.kill(supervisor, "SIGKILL");
+    await until("another is there", () => ![0, supervisor].includes(server.supervisor));
+    await server.untilIdle();
+    const [next] = open(server, 1);
+    expect((await next?.lines(1))?.[0]).toMatch(/^this is server thread/);
+    for (const other of others) other.destroy();
+    await server.stop();
+  });
+
   test("never lets in more, however many come at the same time", async () => {
     const server = await Server.start({
       children: 50,

@@ -175,6 +175,27 @@ describe("stop", () => {
     expect((await stopped).code).toBe(0);
   });
 
+  test("newcomers do not hold it up, and none is reset", async () => {
+    const MOST = 100;
+    const server = await Server.start({ children: 1, work: "sleep:500ms" });
+    const busy = await RawClient.greeted(server.port);
+    busy.send("arijort:x\n");
+    await until("it works", () => server.count("working") === 1);
+    const newcomers: RawClient[] = [];
+    const timer = setInterval(() => {
+      if (newcomers.length < MOST) newcomers.push(new RawClient(server.port));
+    }, 100);
+    await until("they come", () => newcomers.length > 2);
+    expect((await server.stop()).code).toBe(0);
+    clearInterval(timer);
+    expect(newcomers.length).toBeLessThan(MOST);
+    for (const client of [busy, ...newcomers]) {
+      await client.rest();
+      expect(client.error ?? "ECONNREFUSED").toBe("ECONNREFUSED");
+      await client.close();
+    }
+  });
+
   test("a second order, and the end of the grace, cut requests: exit 1", async () => {
     for (const args of [
       ["--grace", "10m"],
@@ -206,10 +227,13 @@ describe("stop", () => {
     await client.close();
   });
 
-  test("SIGTERM to the supervisor is a stop, to every process at once too", async () => {
-    const server = await Server.start({ children: 3 });
-    killChild(server.supervisor, "SIGTERM");
-    expect((await server.command.end()).code).toBe(0);
+  test("SIGTERM and SIGQUIT to the supervisor are a stop, to every process at once too", async () => {
+    for (const signal of ["SIGTERM", "SIGQUIT"] as const) {
+      const server = await Server.start({ children: 3 });
+      killChild(server.supervisor, signal);
+      expect((await server.command.end()).code).toBe(0);
+      expect(server.records(/Server init$/)).toHaveLength(1);
+    }
 
     const other = await Server.start({ children: 50 });
     const everyone = [...other.slots().map(({ pid }) => pid), other.supervisor, other.front];
@@ -390,6 +414,22 @@ describe("deaths", () => {
         .map((line) => line.slice(33)),
     ).toEqual(["total requests 1", "Server stop"]);
     expect(server.audit().problems).toEqual([]);
+  });
+
+  test("when the front is killed while the last guest reads why, the books are closed", async () => {
+    const server = await Server.start({ children: 1 });
+    const busy = await RawClient.greeted(server.port);
+    const guest = new RawClient(server.port); // who keeps his side open
+    await until("it is connected", () => !guest.socket.connecting);
+    server.command.kill("SIGTERM");
+    await busy.rest();
+    await busy.close();
+    expect(await guest.rest()).toMatch(/^error shutting-down: /);
+    server.command.kill("SIGKILL");
+    await until("everyone has left", () => ourProcesses().length === 0);
+    expect(segmentsOf(server.front)).toEqual([]);
+    expect(server.records().at(-1)?.slice(33)).toBe("Server stop");
+    await guest.close();
   });
 
   test("when front and supervisor are killed, nothing is left and the log simply ends", async () => {

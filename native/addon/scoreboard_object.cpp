@@ -49,6 +49,7 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
                       InstanceMethod<&ScoreboardObject::order_log>("orderLog"),
                       InstanceMethod<&ScoreboardObject::set_log_number>("setLogNumber"),
                       InstanceMethod<&ScoreboardObject::close_torn_heads>("closeTornHeads"),
+                      InstanceMethod<&ScoreboardObject::count_orphans>("countOrphans"),
                       InstanceMethod<&ScoreboardObject::set_stopping>("setStopping"),
                       InstanceMethod<&ScoreboardObject::bury>("bury"),
                       InstanceMethod<&ScoreboardObject::close>("close"),
@@ -112,6 +113,7 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("generation", header.generation.load());
   result.Set("logGeneration", header.log_generation.load());
   result.Set("logError", header.log_error.load());
+  result.Set("endsOwed", header.owed.ends.load());
   result.Set("logSettled", header.log_settled.load());
   result.Set("brake", header.brake.load());
   result.Set("fullTimes", header.full_times.load());
@@ -197,7 +199,7 @@ void ScoreboardObject::set_log_number(const Napi::CallbackInfo& info) {
 
 // closeTornHeads(fd). The front, at the end: of writers that have gone, in the log.
 void ScoreboardObject::close_torn_heads(const Napi::CallbackInfo& info) {
-  auto& heads = board(info).header().torn_heads;
+  auto& heads = board(info).header().owed.torn_heads;
   const int log = info[0].As<Napi::Number>();
   while (heads.load() > 0 && write_torn_marker(log)) heads--;
 }
@@ -206,13 +208,17 @@ void ScoreboardObject::set_stopping(const Napi::CallbackInfo& info) {
   board(info).header().stopping.store(1);
 }
 
-// The front, after its supervisor died: gives slot i free and counts its child as died.
+// The front, after its supervisor died: gives slot i free.
 void ScoreboardObject::bury(const Napi::CallbackInfo& info) {
   Scoreboard& board = this->board(info);
   const auto index = info[0].As<Napi::Number>().Uint32Value();
   if (index >= board.slots().size()) throw Napi::RangeError::New(info.Env(), "no such slot");
-  board.slots()[index].enter(0, State::vacant, board.age());
-  board.count_end(Cause::orphaned);
+  board.vacate(index);
+}
+
+// Then: counts those whose end it was.
+void ScoreboardObject::count_orphans(const Napi::CallbackInfo& info) {
+  board(info).count_orphans();
 }
 
 void ScoreboardObject::close(const Napi::CallbackInfo& /*info*/) {

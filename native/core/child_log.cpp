@@ -104,7 +104,7 @@ void ChildLog::record_work_timeout(std::string_view message, Nanoseconds took) {
 }
 
 void ChildLog::leave() {
-  if (!log_.close_torn_head()) header_.torn_heads.fetch_add(1);
+  if (!log_.close_torn_head()) header_.owed.torn_heads.fetch_add(1);
 }
 
 // What became of a record, after commit(): the first that fails, and the first that does not, is

@@ -56,6 +56,10 @@ bool apply_line(Handover& handover, std::string_view line) {
     handover.announced = true;
     return line.empty();
   }
+  if (name == "owed") {
+    handover.owed.emplace_back(line);
+    return true;
+  }
   if (name != "child") return false;
   handover.children.emplace_back();
   return parse_child(line, handover.children.back());
@@ -80,6 +84,7 @@ Fd write_handover(const Handover& handover) {
         std::to_string(member.told), name_of(member.cause));
     end_line();
   }
+  for (const auto& record : handover.owed) add("owed", record), end_line();
 
   Fd fd(::memfd_create("kilofork-handover", 0));
   if (!fd) fail("memfd_create");

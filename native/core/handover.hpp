@@ -27,6 +27,7 @@ struct Handover {
   int inbox = -1;    // a descriptor, of the syncer
   bool announced = false;
   std::vector<Child> children;
+  std::vector<std::string> owed;  // records of ends, see SpawnRecord
 };
 
 // Throws SystemError.
@@ -36,7 +37,7 @@ Handover read_handover(int fd);
 
 // All that two executables must agree upon for one to take over from the other.
 inline std::string compatibility() {
-  constexpr int kHandoverVersion = 2;
+  constexpr int kHandoverVersion = 3;
   return "scoreboard " + std::to_string(Scoreboard::kVersion) + " handover " +
          std::to_string(kHandoverVersion);
 }

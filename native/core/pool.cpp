@@ -91,7 +91,7 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
               {reinterpret_cast<char*>(private_memory_.data()) +
                    Roster::bytes(scoreboard_.slots().size()),
                SpawnRecord::kBufferBytes},
-              scoreboard_.header().torn_heads),
+              scoreboard_.header().owed),
       log_({.scoreboard = scoreboard_,
             .control = control_,
             .record = record_,
@@ -131,6 +131,7 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
   set_up_signals();
   if (predecessor) {
     for (const auto& [slot, member] : predecessor->children) roster_.adopt(slot, member);
+    record_.take_over(std::move(predecessor->owed));
     announced_ = predecessor->announced;
     replacing_ = true;
   } else {
@@ -162,11 +163,20 @@ std::uint64_t Pool::run() {
     record_.pay();
     turn_away_.run();
   }
-  turn_away_.refuse_newcomers();
-  for (turn_away_.run(); turn_away_.lingers(); turn_away_.run()) wait();
+  part_from_guests();
   log_.end(settings_.grace);
   close_books();
   return cut_;
+}
+
+// The last of them came just now, unless newcomers find a way in all the same.
+void Pool::part_from_guests() {
+  const Nanoseconds deadline = monotonic_now() + 2 * settings_.service.linger_timeout;
+  turn_away_.refuse_newcomers();
+  for (turn_away_.run(); turn_away_.lingers() && monotonic_now() < deadline; turn_away_.run()) {
+    wait();
+    obey();
+  }
 }
 
 // The one place where the supervisor waits.
@@ -288,8 +298,11 @@ void Pool::replace_some() {
 }
 
 void Pool::execute(const std::string& path) {
-  Handover handover{
-      .settings = setting_lines_, .bell = bell_.get(), .announced = announced_, .children = {}};
+  Handover handover{.settings = setting_lines_,
+                    .bell = bell_.get(),
+                    .announced = announced_,
+                    .children = {},
+                    .owed = record_.owed_ends()};
   log_.leave_to(handover);
   const auto members = roster_.members();
   for (std::size_t i = 0; i < members.size(); i++)
@@ -297,7 +310,7 @@ void Pool::execute(const std::string& path) {
       handover.children.push_back({.slot = i, .member = members[i]});
   const Fd fd = write_handover(handover);
 
-  if (!record_.close_torn_head()) scoreboard_.header().torn_heads++;
+  if (!record_.close_torn_head()) scoreboard_.header().owed.torn_heads++;
   std::vector<int> kept = log_.descriptors();
   kept.insert(kept.end(),
               {control_.fd(), descriptors_.listener, descriptors_.log, descriptors_.segment,
@@ -315,13 +328,15 @@ void Pool::execute(const std::string& path) {
 void Pool::advance(Phase phase) {
   constexpr Nanoseconds kForSignalHandlers = 2 * kSecond;
   if (phase <= phase_) return;
+  if (phase_ == Phase::running) {
+    scoreboard_.header().stopping.store(1);
+    control_.send("stopping");
+  }
   phase_ = phase;
   switch (phase) {
     case Phase::running:
       return;
     case Phase::stopping:
-      scoreboard_.header().stopping.store(1);
-      control_.send("stopping");
       signal_members(SIGUSR2);
       turn_away_.begin();
       phase_ends_ = monotonic_now() + settings_.grace;
@@ -371,12 +386,15 @@ void Pool::bury(std::size_t index, int status) {
   const State last = scoreboard_.slots()[index].occupancy().state;
   const pid_t pid = roster_.members()[index].pid;
   const bool stopping = phase_ != Phase::running;
-  const Cause cause = roster_.bury(index, status, stopping);
+  const Cause cause = roster_.cause_of_end(index, status, stopping);
   if (stopping && is_death(cause) && last >= State::working && last <= State::replying) {
     cut_++;
     scoreboard_.header().cut.fetch_add(1);
   }
-  record_.ended({.pid = pid, .slot = index, .cause = cause}, status, roster_.alive(), census_);
+  // The record comes first: of who is still in a slot when we are killed, the front writes one. Two
+  // are harmless.
+  record_.ended({.pid = pid, .slot = index, .cause = cause}, status, roster_.alive() - 1, census_);
+  roster_.bury(index, status, stopping);
   if (cause == Cause::sick || (is_death(cause) && last <= State::starting)) back_off(Brake::births);
   next_replacing_ = 0;
   if (resting_) next_look_ = 0;
@@ -549,13 +567,14 @@ void Pool::note_fullness(const Census& census) {
 // segment.
 void Pool::close_books() {
   record_.pay();  // a disk that was full may have room again
+  while (control_.read(false)) continue;
   control_.send("stopped " + std::to_string(cut_));
   if (!control_.at_end()) {
-    if (!record_.close_torn_head()) scoreboard_.header().torn_heads++;
+    if (!record_.close_torn_head()) scoreboard_.header().owed.torn_heads++;
     return;
   }
   record_.write("total requests " + std::to_string(scoreboard_.total()));
-  if (!record_.owes()) record_.write("Server stop");  // an end says that nothing is missing
+  if (record_.is_complete()) record_.write("Server stop");  // an end says that nothing is missing
   Scoreboard::remove(segment_name_);
 }
 

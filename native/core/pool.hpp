@@ -60,6 +60,7 @@ class Pool {
   };
 
   // The loop.
+  void part_from_guests();
   void wait();
   void obey();
   void reap();

@@ -27,25 +27,6 @@ bool comes_from_inside(int signal) {
   }
 }
 
-Cause cause_of_end(const Member& member, int status, bool stopping) {
-  if (WIFSIGNALED(status))
-    return comes_from_inside(WTERMSIG(status)) ? Cause::crashed : Cause::killed;
-  switch (WEXITSTATUS(status)) {
-    case kExitOrdered:
-      return stopping ? Cause::stopped : member.told != 0 ? member.cause : Cause::asked;
-    case kExitRecycled:
-      return Cause::recycled;
-    case kExitCut:
-      return Cause::cut;
-    case kExitSick:
-      return Cause::sick;
-    case kExitStuck:
-      return Cause::work_timeout;
-    default:
-      return Cause::crashed;
-  }
-}
-
 }  // namespace
 
 Roster::Roster(Scoreboard& scoreboard, std::span<std::byte> memory)
@@ -118,11 +99,6 @@ void Roster::reserve(std::size_t index, Cause cause, std::uint32_t log_generatio
   slot.enter(0, State::starting, scoreboard_.age());
 }
 
-void Roster::vacate(std::size_t index) {
-  scoreboard_.peers()[index].store(0, std::memory_order_relaxed);
-  scoreboard_.slots()[index].enter(0, State::vacant, scoreboard_.age());
-}
-
 void Roster::born(std::size_t index, pid_t pid, Cause cause) {
   Member& member = members_[index];
   assert(member.pid == 0);
@@ -133,7 +109,7 @@ void Roster::born(std::size_t index, pid_t pid, Cause cause) {
 
 void Roster::stillborn(std::size_t index, Cause cause) {
   scoreboard_.count_fork(cause, -1);
-  vacate(index);
+  scoreboard_.vacate(index);
 }
 
 void Roster::tell(std::size_t index, Cause cause, Nanoseconds now) {
@@ -141,13 +117,33 @@ void Roster::tell(std::size_t index, Cause cause, Nanoseconds now) {
   members_[index].cause = cause;
 }
 
+Cause Roster::cause_of_end(std::size_t index, int status, bool stopping) const {
+  const Member& member = members_[index];
+  if (WIFSIGNALED(status))
+    return comes_from_inside(WTERMSIG(status)) ? Cause::crashed : Cause::killed;
+  switch (WEXITSTATUS(status)) {
+    case kExitOrdered:
+      return stopping ? Cause::stopped : member.told != 0 ? member.cause : Cause::asked;
+    case kExitRecycled:
+      return Cause::recycled;
+    case kExitCut:
+      return Cause::cut;
+    case kExitSick:
+      return Cause::sick;
+    case kExitStuck:
+      return Cause::work_timeout;
+    default:
+      return Cause::crashed;
+  }
+}
+
 Cause Roster::bury(std::size_t index, int status, bool stopping) {
   Member& member = members_[index];
   assert(member.pid != 0);
-  const Cause cause = cause_of_end(member, status, stopping);
+  const Cause cause = cause_of_end(index, status, stopping);
   const bool was_surplus = member.told != 0 && member.cause == Cause::idle;
   scoreboard_.count_end(cause);
-  vacate(index);
+  scoreboard_.vacate(index);
   member = {};
   alive_--;
   if (!was_surplus && !stopping) owe(index, cause);

@@ -48,15 +48,15 @@ class Roster {
   void born(std::size_t index, pid_t pid, Cause cause);
   void stillborn(std::size_t index, Cause cause);
   void tell(std::size_t index, Cause cause, Nanoseconds now);
-  // Its end, as of waitpid(2). What it has counted stays in the slot. Unless the pool was to shrink
-  // or the server stops, a successor is owed. Returns the cause of the end.
+  // Of an end as of waitpid(2).
+  [[nodiscard]] Cause cause_of_end(std::size_t index, int status, bool stopping) const;
+  // What it has counted stays in the slot. Unless the pool was to shrink or the server stops, a
+  // successor is owed. Returns the cause of the end.
   Cause bury(std::size_t index, int status, bool stopping);
   // A new executable of the supervisor takes over what the last one knew.
   void adopt(std::size_t index, const Member& member);
 
  private:
-  void vacate(std::size_t index);
-
   Scoreboard& scoreboard_;
   std::span<Member> members_;
   std::size_t alive_ = 0;

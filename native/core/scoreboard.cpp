@@ -311,6 +311,22 @@ void Scoreboard::count_end(Cause cause) {
   header().ended.at(static_cast<std::size_t>(cause)).fetch_add(1, std::memory_order_relaxed);
 }
 
+void Scoreboard::vacate(std::size_t slot) {
+  peers()[slot].store(0, std::memory_order_relaxed);
+  slots()[slot].enter(0, State::vacant, age());
+}
+
+void Scoreboard::count_orphans() {
+  const auto sum = [](const auto& counts) {
+    std::uint64_t all = 0;
+    for (const auto& count : counts) all += count.load();
+    return all;
+  };
+  // A supervisor that is killed may have counted an end, and not freed the slot: so, by the sums.
+  header().ended.at(static_cast<std::size_t>(Cause::orphaned)) +=
+      sum(header().forked) - sum(header().ended);
+}
+
 std::int64_t Scoreboard::age() const {
   const Nanoseconds age = read_clock(CLOCK_MONOTONIC_COARSE) - header().created;
   return std::max<Nanoseconds>(age, 0) / kMillisecond;  // the coarse clock is behind

@@ -102,6 +102,12 @@ enum class Brake : std::uint8_t {
   births,     // the last child died before it could accept
 };
 
+// Records that the log lacks: a full disk took none.
+struct Owed {
+  std::atomic<std::uint32_t> torn_heads;  // their markers; the writers have gone
+  std::atomic<std::uint32_t> ends;        // of children
+};
+
 // One line of text that changes. A reader gets the last one, or nothing while it is written.
 class Notice {
  public:
@@ -154,8 +160,8 @@ struct Header {
   alignas(128) std::atomic<std::uint32_t> log_generation;  // grows when the log is reopened
   std::atomic<std::uint32_t> log_error;                    // of the last write; 0: it went well
   std::atomic<std::uint32_t> supervisor_rests;  // 1: who changes from busy to idle or back calls it
-  std::atomic<std::uint32_t> torn_heads;  // that a full disk left, and whose writers have gone
-  UtcOffset utc_offset;                   // of the times in the log
+  Owed owed;
+  UtcOffset utc_offset;  // of the times in the log
 
   // Written by the children and the syncer.
   alignas(128) GroupCommit commit;
@@ -185,7 +191,7 @@ struct Header {
 
 class Scoreboard {
  public:
-  static constexpr std::uint32_t kVersion = 5;
+  static constexpr std::uint32_t kVersion = 6;
 
   // What the header says for good.
   struct Identity {
@@ -234,6 +240,10 @@ class Scoreboard {
   // Supervisor, and the front when that is gone.
   void count_fork(Cause cause, int times = 1);
   void count_end(Cause cause);
+  // Likewise: nobody has that slot any more.
+  void vacate(std::size_t slot);
+  // When all slots are vacant: whoever was forked, and whose end was not counted, was orphaned.
+  void count_orphans();
   // Milliseconds since the segment was created: the clock of Occupancy::since. Read from the
   // coarse clock, a few milliseconds behind at most.
   [[nodiscard]] std::int64_t age() const;

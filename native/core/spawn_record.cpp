@@ -39,7 +39,8 @@ void SpawnRecord::ended(const Child& child, int status, std::size_t alive, const
   }
   const bool stopped = child.cause == Cause::stopped;
   text += is_death(child.cause) ? ", abnormal" : stopped ? ", stopped" : ", retired";
-  owed_.push_back(std::move(text));
+  ends_.push_back(std::move(text));
+  owed_.ends++;
   pay();
 
   std::array<char, 32> how{};
@@ -49,9 +50,9 @@ void SpawnRecord::ended(const Child& child, int status, std::size_t alive, const
 
 void SpawnRecord::pay() {
   std::size_t paid = 0;
-  while (paid < owed_.size() && write(owed_[paid])) paid++;
-  owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(paid));
-  while (torn_heads_ > 0 && !suspended_ && write_torn_marker(fd_)) torn_heads_--;
+  for (; paid < ends_.size() && write(ends_[paid]); paid++) owed_.ends--;
+  ends_.erase(ends_.begin(), ends_.begin() + static_cast<std::ptrdiff_t>(paid));
+  while (owed_.torn_heads > 0 && !suspended_ && write_torn_marker(fd_)) owed_.torn_heads--;
 }
 
 bool SpawnRecord::write(std::string_view text) {

@@ -21,6 +21,7 @@
 
 #include "append_log.hpp"
 #include "cause.hpp"
+#include "scoreboard.hpp"
 #include "sizing.hpp"
 
 namespace kilofork {
@@ -30,8 +31,8 @@ class SpawnRecord {
   static constexpr std::size_t kBufferBytes = 512;
 
   // `file`: an open file for the lines of JSON. `buffer`: kBufferBytes, kept by the caller.
-  SpawnRecord(int log, int file, std::span<char> buffer, std::atomic<std::uint32_t>& torn_heads)
-      : fd_(log), log_(log, buffer), file_(file), torn_heads_(torn_heads) {}
+  SpawnRecord(int log, int file, std::span<char> buffer, Owed& owed)
+      : fd_(log), log_(log, buffer), file_(file), owed_(owed) {}
 
   struct Child {
     pid_t pid;
@@ -44,9 +45,14 @@ class SpawnRecord {
   void ended(const Child& child, int status, std::size_t alive, const Census& seen);
 
   // The end of a child is a part of the books: a record of it that could not be written is owed.
-  // So are the markers of heads that children have left behind, see Header::torn_heads.
-  [[nodiscard]] bool owes() const { return !owed_.empty() || torn_heads_ > 0; }
+  // So are the markers of heads that children have left behind.
+  [[nodiscard]] bool owes() const { return !ends_.empty() || owed_.torn_heads > 0; }
   void pay();
+  // What a supervisor that was killed has owed is lost. False: so there is, or it is still owed.
+  [[nodiscard]] bool is_complete() const { return owed_.ends == 0 && owed_.torn_heads == 0; }
+  // For the executable that takes over: the texts of the records.
+  [[nodiscard]] const std::vector<std::string>& owed_ends() const { return ends_; }
+  void take_over(std::vector<std::string> ends) { ends_ = std::move(ends); }
 
   // The supervisor's other records. False: it is not in the log.
   bool write(std::string_view text);
@@ -64,9 +70,9 @@ class SpawnRecord {
   int fd_;
   AppendLog log_;
   int file_;
-  std::atomic<std::uint32_t>& torn_heads_;
+  Owed& owed_;
   bool suspended_ = false;
-  std::vector<std::string> owed_;
+  std::vector<std::string> ends_;  // the texts of those that are owed
 };
 
 }  // namespace kilofork

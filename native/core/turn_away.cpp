@@ -1,7 +1,7 @@
 #include "turn_away.hpp"
 
 #include <fcntl.h>
-#include <linux/filter.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -30,14 +30,16 @@ void TurnAway::begin() {
 }
 
 void TurnAway::refuse_newcomers() const {
-  sock_filter drop{.code = BPF_RET | BPF_K, .jt = 0, .jf = 0, .k = 0};
-  const sock_fprog program{.len = 1, .filter = &drop};
-  ::setsockopt(listener_, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+  // Nearly every host begins with 64 or 128 hops to live, and each router takes one: this asks for
+  // more. A filter of packets would take all, but needs a privilege on newer kernels.
+  constexpr int kHopsToLive = 255;
+  ::setsockopt(listener_, IPPROTO_IP, IP_MINTTL, &kHopsToLive, sizeof kHopsToLive);
+  ::setsockopt(listener_, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &kHopsToLive, sizeof kHopsToLive);
 }
 
 void TurnAway::add_to(std::vector<pollfd>& polled) const {
   if (!accepting_) return;
-  if (!out_of_descriptors_) polled.push_back({.fd = listener_, .events = POLLIN, .revents = 0});
+  if (!out_of_means_) polled.push_back({.fd = listener_, .events = POLLIN, .revents = 0});
   for (const Guest& guest : lingering_)
     polled.push_back({.fd = guest.fd.get(), .events = POLLIN, .revents = 0});
 }
@@ -47,7 +49,8 @@ void TurnAway::run() {
   const Nanoseconds now = monotonic_now();
   for (;;) {
     Fd guest(::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    out_of_descriptors_ = !guest && (errno == EMFILE || errno == ENFILE);
+    out_of_means_ =
+        !guest && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS);
     if (!guest) break;
     (void)::send(guest.get(), line_.data(), line_.size(), MSG_NOSIGNAL);
     ::shutdown(guest.get(), SHUT_WR);

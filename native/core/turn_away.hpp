@@ -19,8 +19,8 @@ class TurnAway {
 
   // From now on the supervisor accepts. The children must have been told to stop.
   void begin();
-  // Lets the kernel drop what arrives from now on, so that the queue can be emptied for good.
-  // Where it would be closed with connections in it, these would be reset.
+  // Lets the kernel drop the segments that arrive from now on, so that the queue can be emptied for
+  // good. Where it would be closed with connections in it, these would be reset.
   void refuse_newcomers() const;
 
   // For poll(2): what to wait for.
@@ -38,7 +38,7 @@ class TurnAway {
   std::string line_;
   Nanoseconds linger_;
   bool accepting_ = false;
-  bool out_of_descriptors_ = false;  // until a guest has left
+  bool out_of_means_ = false;  // descriptors or memory: until a guest has left
   std::vector<Guest> lingering_;
 };
 

@@ -25,6 +25,7 @@ void check_same(const Handover& a, const Handover& b) {
   CHECK_EQ(a.syncer, b.syncer);
   CHECK_EQ(a.inbox, b.inbox);
   CHECK_EQ(a.announced, b.announced);
+  CHECK(a.owed == b.owed);
   CHECK_EQ(a.children.size(), b.children.size());
   for (std::size_t i = 0; i < a.children.size(); i++) {
     CHECK_EQ(a.children[i].slot, b.children[i].slot);
@@ -52,7 +53,8 @@ TEST("settings are read back as they were, empty ones, spaces and near-starts to
                           .syncer = 6,
                           .inbox = 7,
                           .announced = true,
-                          .children = {}};
+                          .children = {},
+                          .owed = {"child pid 17 ended: signal 9, abnormal", ""}};
   check_same(written_and_read(handover), handover);
 }
 
@@ -78,7 +80,8 @@ TEST("thousands of children and long settings are read back") {
                     .give_log = INT32_MAX,
                     .take_log = 0,
                     .announced = false,
-                    .children = {}};
+                    .children = {},
+                    .owed = {}};
   for (std::size_t slot = 0; slot < 10'000; slot++) {
     const bool owed = random() % 5 == 0;
     handover.children.push_back(
@@ -97,7 +100,8 @@ TEST("it can be read again, wherever somebody has read to") {
                           .give_log = 4,
                           .take_log = 5,
                           .announced = false,
-                          .children = {}};
+                          .children = {},
+                          .owed = {}};
   const Fd fd = write_handover(handover);
   for (const off_t offset : {0, 7, 1'000'000}) {
     CHECK_EQ(::lseek(fd.get(), offset, SEEK_SET), offset);

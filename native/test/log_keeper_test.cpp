@@ -70,7 +70,7 @@ struct Stage {
   Fd bell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   Fd spawn_log{::open("/dev/null", O_WRONLY | O_CLOEXEC)};
   Control control{end_of_control.get()};
-  SpawnRecord record{log.get(), spawn_log.get(), buffer, board.header().torn_heads};
+  SpawnRecord record{log.get(), spawn_log.get(), buffer, board.header().owed};
   LogKeeper keeper;
   const Nanoseconds start = monotonic_now();
 

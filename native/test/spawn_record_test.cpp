@@ -56,8 +56,8 @@ struct Written {
   Fd log = open_log(file("log"));
   Fd lines_fd;
   std::array<char, SpawnRecord::kBufferBytes> buffer{};
-  std::atomic<std::uint32_t> torn_heads{0};
-  SpawnRecord record{log.get(), lines_fd.get(), buffer, torn_heads};
+  Owed owed{};
+  SpawnRecord record{log.get(), lines_fd.get(), buffer, owed};
 };
 
 std::string pool_counts() {
@@ -171,22 +171,36 @@ TEST("a log that is dead gets no record, and the ends that it should have had go
   written.record.ended({.pid = 17, .slot = 3, .cause = Cause::killed}, SIGKILL, kAlive, kSeen);
   CHECK_EQ(read_lines(file("log")).size(), 0);
   CHECK(written.record.owes());
+  CHECK_EQ(written.owed.ends.load(), 1);
   written.record.resume();
   written.record.pay();
   CHECK_EQ(written.record_text(), "child pid 17 ended: signal 9, abnormal");
-  CHECK(!written.record.owes());
+  CHECK(!written.record.owes() && written.record.is_complete());
+}
+
+TEST("what is owed can be left to another, or is known to be lost") {
+  Written written;
+  written.record.suspend();
+  written.record.ended({.pid = 17, .slot = 3, .cause = Cause::killed}, SIGKILL, kAlive, kSeen);
+  SpawnRecord next(written.log.get(), written.lines_fd.get(), written.buffer, written.owed);
+  CHECK(!next.owes() && !next.is_complete());
+  next.take_over(written.record.owed_ends());
+  CHECK(next.owes());
+  next.pay();
+  CHECK_EQ(written.record_text(), "child pid 17 ended: signal 9, abnormal");
+  CHECK(!next.owes() && next.is_complete());
 }
 
 TEST("heads that were left torn by others are closed, each by a marker") {
   Written written;
-  written.torn_heads = 2;
+  written.owed.torn_heads = 2;
   written.record.suspend();
   written.record.pay();
   CHECK(written.record.owes());
   written.record.resume();
   written.record.pay();
   CHECK_EQ(read_file(file("log")), "<torn>\n<torn>\n");
-  CHECK_EQ(written.torn_heads.load(), 0);
+  CHECK_EQ(written.owed.torn_heads.load(), 0);
 }
 
 TEST("where the lines cannot be written, the log still is") {

@@ -140,7 +140,8 @@ export class Front {
       this.reportTotal(true);
       this.scoreboard.closeTornHeads(this.journal.log);
       // An end says that nothing is missing.
-      if (this.journal.pay()) this.journal.record("Server stop");
+      if (this.journal.pay() && this.scoreboard.header().endsOwed === 0)
+        this.journal.record("Server stop");
       this.scoreboard.close();
       Scoreboard.remove(this.segmentName);
     }
@@ -279,6 +280,7 @@ export class Front {
       this.scoreboard.bury(index);
       count++;
     }
+    this.scoreboard.countOrphans();
     return count;
   }
 
