@@ -12,7 +12,7 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { run, Server, temporaryFolder, until } from "./support/server";
+import { ourProcesses, run, Server, temporaryFolder, until } from "./support/server";
 import { RawClient } from "./support/socket";
 import { hasStrace, inject } from "./support/strace";
 
@@ -167,6 +167,33 @@ describe("a forker", () => {
     expect((await server.client(5, "arijort:x")).requests.verified).toBe(5);
     await server.stop();
   });
+
+  test("that is killed while it forks the first children is replaced, and the server starts", async () => {
+    const killed = Server.start({ children: 3000 });
+    await until("it forks", () => ourProcesses(/^kilofork-child$/).length > 0);
+    const [forker = 0] = ourProcesses(/^kilofork-forker$/).sort((a, b) => a - b);
+    process.kill(forker, "SIGKILL");
+    const server = await killed;
+    await server.untilIdle();
+    expect(server.scoreboard.header().forkServer).not.toBe(forker);
+    expect(server.command.stderr).not.toContain("fork failed");
+    await server.stop();
+  });
+
+  test.each(["replace, then stop", "replace, then kill the supervisor"])(
+    "that is stopped does not outlive its supervisor: %s",
+    async (what) => {
+      const server = await Server.start({ children: 5 });
+      const { supervisor } = server;
+      process.kill(server.scoreboard.header().forkServer, "SIGSTOP");
+      expect((await ctl("replace", server)).code).toBe(0);
+      if (what.endsWith("supervisor")) {
+        process.kill(supervisor, "SIGKILL");
+        await otherSupervisor(server, supervisor);
+      }
+      expect((await server.stop()).code).toBe(0);
+    },
+  );
 
   test("that is stopped does not keep the front from starting another supervisor", async () => {
     const server = await Server.start({ children: 5 });

@@ -205,11 +205,11 @@ bool Child::is_one_too_many() const {
 
 // A supervisor that rests wants to know of the next child that turns from idle to busy or back. It
 // announces its rest and then looks once more; the child makes its turn and then looks for the
-// announcement: with a full fence on both sides, one of the two sees the other.
+// announcement: with a full fence on both sides, one of the two sees the other. Only the supervisor
+// takes it back: a child that is stopped before it rings takes nobody's ring along.
 void Child::ring_if_awaited() const {
-  auto& rests = scoreboard_.header().supervisor_rests;
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (rests.load(std::memory_order_relaxed) != 0 && rests.exchange(0) != 0) ring();
+  if (scoreboard_.header().supervisor_rests.load(std::memory_order_relaxed) != 0) ring();
 }
 
 // One connection, from its greeting to its end; closing it is the caller's.

@@ -143,7 +143,6 @@ void ForkServer::bury(pid_t pid) {
   if (pid == pid_) forget();
 }
 
-// It has no state that would be lost. If it forks once more, that child finds its slot taken back.
 void ForkServer::end() {
   if (pid_ > 0) ::kill(pid_, SIGKILL);
   forget();

@@ -42,6 +42,11 @@ class ForkServer {
   // What became of a process that may have been it.
   void bury(pid_t pid);
   [[nodiscard]] pid_t pid() const { return pid_; }
+  // False: it has died, or did not answer in time, and the next order starts another.
+  [[nodiscard]] bool is_running() const { return pid_ > 0; }
+  // It has no state that would be lost. If it forks once more, that child finds its slot taken
+  // back.
+  void end();
   // In a process that is forked beside it: its end must not depend on that one.
   void close_orders() { orders_.reset(); }
 
@@ -61,7 +66,6 @@ class ForkServer {
   [[noreturn]] void run(int orders) const;
   void fork_some(std::span<const std::size_t> slots, std::span<pid_t> pids);
   bool ask(const Order& order, Answer& answer);
-  void end();
   void forget();
 
   const ChildContext& context_;

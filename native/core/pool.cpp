@@ -310,6 +310,8 @@ void Pool::execute(const std::string& path) {
       handover.children.push_back({.slot = i, .member = members[i]});
   const Fd fd = write_handover(handover);
 
+  // Nobody would know it any more; and a stopped one would outlive us.
+  fork_server_.end();
   if (!record_.close_torn_head()) scoreboard_.header().owed.torn_heads++;
   std::vector<int> kept = log_.descriptors();
   kept.insert(kept.end(),
@@ -457,7 +459,11 @@ void Pool::fork_children(std::span<const std::size_t> slots,
     roster_.born(slots[i], pids[i], cause);
     record_.forked({.pid = pids[i], .slot = slots[i], .cause = cause}, roster_.alive(), census_);
   }
-  if (std::find(pids.begin(), pids.end(), 0) == pids.end()) return;
+  const bool complete = std::find(pids.begin(), pids.end(), 0) == pids.end();
+  const bool forker_lost = !complete && !fork_server_.is_running();
+  const bool lost_before = std::exchange(forker_lost_, forker_lost);
+  // A forker that was killed says nothing about the machine: the next try has another one.
+  if (complete || (forker_lost && !lost_before)) return;
   back_off(Brake::processes);
   control_.send("fork-failed " + std::to_string(error) + " " + std::to_string(roster_.alive()));
 }
@@ -497,10 +503,12 @@ void Pool::look() {
   const Nanoseconds now = monotonic_now();
   if (phase_ != Phase::running || now < next_look_) return;
   const Census census = take_census();
-  if (std::exchange(resting_, false))
+  if (std::exchange(resting_, false)) {
+    scoreboard_.header().supervisor_rests.store(0);
     sizing_.begin(census, now);
-  else
+  } else {
     need_ = sizing_.look(census, now);
+  }
   for (const std::size_t index :
        roster_.find_idle(sizing_.surplus(census.idle - roster_.owed(), now)))
     retire(index, Cause::idle);

@@ -122,6 +122,7 @@ class Pool {
 
   Nanoseconds back_off_ = 0;
   Nanoseconds may_fork_at_ = 0;
+  bool forker_lost_ = false;  // at the last try
 
   Census census_{};
   Need need_{};

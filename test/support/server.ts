@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -230,21 +230,33 @@ function poolArgs(children: number, pool: ServerOptions["pool"]): string[] {
   ];
 }
 
-/** Pids of processes that carry our tag. */
-export function ourProcesses(): number[] {
+/** Pids of processes that carry our tag, or the segment of a server that does, by name if given. */
+export function ourProcesses(name = /./): number[] {
   return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
+    .filter((entry) => /^\d+$/.test(entry))
     .map(Number)
-    .filter((pid) => pid !== process.pid && carriesTag(pid));
+    .filter((pid) => pid !== process.pid && isOurs(pid, name));
 }
 
-function carriesTag(pid: number): boolean {
+function isOurs(pid: number, wanted: RegExp): boolean {
   try {
-    const [, state] = /\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, "latin1")) ?? [];
-    return state !== "Z" && readFileSync(`/proc/${pid}/environ`, "latin1").includes(TAG);
+    const [, name = "", state] =
+      /\((.*)\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, "latin1")) ?? [];
+    if (state === "Z" || !wanted.test(name)) return false;
+    if (readFileSync(`/proc/${pid}/environ`, "latin1").includes(TAG)) return true;
+    // What a forker has forked has no environment.
+    const folder = `/proc/${pid}/fd`;
+    return (
+      name.startsWith("kilofork-") &&
+      readdirSync(folder).some((fd) => leadsToOurSegment(readlinkSync(join(folder, fd))))
+    );
   } catch {
     return false;
   }
+}
+
+function leadsToOurSegment(path: string): boolean {
+  return fronts.some((front) => path.startsWith(`/dev/shm/kilofork-${front}-`));
 }
 
 export function segmentsOf(front: number): string[] {
