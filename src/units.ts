@@ -9,6 +9,9 @@ const MS_PER_UNIT: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
+/** In milliseconds: a timer of Node's that is to take longer goes off at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** `250ms`, `3s`, `1.5s`, `2m` in milliseconds; `0` is off, any other bare number is refused. */
 export function parseDuration(text: string): number {
   if (text === "0") return 0;

@@ -196,6 +196,13 @@ describe("stop", () => {
     }
   });
 
+  test("the total is written at the end, too, where reports are a month apart", async () => {
+    const server = await Server.start({ children: 2, args: ["--report-every", "720h"] });
+    expect((await server.client(2, "arijort:x", "--requests", "100")).requests.verified).toBe(200);
+    await server.stop();
+    expect(server.records(/total requests \d+$/)).toHaveLength(1);
+  });
+
   test("a second order, and the end of the grace, cut requests: exit 1", async () => {
     for (const args of [
       ["--grace", "10m"],

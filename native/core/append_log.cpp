@@ -75,6 +75,9 @@ bool AppendLog::commit() {
     std::copy(kTornMarker.begin(), kTornMarker.end(), start);
   }
   const auto length = end_ - start;
+  const bool was_torn = torn_;
+  torn_ =
+      true;  // for a signal handler that leaves before we know better: a marker too many is none
   ssize_t written = 0;
   do {
     written = ::write(fd_, start, static_cast<std::size_t>(length));
@@ -83,10 +86,10 @@ bool AppendLog::commit() {
     torn_ = false;
     return true;
   }
-  if (written > 0) {
-    torn_ = true;
+  if (written > 0)
     errno = ENOSPC;
-  }
+  else
+    torn_ = was_torn;
   return false;
 }
 

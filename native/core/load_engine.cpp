@@ -243,7 +243,7 @@ bool LoadEngine::try_next_address(std::uint32_t index) {
 
 void LoadEngine::handle(std::uint32_t index, std::uint32_t events) {
   Client& client = clients_[index];
-  if (client.state == State::sending && (events & EPOLLOUT) != 0) continue_sending(index);
+  if (client.state == State::sending && (events & EPOLLOUT) != 0) continue_sending(index, true);
   if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0 && client.fd) read(index);
 }
 
@@ -368,20 +368,19 @@ void LoadEngine::send(std::uint32_t index, Nanoseconds intended) {
   counts_.sent++;
   push(waiting_, index);
   in_flight_.sent(client.pid_number, now);
-  continue_sending(index);
+  continue_sending(index, false);
 }
 
-void LoadEngine::continue_sending(std::uint32_t index) {
+void LoadEngine::continue_sending(std::uint32_t index, bool has_waited) {
   Client& client = clients_[index];
   const std::string_view rest = render(options_.request, client).substr(client.done_bytes);
   const ssize_t sent =
       ::send(client.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0 && errno != EAGAIN && errno != EINTR)
     return fail_request(index, Failure::lost, std::strerror(errno));
-  const bool was_waiting = client.done_bytes > 0 || sent != static_cast<ssize_t>(rest.size());
   client.done_bytes += static_cast<std::uint32_t>(std::max<ssize_t>(sent, 0));
   const bool complete = sent == static_cast<ssize_t>(rest.size());
-  if (was_waiting) {
+  if (has_waited == complete) {
     epoll_event event{.events = complete ? EPOLLIN : EPOLLIN | EPOLLOUT, .data = {.u32 = index}};
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, client.fd.get(), &event);
   }

@@ -148,7 +148,8 @@ class LoadEngine {
   void go_on_anew(std::uint32_t index);
   void next_request(std::uint32_t index);
   void send(std::uint32_t index, Nanoseconds intended);
-  void continue_sending(std::uint32_t index);
+  // `has_waited`: for room to send, as it does again unless all goes out.
+  void continue_sending(std::uint32_t index, bool has_waited);
   void fail_request(std::uint32_t index, Failure kind, std::string_view detail);
   void disconnect(std::uint32_t index);
   void rest(std::uint32_t index);

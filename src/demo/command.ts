@@ -197,15 +197,17 @@ async function gather(
       `  server    ${plural(options.children, "child", "children")} up in ${server.upMs} ms, ${Math.round(memoryBytes / 2 ** 20)} MB, ${server.address}:${server.port}`,
     );
     const load = new Load(planOf(options.clients, server, workMs));
-    const running = load.run();
-    await untilSettled(load, options.clients);
-    // All have sent, or are about to: look once in the middle of the work.
-    if (options.holdMs > 0) print(howToLook(server, log, workMs));
-    await sleep(Math.min(workMs / 2, 1500));
-    const scoreboard = openScoreboardOf(server.pid);
-    const instant = { working: countWorking(scoreboard), accepted: countAccepted(server.port) };
-    scoreboard.close();
-    const client = await running;
+    const look = async () => {
+      await untilSettled(load, options.clients);
+      // All have sent, or are about to: look once in the middle of the work.
+      if (options.holdMs > 0) print(howToLook(server, log, workMs));
+      await sleep(Math.min(workMs / 2, 1500));
+      const scoreboard = openScoreboardOf(server.pid);
+      const instant = { working: countWorking(scoreboard), accepted: countAccepted(server.port) };
+      scoreboard.close();
+      return instant;
+    };
+    const [client, instant] = await Promise.all([load.run(), look()]);
     writeFileSync(join(folder, "client.json"), `${JSON.stringify(client, null, 2)}\n`);
     print(
       `  clients   ${showCount(client.greeted.clients)} connected and greeted in ${showDuration(client.connectMs.max)}, then all send at once\n`,

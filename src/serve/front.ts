@@ -17,7 +17,7 @@ import { supervisorPath } from "../paths";
 import { DEFAULT_USERS } from "../protocol";
 import { resolveHost } from "../resolve";
 import { listSegments, whereIs } from "../servers";
-import { plural, showCount, showDuration, writeDuration } from "../units";
+import { LONGEST_TIMER_MS, plural, showCount, showDuration, writeDuration } from "../units";
 import { version } from "../version";
 import { complain } from "./complain";
 import { Journal } from "./journal";
@@ -73,7 +73,8 @@ export class Front {
     try {
       await this.open();
       this.startSupervisor();
-      const reporter = setInterval(() => this.reportTotal(), this.options.reportEveryMs || 2 ** 30);
+      const everyMs = Math.min(this.options.reportEveryMs, LONGEST_TIMER_MS);
+      const reporter = everyMs > 0 ? setInterval(() => this.reportTotal(), everyMs) : undefined;
       await this.finished;
       clearInterval(reporter);
     } finally {

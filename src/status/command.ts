@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EXIT, unjudgeable } from "../errors";
 import { Scoreboard } from "../native";
 import { findServer, isThere, type Server, type Wanted, whereIs } from "../servers";
-import { plural } from "../units";
+import { LONGEST_TIMER_MS, plural } from "../units";
 import { RequestMeter, readStatus } from "./read";
 import { Screen } from "./screen";
 import { showStatus } from "./show";
@@ -37,7 +37,7 @@ async function watch(server: Server, meter: RequestMeter, json: boolean, everyMs
   process.stdout.on("error", () => process.exit(EXIT.yes)); // its reader has left
   const screen = process.stdout.isTTY && !json ? new Screen(process.stdout) : undefined;
   try {
-    for (; lives(server); await sleep(everyMs)) {
+    for (; lives(server); await sleep(Math.min(everyMs, LONGEST_TIMER_MS))) {
       const status = readStatus(server, meter.read());
       if (screen) screen.draw(showStatus(status));
       else print(json ? JSON.stringify(status) : `${showStatus(status)}\n`);
