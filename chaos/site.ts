@@ -21,6 +21,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { commandPath } from "../src/paths";
+import { holdsSegmentOf } from "../test/support/holders";
 
 const TAG = "KILOFORK_CHAOS";
 const LOG = "server.log";
@@ -39,6 +40,7 @@ export class Site {
   private readonly disk = join(this.folder, "disk");
   private readonly errors = openSync(join(this.folder, "server.err"), "a");
   private readonly tag = `${process.pid}-${randomBytes(6).toString("hex")}`;
+  private readonly fronts: number[] = [];
   private keeper: ChildProcess | undefined;
   private rotations = 0;
 
@@ -80,11 +82,13 @@ export class Site {
       ...(this.keeper ? enter : []),
       ...[process.execPath, commandPath, ...args],
     ];
-    return spawn(program, rest, {
+    const front = spawn(program, rest, {
       stdio: ["pipe", "pipe", this.errors],
       detached: true,
       env: { ...process.env, TZ: "UTC", [TAG]: this.tag },
     });
+    this.fronts.push(front.pid ?? 0);
+    return front;
   }
 
   // ---- processes of the server ------------------------------------------------------------------
@@ -108,7 +112,9 @@ export class Site {
   private isOurs(pid: number): boolean {
     try {
       const variables = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
-      return variables.includes(`${TAG}=${this.tag}`); // a zombie has none
+      if (variables.includes(`${TAG}=${this.tag}`)) return true; // a zombie has none
+      const name = readFileSync(`/proc/${pid}/comm`, "latin1");
+      return name.startsWith("kilofork-") && holdsSegmentOf(this.fronts, pid);
     } catch {
       return false;
     }

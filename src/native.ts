@@ -207,6 +207,7 @@ interface NativeScoreboard {
   setStopping(): void;
   bury(slot: number): void;
   countOrphans(): void;
+  oweEnds(by: number): void;
   close(): void;
 }
 
@@ -522,6 +523,11 @@ export class Scoreboard {
   /** Front only, when every slot is free: whoever was forked, and has no end, died. */
   countOrphans(): void {
     this.native.countOrphans();
+  }
+
+  /** Front only: so many ends more, or less, are not in the log, and cannot be written yet. */
+  oweEnds(by: number): void {
+    this.native.oweEnds(by);
   }
 
   close(): void {

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
-import { Command, run, Server, temporaryFolder, until } from "./support/server";
+import { Command, ourProcesses, run, Server, temporaryFolder, until } from "./support/server";
 import { RawClient } from "./support/socket";
 import { hasStrace, inject } from "./support/strace";
 
@@ -168,6 +168,26 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
     await until("they are in the log", () => recorded() === 4);
     await server.stop();
     expect(disk.audit()).toMatchObject({ ok: true, runs: [{ ledger: { died: 4 } }] });
+    await disk.remove();
+  });
+
+  test("and then the front, while the disk is full: the log has no end, since something is missing", async () => {
+    const disk = await Disk.make("256k");
+    const server = await disk.start(4);
+    disk.fill(0);
+    for (let i = 0; i < 10; i++) await ask(server, "x".repeat(900)); // the log's last page is full
+    const { supervisor } = server;
+    process.kill(supervisor, "SIGKILL");
+    await until("another is there", () => ![0, supervisor].includes(server.supervisor));
+    await server.untilIdle();
+    const client = await RawClient.greeted(server.port);
+    process.kill(server.front, "SIGKILL");
+    disk.empty();
+    await client.rest();
+    await client.close();
+    await until("everyone has left", () => ourProcesses(/^kilofork-/).length === 0);
+    expect(disk.records(/total requests \d+$/)).not.toEqual([]);
+    expect(disk.records(/Server stop$/)).toEqual([]);
     await disk.remove();
   });
 

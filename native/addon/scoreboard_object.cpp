@@ -50,6 +50,7 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
                       InstanceMethod<&ScoreboardObject::set_log_number>("setLogNumber"),
                       InstanceMethod<&ScoreboardObject::close_torn_heads>("closeTornHeads"),
                       InstanceMethod<&ScoreboardObject::count_orphans>("countOrphans"),
+                      InstanceMethod<&ScoreboardObject::owe_ends>("oweEnds"),
                       InstanceMethod<&ScoreboardObject::set_stopping>("setStopping"),
                       InstanceMethod<&ScoreboardObject::bury>("bury"),
                       InstanceMethod<&ScoreboardObject::close>("close"),
@@ -219,6 +220,12 @@ void ScoreboardObject::bury(const Napi::CallbackInfo& info) {
 // Then: counts those whose end it was.
 void ScoreboardObject::count_orphans(const Napi::CallbackInfo& info) {
   board(info).count_orphans();
+}
+
+// oweEnds(by). The front: of orphans.
+void ScoreboardObject::owe_ends(const Napi::CallbackInfo& info) {
+  board(info).header().owed.ends +=
+      static_cast<std::uint32_t>(info[0].As<Napi::Number>().Int32Value());
 }
 
 void ScoreboardObject::close(const Napi::CallbackInfo& /*info*/) {

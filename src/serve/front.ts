@@ -100,7 +100,11 @@ export class Front {
     for (const name of listSegments()) Scoreboard.sweep(name);
 
     this.listener = openListener(this.address, options);
-    this.journal = new Journal(options, (errno) => this.logCare.written(errno));
+    this.journal = new Journal(
+      options,
+      (errno) => this.logCare.written(errno),
+      (by) => this.scoreboard.oweEnds(by),
+    );
     this.logCare = new LogCare(this.journal, () => this.turnToLog());
     if (options.pidFile !== undefined) this.writePidFile(options.pidFile);
     this.scoreboard = new Scoreboard(this.segmentName, {
@@ -141,8 +145,8 @@ export class Front {
       this.reportTotal(true);
       this.scoreboard.closeTornHeads(this.journal.log);
       // An end says that nothing is missing.
-      if (this.journal.pay() && this.scoreboard.header().endsOwed === 0)
-        this.journal.record("Server stop");
+      this.journal.pay();
+      if (this.scoreboard.header().endsOwed === 0) this.journal.record("Server stop");
       this.scoreboard.close();
       Scoreboard.remove(this.segmentName);
     }

@@ -23,10 +23,14 @@ export class Journal {
   private readonly dead = new Set<string>();
   private readonly open: (path: string) => Log;
 
-  /** `onWrite` is told of each record: 0, or an errno value. */
+  /**
+   * `onWrite` is told of each record: 0, or an errno value. `onOwed`: by how many records that must
+   * not be missing, and cannot be written yet, there are more or less.
+   */
   constructor(
     private readonly options: Pick<ServeOptions, "log" | "ack" | "spawnLog">,
     private readonly onWrite: (errno: number) => void,
+    private readonly onOwed: (by: number) => void,
   ) {
     this.path = options.log;
     this.open = options.ack === "synced" ? openSyncedLog : openLog;
@@ -48,6 +52,7 @@ export class Journal {
 
   /** The end of a child that no supervisor was there to see. */
   recordOrphan(pid: number, slot: number): void {
+    this.onOwed(+1);
     this.owed.push(`child pid ${pid} ended: with its supervisor, abnormal`);
     this.pay();
     const end = { timeMs: Date.now(), event: "end", cause: "orphaned", pid, slot };
@@ -58,10 +63,12 @@ export class Journal {
     }
   }
 
-  /** False: there are still records that cannot be written. */
-  pay(): boolean {
-    while (this.owed[0] !== undefined && this.record(this.owed[0])) this.owed.shift();
-    return this.owed.length === 0;
+  /** Writes what is owed, as far as it can be. */
+  pay(): void {
+    while (this.owed[0] !== undefined && this.record(this.owed[0])) {
+      this.owed.shift();
+      this.onOwed(-1);
+    }
   }
 
   /** Nothing leads to it any more: what is written to it will be gone. */

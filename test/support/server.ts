@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,6 +15,7 @@ import type { ClientResult } from "../../src/client/load";
 import { Scoreboard, type Slot } from "../../src/native";
 import { commandPath } from "../../src/paths";
 import { openScoreboardOf } from "../../src/servers";
+import { holdsSegmentOf } from "./holders";
 
 /** Marks every process of this test file, children of children included. */
 const TAG = `KILOFORK_TEST=${process.pid}-${randomBytes(6).toString("hex")}`;
@@ -244,19 +245,10 @@ function isOurs(pid: number, wanted: RegExp): boolean {
       /\((.*)\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, "latin1")) ?? [];
     if (state === "Z" || !wanted.test(name)) return false;
     if (readFileSync(`/proc/${pid}/environ`, "latin1").includes(TAG)) return true;
-    // What a forker has forked has no environment.
-    const folder = `/proc/${pid}/fd`;
-    return (
-      name.startsWith("kilofork-") &&
-      readdirSync(folder).some((fd) => leadsToOurSegment(readlinkSync(join(folder, fd))))
-    );
+    return name.startsWith("kilofork-") && holdsSegmentOf(fronts, pid);
   } catch {
     return false;
   }
-}
-
-function leadsToOurSegment(path: string): boolean {
-  return fronts.some((front) => path.startsWith(`/dev/shm/kilofork-${front}-`));
 }
 
 export function segmentsOf(front: number): string[] {
