@@ -49,6 +49,38 @@ describe("concurrency", () => {
     expect(result).toMatchObject({ peak: 2, peakHeldMs: 500, problems: [] });
   });
 
+  test("is not of a request that ended nobody knows when, since the log could not be written", () => {
+    const failed = init + births(11, 12) + received(1, 11); // its completion is not in the log
+    const other = received(2, 12) + completed(3, 12, 1);
+    const goesOn = received(5, 11) + completed(6, 11, 1);
+    const expected = { peak: 1, problems: [], ledger: { unfinished: 1 } };
+    expect(runOf(failed + other + goesOn + stop(2))).toMatchObject(expected);
+    const leaves = at(7, "child pid 11 ended: exit 0, stopped");
+    expect(runOf(failed + other + leaves + stop(1))).toMatchObject(expected);
+    const curve: number[] = [];
+    const onChange = (_: number, inFlight: number) => curve.push(inFlight);
+    runOf(failed + other + goesOn + stop(2), { onChange });
+    expect(Math.max(...curve)).toBe(1);
+    // One that is killed was at work until then.
+    const dies = at(7, "child pid 11 ended: signal 9, abnormal");
+    expect(runOf(failed + other + dies + stop(1))).toMatchObject({ ...expected, peak: 2 });
+  });
+
+  test("lasts to the end of a log that ends in the middle, and its average is never above its peak", () => {
+    const open = init + births(11) + received(1, 11) + at(8, "pool: all is well");
+    expect(runOf(open)).toMatchObject({ peak: 1, peakHeldMs: 7000, average: 1 });
+    const dies = init + births(11, 12) + received(1, 11) + received(1, 12) + completed(2, 11, 1);
+    const { average = 0 } = runOf(dies + at(8, "child pid 12 ended: signal 9, abnormal") + stop(1));
+    expect(average).toBeCloseTo((2 * 1 + 1 * 6) / 7, 6);
+  });
+
+  test("goes on when the clock is set back", () => {
+    const back = (record: string) => record.replace(" 16:", " 15:");
+    const log = init + births(11, 12) + received(1, 11) + back(received(2, 12));
+    const rest = back(completed(5, 11, 1)) + back(completed(6, 12, 1)) + back(stop(2));
+    expect(runOf(log + rest)).toMatchObject({ peak: 2, peakHeldMs: 3000, problems: [] });
+  });
+
   test("of selected messages only", () => {
     const log = init + births(11, 12) + received(1, 11, "la 1") + received(2, 12, "lo 1");
     const rest = completed(3, 11, 1, "la 1") + completed(4, 12, 1, "lo 1") + stop(2);
@@ -296,8 +328,28 @@ describe("runs", () => {
     const cut = whole.indexOf("\n", 300) + 1;
     expect(auditText(whole.slice(cut))).toMatchObject({
       ok: true,
-      runs: [{ server: 0, ended: true }],
+      runs: [{ server: 0, begun: false, ended: true }],
     });
+    const jumps = received(3, 11) + completed(4, 11, 7) + received(5, 11) + completed(6, 11, 9);
+    expect(runOf(jumps + stop(9)).problems).toEqual([
+      "1 completed records do not continue their child's count",
+    ]);
+  });
+
+  test("whose files are not named the oldest first cannot be judged", () => {
+    const cut = whole.indexOf("\n", 300) + 1;
+    expect(() => auditText([whole.slice(cut), whole.slice(0, cut)])).toThrow("oldest first");
+  });
+
+  test("that begins behind damage is the first one", () => {
+    expect(auditText(`what is this\n${whole}`, { all: true })).toMatchObject({
+      ...{ ok: true, runsInLog: 1, damagedBefore: 1 },
+      runs: [{ server: 9, begun: true }],
+    });
+  });
+
+  test("is read in time, whatever stands there instead", () => {
+    expect(auditText(whole + "a b c\n".repeat(400_000)).ok).toBe(false);
   });
 });
 
@@ -321,6 +373,33 @@ describe("the client's side", () => {
 
   test("agrees", () => {
     expect(auditText(log, { client: client(2), atLeast: 2 }).problems).toEqual([]);
+  });
+
+  test("is told from others who send nearly the same", () => {
+    const others = [
+      received(3, 11, "la 1 and more") + completed(4, 11, 2, "la 1 and more"),
+      received(5, 11, "la 3").replace("arijort", "foobar") + completed(6, 11, 3, "la 3"),
+    ];
+    const more = log.replace(stop(2), others.join("") + stop(4));
+    expect(auditText(more, { client: client(2) }).problems).toEqual([]);
+    expect(auditText(more, { client: client(3) }).problems).toEqual([
+      "client: 3 replies verified, but the log has 2 of its requests completed",
+    ]);
+  });
+
+  test("is told from another time by its own", () => {
+    const later = received(5, 11, "la 1") + completed(6, 11, 2, "la 1");
+    const twice = log.replace(stop(2), later + stop(3));
+    const [firstConnectMs, lastReplyMs] = [1, 2].map((s) => Date.UTC(2026, 10, 22, 15, 44, 50 + s));
+    const one = { ...client(2), firstConnectMs, lastReplyMs } as ClientResult;
+    expect(auditText(twice, { client: one }).problems).toEqual([]);
+  });
+
+  test("has its message escaped as the log has it", () => {
+    const odd = log.replaceAll('"la ', '"l\\"\\\\\\x01 ');
+    const sent = { ...client(2), message: 'arijort:l"\\\x01' } as ClientResult;
+    expect(auditText(odd, { client: sent }).problems).toEqual([]);
+    expect(auditText(odd.replaceAll('l\\"', 'k\\"'), { client: sent }).problems).not.toEqual([]);
   });
 
   test("names the side that differs", () => {

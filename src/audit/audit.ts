@@ -5,7 +5,7 @@
 import type { ClientResult } from "../client/load";
 import { unjudgeable } from "../errors";
 import { parseRequest } from "../protocol";
-import { readLog } from "./damage";
+import { type DamageKind, isHarmless, type Place, readLog } from "./damage";
 import { Kind, type Record } from "./record";
 import { Run, type RunReport } from "./run";
 
@@ -85,56 +85,103 @@ interface Runs {
   readonly damagedBefore: number;
 }
 
-function readRuns(options: AuditOptions): Runs {
+/** Twice, where it shows only later that a request had ended before. */
+function readRuns({ onChange, ...options }: AuditOptions): Runs {
+  const first = readRunsKnowing([], options);
+  const isKnown = first.uncertain.every(({ size }) => size === 0);
+  return isKnown && !onChange
+    ? first
+    : readRunsKnowing(first.uncertain, { ...options, ...(onChange && { onChange }) });
+}
+
+/** `known`: of each run, see {@link Run.uncertain}. */
+function readRunsKnowing(
+  known: readonly ReadonlySet<number>[],
+  options: AuditOptions,
+): Runs & { readonly uncertain: readonly ReadonlySet<number>[] } {
   const select = selector(options);
   const audited: RunReport[] = [];
-  let count = 0;
+  const uncertain: ReadonlySet<number>[] = [];
+  const early: [DamageKind, Place][] = []; // before the first record
   let damagedBefore = 0;
-  let hasRecord = false;
   let run: Run | undefined;
+  let firstMs = 0; // of the file before this one
 
   const begin = (fromStart: boolean) => {
     if (run && options.all) audited.push(run.report());
     else if (run) damagedBefore += run.foreignLines;
-    run = new Run(fromStart, options.onChange);
-    count++;
-    return run;
+    const next = new Run(fromStart, known[uncertain.length] ?? new Set(), options.onChange);
+    uncertain.push(next.uncertain);
+    for (const [kind, place] of early.splice(0))
+      if (!fromStart) next.addDamage(kind, place);
+      else if (!isHarmless(kind)) damagedBefore++;
+    run = next;
+    return next;
   };
-  const isSelected = (record: Record, bytes: Buffer) =>
-    (record.kind === Kind.received || record.kind === Kind.completed) &&
-    select(bytes, record.messageStart, record.messageEnd);
-  for (const path of options.logs)
+  for (const path of options.logs) {
+    let isFirst = true;
     readLog(path, {
       onRecord(record, bytes) {
-        hasRecord = true;
-        if (record.kind === Kind.init) begin(true);
-        else (run ?? begin(false)).add(record, isSelected(record, bytes));
+        if (isFirst && record.timeMs < firstMs)
+          throw unjudgeable(`${path} begins before the file that is named before it: oldest first`);
+        if (isFirst) firstMs = record.timeMs;
+        isFirst = false;
+        const of = record.kind === Kind.init || !run ? begin(record.kind === Kind.init) : run;
+        of.add(record, select(record, bytes, of));
       },
       onDamage(kind, place) {
-        (run ?? begin(false)).addDamage(kind, place);
+        if (run) run.addDamage(kind, place);
+        else early.push([kind, place]);
       },
     });
-  if (run && hasRecord) audited.push(run.report());
-  return { audited, count, damagedBefore };
+  }
+  if (run) audited.push(run.report());
+  return { audited, count: uncertain.length, damagedBefore, uncertain };
 }
 
-type Selector = (bytes: Buffer, start: number, end: number) => boolean;
+type Selector = (record: Record, bytes: Buffer, run: Run) => boolean;
 
 /** By the escaped text of a message, as it stands in the log. */
 function selector({ match, client }: AuditOptions): Selector {
-  const ofClient = client ? parseRequest(Buffer.from(client.message), false) : null;
-  const prefix =
-    match !== undefined ? Buffer.from(match) : ofClient && clientPrefix(ofClient.message);
-  if (!prefix || prefix.length === 0) return () => true;
-  return (bytes, start, end) =>
+  const hasMessage = ({ kind }: Record) => kind === Kind.received || kind === Kind.completed;
+  const begins = (bytes: Buffer, prefix: Buffer, start: number, end: number) =>
     end - start >= prefix.length &&
     bytes.compare(prefix, 0, prefix.length, start, start + prefix.length) === 0;
+  if (match !== undefined) {
+    const prefix = Buffer.from(match);
+    return (record, bytes) =>
+      hasMessage(record) && begins(bytes, prefix, record.messageStart, record.messageEnd);
+  }
+  const request = client && parseRequest(Buffer.from(client.message), false);
+  if (!client || !request) return hasMessage;
+
+  const prefix = Buffer.from(`${escapeText(request.message.toString())} `);
+  const user = Buffer.from(request.user);
+  return (record, bytes, run) => {
+    const { messageStart, messageEnd, userStart, userEnd } = record;
+    if (!hasMessage(record) || !begins(bytes, prefix, messageStart, messageEnd)) return false;
+    const number = bytes.toString("latin1", messageStart + prefix.length, messageEnd);
+    if (!/^\d+(\.\d+)?$/.test(number)) return false;
+    const isOfUser = userEnd - userStart === user.length && begins(bytes, user, userStart, userEnd);
+    return (
+      (record.kind !== Kind.received || isOfUser) && isWithin(client, run.utcOf(record.timeMs))
+    );
+  };
 }
 
-/** The client appends a space and a number; where the log escapes something, we do not guess. */
-function clientPrefix(message: Buffer): Buffer {
-  const text = message.toString();
-  return /^[^"\\\p{C}]*$/u.test(text) ? Buffer.from(`${text} `) : Buffer.alloc(0);
+/** Another client, before or after, may have sent the same. */
+function isWithin({ firstConnectMs, lastReplyMs }: ClientResult, ms: number | undefined): boolean {
+  const TOLERANCE_MS = 1000;
+  if (ms === undefined || !firstConnectMs || !lastReplyMs) return true;
+  return ms >= firstConnectMs - TOLERANCE_MS && ms <= lastReplyMs + TOLERANCE_MS;
+}
+
+/** As native/core/escape.cpp does. */
+function escapeText(text: string): string {
+  const hex = (byte: number) => `\\x${byte.toString(16).padStart(2, "0")}`;
+  return text
+    .replaceAll(/["\\]/g, "\\$&")
+    .replaceAll(/\p{Cc}/gu, (control) => [...Buffer.from(control)].map(hex).join(""));
 }
 
 function problemsOfPeak(run: RunReport, { atLeast }: AuditOptions): string[] {
@@ -150,7 +197,8 @@ function problemsOfClient(
   const problems: string[] = [];
   const { verified, sent } = client.requests;
   const { counted } = run.ledger;
-  if (client.firstConnectMs > 0 && client.firstConnectMs < run.startedMs - 1000)
+  const isComparable = run.server > 0; // the log says how far its times are from UTC
+  if (isComparable && client.firstConnectMs > 0 && client.firstConnectMs < run.startedMs - 1000)
     throw unjudgeable("the client's result is older than the last run in the log");
   if (run.ended && verified > counted)
     problems.push(`client: ${verified} replies verified, but the server counted ${counted}`);

@@ -50,7 +50,8 @@ export function summarizeAudit(result: AuditResult, clientFile: string | undefin
   const peak = result.runs.at(-1)?.peak ?? 0;
   const condition = result.atLeast > 0 ? `; peak ${peak} >= ${result.atLeast}` : "";
   const sides = client ? "of both sides " : "";
-  const open = result.runs.at(-1)?.ended ? "" : ", as far as the log goes";
+  const last = result.runs.at(-1);
+  const open = last?.begun && last.ended ? "" : ", as far as the log goes";
   parts.push(result.ok ? `OK  the books ${sides}balance${open}${condition}` : "NOT OK");
   return parts.join("\n\n");
 }
@@ -73,7 +74,6 @@ function summarizeRun(
   const server =
     run.server > 0 ? `server ${run.server} at ${run.where}` : "its start is not in the log";
   const damaged = run.ledger.damage.find(({ harmless }) => !harmless)?.places[0];
-  const lasted = run.completed.lastMs - run.received.firstMs;
   return [
     line(
       "log",
@@ -110,7 +110,7 @@ function summarizeRun(
     ),
     row(
       "average",
-      `${run.average.toFixed(run.average < 10 ? 1 : 0)} over ${showDuration(Math.max(0, lasted))}`,
+      `${run.average.toFixed(run.average < 10 ? 1 : 0)} over ${showDuration(run.averageOverMs)}`,
     ),
     row("received", span(run.received)),
     row("completed", span(run.completed)),
@@ -124,7 +124,7 @@ function summarizeRun(
       : []),
     "",
     "LEDGER",
-    ...ledgerTable(run.ledger, run.ended, client?.verified),
+    ...ledgerTable(run, client?.verified),
     row("received, not completed", `  ${showCount(run.ledger.unfinished)}`),
     row("refused", showRefused(run.ledger.refused)),
     row(
@@ -137,13 +137,14 @@ function summarizeRun(
   ].join("\n");
 }
 
-function ledgerTable(ledger: Ledger, ended: boolean, replies: number | undefined): string[] {
+function ledgerTable({ ledger, begun, ended }: RunReport, replies: number | undefined): string[] {
   const { counted, completed, died, takenBack } = ledger;
   const holds =
     (replies === undefined || replies <= counted) &&
     counted <= completed - takenBack &&
     completed <= counted + died + takenBack;
-  const verdict = holds ? "ok" : ended ? "DOES NOT BALANCE" : "the last total is missing";
+  const missing = begun ? "the last total is missing" : "its start is missing";
+  const verdict = holds ? "ok" : begun && ended ? "DOES NOT BALANCE" : missing;
   const cells: [string, string][] = [
     ...(replies === undefined ? [] : ([["replies", showCount(replies)]] as [string, string][])),
     ["counted", showCount(counted)],

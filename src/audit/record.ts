@@ -36,6 +36,9 @@ export class Record {
   /** The message, as escaped in the log: a range of the buffer that was parsed. */
   messageStart = 0;
   messageEnd = 0;
+  /** received: the user's name, likewise. */
+  userStart = 0;
+  userEnd = 0;
   /** ended: in any way but by an order. */
   abnormal = false;
   /** refused: the code; front: the rest of the line. */
@@ -108,9 +111,10 @@ export class RecordParser {
    * and the next record was glued on. Returns where it begins, or -1.
    */
   parseAfterTornHead(bytes: Buffer, start: number, end: number): number {
+    const line = bytes.subarray(0, end); // a search goes to the end of what it is given
     for (let at = start; ; at++) {
-      at = bytes.indexOf(SEPARATOR, at);
-      if (at < 0 || at >= end) return -1;
+      at = line.indexOf(SEPARATOR, at);
+      if (at < 0) return -1;
       const begin = at - TIME_LENGTH;
       if (begin > start && this.parse(bytes, begin, end)) return begin;
     }
@@ -160,6 +164,8 @@ export class RecordParser {
       const byte = bytes[i] as number;
       if (byte <= SPACE || byte === QUOTE || byte === COLON || byte === BACKSLASH) return false;
     }
+    this.record.userStart = at;
+    this.record.userEnd = end;
     return at < end;
   }
 
@@ -207,8 +213,8 @@ export class RecordParser {
   private refused(): Kind {
     if (!this.skip(REFUSED)) return Kind.none;
     const code = this.at;
-    const on = this.bytes.indexOf(ON, code);
-    if (on < 0 || on >= this.end) return Kind.none;
+    const on = this.bytes.subarray(0, this.end).indexOf(ON, code);
+    if (on < 0) return Kind.none;
     this.at = on;
     this.record.text = this.bytes.toString("latin1", code, on);
     return /^[a-z-]+$/.test(this.record.text) && this.onPid() ? Kind.refused : Kind.none;

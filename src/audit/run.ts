@@ -23,8 +23,10 @@ export interface Concurrency {
   /** The longest stretch at the peak. */
   readonly peakFromMs: number;
   readonly peakHeldMs: number;
-  /** Mean number in flight, from the first received to the last completed. */
+  /** Mean number in flight, from the first received to the end of the last, … */
   readonly average: number;
+  /** … over so long. */
+  readonly averageOverMs: number;
 }
 
 /** All requests of the run. */
@@ -52,6 +54,8 @@ export interface Ledger {
 export interface RunReport extends Concurrency {
   /** pid, 0 when the log begins in the middle of the run. */
   readonly server: number;
+  /** Whether the log has the run's beginning: else the ledger is held against nothing. */
+  readonly begun: boolean;
   readonly where: string;
   readonly utcOffsetMinutes: number;
   readonly startedMs: number;
@@ -64,11 +68,15 @@ export interface RunReport extends Concurrency {
 /** What is open and what has been counted of one process. */
 interface Process {
   openSinceMs: number; // -1: nothing
+  openedBy: number; // the number of that record
   selected: boolean; // the open request is one of those that were asked for
+  isInFlight: boolean; // and counts as such: see Run.uncertain
   completed: number; // since its birth, -1: its birth is not in the log; without what was taken back
 }
 
 const MOST_EXAMPLES = 3;
+/** What separates two processes that take the time and then write. */
+const MOST_OUT_OF_ORDER_MS = 1000;
 
 export class Run {
   private server = 0;
@@ -76,12 +84,14 @@ export class Run {
   private offsetMinutes = 0;
   private startedMs = 0;
   private ended = false;
+  private lastRecordMs = 0;
   private readonly processes = new Map<number, Process>();
   private readonly problems: string[] = [];
 
   private inFlight = 0;
   private lastEventMs = 0;
   private area = 0; // requests in flight x milliseconds
+  private lastedMs = 0;
   private peak = 0;
   private atPeakSinceMs = -1;
   private peakFromMs = 0;
@@ -100,17 +110,32 @@ export class Run {
   private readonly damage = new DamageTally();
   private bareMarkers = 0;
   private countErrors = 0;
+  private number = 0; // of the record
+
+  /**
+   * Received records, by their numbers, of requests that ended nobody knows when: the log could not
+   * be written. They are not in flight, when they are given to another run over the same records.
+   */
+  readonly uncertain = new Set<number>();
 
   /** `fromStart`: the run's `Server init` is in the log. */
   constructor(
     private readonly fromStart: boolean,
+    private readonly known: ReadonlySet<number>,
     private readonly onChange?: (timeMs: number, inFlight: number) => void,
   ) {}
+
+  /** Of a record's time, where the log says what that is off; else undefined. */
+  utcOf(timeMs: number): number | undefined {
+    return this.server > 0 ? timeMs - this.offsetMinutes * 60_000 : undefined;
+  }
 
   /** `selected`: whether the record's message is one of those that were asked for. */
   add(record: Record, selected: boolean): void {
     const { pid, timeMs } = record;
     if (this.startedMs === 0) this.startedMs = timeMs;
+    this.lastRecordMs = timeMs;
+    this.number++;
     switch (record.kind) {
       case Kind.front:
         this.introduce(pid, record.text);
@@ -164,6 +189,8 @@ export class Run {
   }
 
   report(): RunReport {
+    this.change(this.lastRecordMs, 0);
+    this.endStretch(); // that is still at the peak
     const open = [...this.processes.values()].filter(({ openSinceMs }) => openSinceMs >= 0).length;
     const ledger: Ledger = {
       received: this.received,
@@ -180,9 +207,9 @@ export class Run {
       damage: this.damage.report(),
     };
     const toUtc = (ms: number) => (ms > 0 ? ms - this.offsetMinutes * 60_000 : 0);
-    const lasted = this.selectedCompleted.lastMs - this.selectedReceived.firstMs;
     return {
       server: this.server,
+      begun: this.fromStart,
       where: this.where,
       utcOffsetMinutes: this.offsetMinutes,
       startedMs: toUtc(this.startedMs),
@@ -193,7 +220,8 @@ export class Run {
       pids: this.peak, // one open request a process: see receive()
       peakFromMs: toUtc(this.peakFromMs),
       peakHeldMs: this.peakHeldMs,
-      average: lasted > 0 ? this.area / lasted : 0,
+      average: this.lastedMs > 0 ? this.area / this.lastedMs : 0,
+      averageOverMs: this.lastedMs,
       ledger,
       problems: [...this.problems, ...this.ledgerProblems(ledger)],
     };
@@ -207,6 +235,8 @@ export class Run {
     // A marker that stands alone closes a head that another writer's record was glued on to.
     const tornHeads = this.damage.count("tornHead") - this.bareMarkers;
     const problems: string[] = [];
+    if (this.countErrors > 0)
+      problems.push(`${this.countErrors} completed records do not continue their child's count`);
     if (!this.fromStart) return problems;
     if (this.ended && completed > counted + died + takenBack)
       problems.push(
@@ -214,8 +244,6 @@ export class Run {
       );
     if (this.ended && tornHeads > died)
       problems.push(`${tornHeads} records are torn, but only ${died} children died`);
-    if (this.countErrors > 0)
-      problems.push(`${this.countErrors} completed records do not continue their child's count`);
     if (foreignLines > MOST_EXAMPLES) problems.push(`${foreignLines} lines are no records`);
     return problems;
   }
@@ -231,13 +259,14 @@ export class Run {
   /** A process has one request at a time: another one means that the last will never complete. */
   private receive(pid: number, timeMs: number, selected: boolean): void {
     const process = this.processOf(pid);
-    if (process.openSinceMs >= 0) this.abandon(process, timeMs);
+    if (process.openSinceMs >= 0) this.abandon(process, timeMs, true);
     this.received++;
     process.openSinceMs = timeMs;
+    process.openedBy = this.number;
     process.selected = selected;
-    if (!selected) return;
-    this.selectedReceived.add(timeMs);
-    this.change(timeMs, 1);
+    process.isInFlight = selected && !this.known.has(this.number);
+    if (selected) this.selectedReceived.add(timeMs);
+    if (process.isInFlight) this.change(timeMs, 1);
   }
 
   private complete(pid: number, timeMs: number, count: number, selected: boolean): void {
@@ -248,11 +277,11 @@ export class Run {
     if (process.openSinceMs < 0) {
       if (this.fromStart)
         this.problem(`child ${pid} completed its request ${count}, which it never received`);
-    } else if (process.selected) {
+    } else if (process.isInFlight) {
       this.change(timeMs, -1);
     }
+    if (process.openSinceMs >= 0 ? process.selected : selected) this.selectedCompleted.add(timeMs);
     process.openSinceMs = -1;
-    if (selected) this.selectedCompleted.add(timeMs);
   }
 
   /** Where the disk has lost the record of its completion, there is nothing to take back. */
@@ -267,14 +296,16 @@ export class Run {
     if (abnormal) this.died++;
     else this.left++;
     const process = this.processes.get(pid);
-    if (process && process.openSinceMs >= 0) this.abandon(process, timeMs);
+    if (process && process.openSinceMs >= 0) this.abandon(process, timeMs, !abnormal);
     this.processes.delete(pid);
   }
 
-  private abandon(process: Process, timeMs: number): void {
+  /** `went on`: its process did, so the request had ended before. */
+  private abandon(process: Process, timeMs: number, wentOn: boolean): void {
     this.unfinished++;
     process.openSinceMs = -1;
-    if (process.selected) this.change(timeMs, -1);
+    if (wentOn) this.uncertain.add(process.openedBy);
+    if (process.isInFlight) this.change(timeMs, -1);
   }
 
   private refuse(code: string): void {
@@ -284,25 +315,29 @@ export class Run {
   private processOf(pid: number): Process {
     let process = this.processes.get(pid);
     if (!process) {
-      process = { openSinceMs: -1, selected: false, completed: this.fromStart ? 0 : -1 };
+      process = {
+        ...{ openSinceMs: -1, openedBy: 0, selected: false, isInFlight: false },
+        completed: this.fromStart ? 0 : -1,
+      };
       this.processes.set(pid, process);
     }
     return process;
   }
 
-  private change(timeMs: number, by: 1 | -1): void {
+  private change(timeMs: number, by: 1 | 0 | -1): void {
+    const back = this.lastEventMs - timeMs;
+    // A clock that was set back, or the hour that comes twice: time goes on from there.
+    if (back > MOST_OUT_OF_ORDER_MS) {
+      this.lastEventMs -= back;
+      if (this.atPeakSinceMs >= 0) this.atPeakSinceMs -= back;
+    }
     // Records of different processes may be written in another order than their times were taken.
     const now = Math.max(timeMs, this.lastEventMs);
-    this.area += this.inFlight * (now - (this.lastEventMs || now));
+    const passed = this.inFlight > 0 || by > 0 ? now - (this.lastEventMs || now) : 0;
+    this.area += this.inFlight * passed;
+    this.lastedMs += passed;
     this.lastEventMs = now;
-    if (by < 0 && this.inFlight === this.peak && this.atPeakSinceMs >= 0) {
-      const held = now - this.atPeakSinceMs;
-      if (held > this.peakHeldMs) {
-        this.peakHeldMs = held;
-        this.peakFromMs = this.atPeakSinceMs;
-      }
-      this.atPeakSinceMs = -1;
-    }
+    if (by < 0 && this.inFlight === this.peak) this.endStretch();
     this.inFlight += by;
     if (by > 0 && this.inFlight >= this.peak) {
       if (this.inFlight > this.peak) {
@@ -313,6 +348,15 @@ export class Run {
       this.atPeakSinceMs = now;
     }
     this.onChange?.(now, this.inFlight);
+  }
+
+  private endStretch(): void {
+    const held = this.atPeakSinceMs >= 0 ? this.lastEventMs - this.atPeakSinceMs : 0;
+    if (held > this.peakHeldMs) {
+      this.peakHeldMs = held;
+      this.peakFromMs = this.atPeakSinceMs;
+    }
+    this.atPeakSinceMs = -1;
   }
 
   private problem(text: string): void {
