@@ -85,6 +85,9 @@ interface Runs {
   readonly damagedBefore: number;
 }
 
+/** A process that was stopped writes to the older file when others have turned to the next. */
+const LATE_WRITER_MS = 60_000;
+
 /** Twice, where it shows only later that a request had ended before. */
 function readRuns({ onChange, ...options }: AuditOptions): Runs {
   const first = readRunsKnowing([], options);
@@ -122,7 +125,7 @@ function readRunsKnowing(
     let isFirst = true;
     readLog(path, {
       onRecord(record, bytes) {
-        if (isFirst && record.timeMs < firstMs)
+        if (isFirst && record.timeMs < firstMs - LATE_WRITER_MS)
           throw unjudgeable(`${path} begins before the file that is named before it: oldest first`);
         if (isFirst) firstMs = record.timeMs;
         isFirst = false;
