@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { failed, unjudgeable } from "./errors";
 import { ORDERS, type Order } from "./native";
-import { findServer, isThere, type Server, type Wanted, whereIs } from "./servers";
+import { findServer, isFront, isThere, type Server, type Wanted, whereIs } from "./servers";
 import { plural, showCount, showDuration } from "./units";
 
 const LOOK_EVERY_MS = 5;
@@ -44,14 +44,27 @@ export async function control({ verb, port, pid, timeoutMs }: CtlOptions): Promi
 
 type Until = (done: () => boolean, missing: () => string) => Promise<void>;
 
-function send({ header, owner }: Server, signal: NodeJS.Signals): void {
+/** Nobody else gets the signal: signal 0 only asks whether we may send one. */
+function send(server: Server, signal: NodeJS.Signals): void {
+  const { front } = server.header;
+  const known = isFront(server);
   try {
-    process.kill(header.front, signal);
+    process.kill(front, known ? signal : 0);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EPERM")
-      throw failed(`the server belongs to ${owner}: only its owner and root may give it orders`);
-    throw unjudgeable(`the front (pid ${header.front}) has just ended`);
+      throw failed(
+        `process ${front} is another user's: only that user and root may give it orders`,
+      );
+    throw unjudgeable(`the front (pid ${front}) has just ended`);
   }
+  if (known === null)
+    throw unjudgeable(
+      `whether process ${front} is the front cannot be seen: /proc/${front}/fd is not readable`,
+    );
+  if (!known)
+    throw unjudgeable(
+      `process ${front} is no front: it does not hold the segment ${server.segment}`,
+    );
 }
 
 async function stopped({ segment, scoreboard }: Server, until: Until): Promise<string> {

@@ -392,6 +392,11 @@ export interface Slot {
   readonly refused: Readonly<Record<Refusal, number>>;
 }
 
+/** Whoever may write to a segment must not write to the terminal of its readers. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, "?");
+}
+
 /** The shared memory of a server: created by its front, or opened by any reader of its owner's. */
 export class Scoreboard {
   private readonly native: NativeScoreboard;
@@ -434,8 +439,13 @@ export class Scoreboard {
         Cause,
         number
       >;
+    const { release, host, address, log } = rest;
     return {
       ...rest,
+      release: printable(release),
+      host: printable(host),
+      address: printable(address),
+      log: printable(log),
       limits: { start, minSpare, maxSpare, max: slots },
       sync: {
         ...{ acknowledges: synced, syncer, syncs, requests: syncsAskedFor },
@@ -449,10 +459,12 @@ export class Scoreboard {
       },
       forked: byCause(rest.forked),
       ended: byCause(rest.ended),
-      answers: Object.fromEntries(ORDERS.map((order, i) => [order, answers[i]])) as Record<
-        Order,
-        Answer
-      >,
+      answers: Object.fromEntries(
+        ORDERS.map((order, i) => {
+          const { count = 0, ok = false, text = "" } = answers[i] ?? {};
+          return [order, { count, ok, text: printable(text) }];
+        }),
+      ) as Record<Order, Answer>,
     };
   }
 

@@ -1,5 +1,5 @@
 /** The servers of this machine, found by their shared memory. Nothing is asked of the servers. */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, fstatSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
 import { misused, unjudgeable } from "./errors";
 import { isSystemError, Scoreboard, type ScoreboardHeader } from "./native";
 
@@ -25,7 +25,7 @@ export interface Server {
 export function listSegments(): string[] {
   try {
     return readdirSync(FOLDER)
-      .filter((name) => name.startsWith("kilofork-"))
+      .filter((name) => /^kilofork-\d+-[0-9a-f]+$/.test(name))
       .map((name) => `/${name}`);
   } catch {
     return []; // no such folder: creating a segment will say so
@@ -35,6 +35,24 @@ export function listSegments(): string[] {
 /** Until the last of a server has left. */
 export function isThere(segment: string): boolean {
   return existsSync(`${FOLDER}${segment}`);
+}
+
+/** Whether a process has that file open. Null: not for us to see. */
+export function hasOpen(pid: number, file: Stats | undefined): boolean | null {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).some((fd) => {
+      const open = statSync(`${folder}/${fd}`, { throwIfNoEntry: false });
+      return file && open && open.dev === file.dev && open.ino === file.ino;
+    });
+  } catch {
+    return null;
+  }
+}
+
+/** Whether the process is what the header, which anyone may have written, says. Null: as above. */
+export function isFront({ scoreboard, header }: Server): boolean | null {
+  return hasOpen(header.front, fstatSync(scoreboard.fd)); // its name may be another file's by now
 }
 
 /** The server whose front is that process. */
@@ -88,6 +106,12 @@ function look(segment: string): Server | string | undefined {
   }
   const header = scoreboard.header();
   const lives = owner !== undefined && Scoreboard.lives(segment);
+  if (header.front !== front) {
+    scoreboard.close();
+    return lives
+      ? `the segment ${segment} of ${owner} is forged: it names another front`
+      : undefined;
+  }
   if (lives && header.pidNamespace === Scoreboard.pidNamespace())
     return { segment, scoreboard, header, owner };
   scoreboard.close();

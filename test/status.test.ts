@@ -1,12 +1,13 @@
 /** What `kilofork status` says of servers in known states; and its text, from objects alone. */
-import { readFileSync, renameSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { CAUSES, REFUSALS, STATES } from "../src/native";
+import { CAUSES, REFUSALS, Scoreboard, STATES } from "../src/native";
 import { commandPath } from "../src/paths";
 import { findServer } from "../src/servers";
 import { LETTERS, RequestMeter, readStatus, type Status } from "../src/status/read";
 import { showAge, showStatus } from "../src/status/show";
-import { Command, run, Server, until } from "./support/server";
+import { Command, run, Server, segmentsOf, until } from "./support/server";
 import { RawClient } from "./support/socket";
 
 /** As the command reads it, without waiting for a sample. */
@@ -283,6 +284,44 @@ describe("which server", () => {
     expect(stderr).toMatch(
       new RegExp(`the server with pid ${server.front} belongs to ${look(server).owner}: only `),
     );
+    await server.stop();
+  });
+});
+
+/** A copy of a server's segment, locked as by a server; its header names that front. */
+async function plant(server: Server, name: string, front: number): Promise<Command> {
+  const [original = ""] = segmentsOf(server.front);
+  const bytes = readFileSync(join("/dev/shm", original));
+  bytes.writeInt32LE(front, 28);
+  for (const place of [80, 336, 400, 912]) bytes.write("\x1b[2J\x9b\0", place, "utf8"); // the texts
+  writeFileSync(join("/dev/shm", name), bytes, { mode: 0o600 });
+  const holder = new Command(["-s", "--no-fork", join("/dev/shm", name), "sleep", "600"], "flock");
+  await until("it is locked", () => Scoreboard.lives(`/${name}`));
+  return holder;
+}
+
+describe("a segment that no server has made", () => {
+  test("never gets a signal sent to the process that it names, and says nothing to the terminal", async () => {
+    const server = await Server.start({ children: 1 });
+    const victim = new Command(["600"], "sleep");
+    for (const [inName, expected] of [
+      [victim.pid, `process ${victim.pid} is no front: `],
+      [server.front, "is forged: it names another front"],
+    ] as const) {
+      const name = `kilofork-${inName}-${victim.pid.toString(16)}`;
+      const holder = await plant(server, name, victim.pid);
+      const order = await run("ctl", "stop", "--pid", String(victim.pid), "--timeout", "1s");
+      const status = await run("status", "--pid", String(victim.pid));
+      rmSync(join("/dev/shm", name));
+      holder.kill("SIGKILL");
+      await holder.end();
+      expect(order).toMatchObject({ code: 3, stderr: expect.stringContaining(expected) });
+      expect(status.code).toBe(inName === victim.pid ? 0 : 3);
+      expect(`${order.stderr}${status.stdout}${status.stderr}`).not.toMatch(/[^\P{Cc}\n]/u);
+    }
+    expect(readFileSync(`/proc/${victim.pid}/stat`, "utf8")).toContain("(sleep) S ");
+    victim.kill("SIGKILL");
+    await victim.end();
     await server.stop();
   });
 });

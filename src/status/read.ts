@@ -2,7 +2,7 @@
  * All that `kilofork status` says, as one object. It comes from the shared memory, from proc(5) and
  * from sock_diag(7): nothing is asked of the server, which may be stopped.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { nameOfErrno } from "../errors";
 import {
   type Brake,
@@ -23,7 +23,7 @@ import {
   type SyncFigures,
 } from "../native";
 import { numberedLog } from "../serve/journal";
-import { type Server, whereIs } from "../servers";
+import { hasOpen, type Server, whereIs } from "../servers";
 import { showCount } from "../units";
 
 /** One slot, as mod_status of Apache httpd writes it. */
@@ -296,13 +296,8 @@ function lifeOf(pid: number): Life {
 /** Whether a process has the file open that the path leads to now. Null: not for us to see. */
 function isOpenIn(pid: number, path: string): boolean | null {
   if (path === "-") return null;
-  const folder = `/proc/${pid}/fd`;
   try {
-    const file = statSync(path, { throwIfNoEntry: false });
-    return readdirSync(folder).some((fd) => {
-      const open = statSync(`${folder}/${fd}`, { throwIfNoEntry: false });
-      return file && open && open.dev === file.dev && open.ino === file.ino;
-    });
+    return hasOpen(pid, statSync(path, { throwIfNoEntry: false }));
   } catch {
     return null;
   }
