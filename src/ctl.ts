@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { failed, unjudgeable } from "./errors";
 import { ORDERS, type Order } from "./native";
-import { findServer, isFront, isThere, type Server, type Wanted, whereIs } from "./servers";
+import { findServer, isFront, isThere, lives, type Server, type Wanted, whereIs } from "./servers";
 import { plural, showCount, showDuration } from "./units";
 
 const LOOK_EVERY_MS = 5;
@@ -67,11 +67,15 @@ function send(server: Server, signal: NodeJS.Signals): void {
     );
 }
 
-async function stopped({ segment, scoreboard }: Server, until: Until): Promise<string> {
+async function stopped(server: Server, until: Until): Promise<string> {
+  const { segment, scoreboard } = server;
   await until(
-    () => !isThere(segment),
-    () => `${plural(childrenOf({ scoreboard }), "child is", "children are")} left`,
+    () => !lives(server),
+    () => `${plural(childrenOf(server), "child is", "children are")} left`,
   );
+  // Another server removes it, too; but not the children from their slots.
+  if (isThere(segment) || childrenOf(server) > 0)
+    throw failed("the server was killed: its books are not closed");
   const { cut } = scoreboard.header(); // our own mapping of it is still there
   const total = showCount(scoreboard.total());
   if (cut > 0) throw failed(`stopped, but ${plural(cut, "request was", "requests were")} cut`);
@@ -83,7 +87,7 @@ async function answered(order: Order, server: Server, until: Until): Promise<str
   const before = header.answers[order].count;
   const children = childrenOf(server);
   const now = () => {
-    if (!isThere(server.segment)) throw failed("the server has ended meanwhile");
+    if (!lives(server)) throw failed("the server has ended meanwhile");
     const current = scoreboard.header();
     const { count, ok, text } = current.answers[order];
     if (count !== before && !ok) throw failed(text);
@@ -119,6 +123,6 @@ function countOthers({ scoreboard }: Server, of: "generation" | "logGeneration")
     .length;
 }
 
-function childrenOf({ scoreboard }: Pick<Server, "scoreboard">): number {
+function childrenOf({ scoreboard }: Server): number {
   return scoreboard.snapshot().filter(({ state }) => state !== "vacant").length;
 }

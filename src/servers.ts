@@ -32,9 +32,14 @@ export function listSegments(): string[] {
   }
 }
 
-/** Until the last of a server has left. */
+/** Until its server has closed the books, or whoever found it dead has removed it. */
 export function isThere(segment: string): boolean {
   return existsSync(`${FOLDER}${segment}`);
+}
+
+/** The segment of a server that was killed with all its processes stays, and nobody holds it. */
+export function lives({ segment }: Server): boolean {
+  return isThere(segment) && Scoreboard.lives(segment);
 }
 
 /** Whether a process has that file open. Null: not for us to see. */
@@ -105,18 +110,18 @@ function look(segment: string): Server | string | undefined {
     return undefined; // it has just gone
   }
   const header = scoreboard.header();
-  const lives = owner !== undefined && Scoreboard.lives(segment);
+  const isHeld = owner !== undefined && Scoreboard.lives(segment);
   if (header.front !== front) {
     scoreboard.close();
-    return lives
+    return isHeld
       ? `the segment ${segment} of ${owner} is forged: it names another front`
       : undefined;
   }
-  if (lives && header.pidNamespace === Scoreboard.pidNamespace())
+  if (isHeld && header.pidNamespace === Scoreboard.pidNamespace())
     return { segment, scoreboard, header, owner };
   scoreboard.close();
   // Its pids are other processes here.
-  return lives
+  return isHeld
     ? `the server on ${whereIs(header)} is in another container: look from there`
     : undefined;
 }

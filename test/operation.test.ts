@@ -8,7 +8,7 @@ import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { supervisorPath } from "../src/paths";
-import { run, Server, temporaryFolder, until } from "./support/server";
+import { Command, run, Server, temporaryFolder, until } from "./support/server";
 import { RawClient } from "./support/socket";
 
 const SECONDS = Number(process.env.KILOFORK_TEST_SECONDS ?? 10);
@@ -257,6 +257,24 @@ describe("ctl", () => {
     });
     await lost.close();
     await hasty.command.end();
+  });
+
+  test("stop says that the server was killed, also where it would wait without end", async () => {
+    const server = await Server.start({ children: 2, work: "sleep:10m" });
+    const client = await RawClient.greeted(server.port);
+    client.send("arijort:x\n");
+    await until("it works", () => server.count("working") === 1);
+    const stop = new Command(["ctl", "stop", String(server.port), "--timeout", "0"]);
+    await until("it is told", () => server.scoreboard.header().stopping);
+    const everyone = [server.front, server.supervisor, ...server.slots().map(({ pid }) => pid)];
+    for (const pid of everyone) signal(pid, "SIGSTOP");
+    for (const pid of everyone) signal(pid, "SIGKILL");
+    expect(await stop.end()).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("the server was killed"),
+    });
+    await client.close();
+    await (await Server.start({ children: 1 })).stop(); // sweeps the segment
   });
 
   test("a front that does not answer is named; no server, or an unknown verb, is an error", async () => {

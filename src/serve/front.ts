@@ -147,8 +147,8 @@ export class Front {
       // An end says that nothing is missing.
       this.journal.pay();
       if (this.scoreboard.header().endsOwed === 0) this.journal.record("Server stop");
+      Scoreboard.remove(this.segmentName); // first: one that nobody holds is a killed server's
       this.scoreboard.close();
-      Scoreboard.remove(this.segmentName);
     }
     if (this.pidFileWritten) rmSync(this.options.pidFile ?? "", { force: true });
     this.logCare?.end();

@@ -1,8 +1,7 @@
 /** `kilofork status`: once, or again and again until the server ends. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { EXIT, unjudgeable } from "../errors";
-import { Scoreboard } from "../native";
-import { findServer, isThere, type Server, type Wanted, whereIs } from "../servers";
+import { findServer, lives, type Server, type Wanted, whereIs } from "../servers";
 import { LONGEST_TIMER_MS, plural } from "../units";
 import { RequestMeter, readStatus } from "./read";
 import { Screen } from "./screen";
@@ -49,11 +48,6 @@ async function watch(server: Server, meter: RequestMeter, json: boolean, everyMs
   const end = `${whereIs(server.header)}: the server has ended after ${total}`;
   if (json) process.stderr.write(`kilofork: ${end}\n`);
   else print(end);
-}
-
-/** The segment of a server that was killed with all its processes stays, and nobody holds it. */
-function lives({ segment }: Server): boolean {
-  return isThere(segment) && Scoreboard.lives(segment);
 }
 
 function print(text: string): void {
