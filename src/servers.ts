@@ -128,11 +128,16 @@ function look(segment: string): Server | string | undefined {
 
 function ownerOf(segment: string): string | undefined {
   const status = statSync(`${FOLDER}${segment}`, { throwIfNoEntry: false });
-  if (status === undefined) return undefined;
-  const line = readFileSync("/etc/passwd", "utf8")
-    .split("\n")
-    .find((entry) => entry.split(":")[2] === String(status.uid));
-  return line?.split(":")[0] ?? `uid ${status.uid}`;
+  return status && (userName(status.uid) ?? `uid ${status.uid}`);
+}
+
+function userName(uid: number): string | undefined {
+  try {
+    const users = readFileSync("/etc/passwd", "utf8").split("\n");
+    return users.map((entry) => entry.split(":")).find(([, , id]) => id === String(uid))?.[0];
+  } catch {
+    return undefined; // an image of nothing but the program has no such file
+  }
 }
 
 /** `127.0.0.1:31337`, `[::1]:31337`. */

@@ -288,6 +288,20 @@ describe("which server", () => {
   });
 });
 
+// Only the superuser may mount.
+test.skipIf(process.getuid?.() !== 0)(
+  "without a list of users, the owner is a number",
+  async () => {
+    const server = await Server.start({ children: 1 });
+    const script = 'mount -t tmpfs none /etc && exec "$@"';
+    const asked = [process.execPath, commandPath, "status", String(server.port)];
+    const args = ["--mount", "sh", "-c", script, "sh", ...asked];
+    const { stdout } = await new Command(args, "unshare").end();
+    expect(stdout).toContain("   user uid 0\n");
+    await server.stop();
+  },
+);
+
 /** A copy of a server's segment, locked as by a server; its header names that front. */
 async function plant(server: Server, name: string, front: number): Promise<Command> {
   const [original = ""] = segmentsOf(server.front);
