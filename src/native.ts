@@ -5,14 +5,14 @@
 import { createRequire } from "node:module";
 import { addonPath } from "./paths";
 
-/** What the addon throws when a system call failed, e.g. `code: "EADDRINUSE"`. */
+/** What the addon, and Node, throw when a system call failed, e.g. `code: "EADDRINUSE"`. */
 export interface SystemError extends Error {
   readonly code: string;
   readonly errno: number;
 }
 
 export function isSystemError(error: unknown): error is SystemError {
-  return error instanceof Error && typeof (error as SystemError).code === "string";
+  return error instanceof Error && typeof (error as SystemError).errno === "number"; // not ERR_*
 }
 
 /** What a child is doing, in the order of native/core/scoreboard.hpp. */

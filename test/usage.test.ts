@@ -2,9 +2,11 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { isSystemError, Scoreboard } from "../src/native";
 import { commandPath } from "../src/paths";
 import { parseUsers } from "../src/serve/users";
 import { parseDuration, showDuration, writeDuration } from "../src/units";
+import { init, stop } from "./support/log";
 import { Command, run, Server, temporaryFolder } from "./support/server";
 
 const log = () => join(temporaryFolder(), "log");
@@ -178,6 +180,31 @@ describe("exit 3", () => {
     writeFileSync(empty, "");
     expect((await run("audit", empty)).code).toBe(3);
   });
+
+  test.each([
+    {},
+    { message: "arijort:x", clients: 1, firstConnectMs: 0, requests: { sent: 1 }, inFlight: {} },
+  ])("a client's result that lacks what the audit looks at: %j", async (fields) => {
+    const folder = temporaryFolder();
+    const [log, file] = [join(folder, "log"), join(folder, "client.json")] as const;
+    writeFileSync(log, init + stop(0));
+    writeFileSync(file, JSON.stringify({ kind: "client", schema: 1, ...fields }));
+    const { code, stderr } = await run("audit", log, "--client", file);
+    expect(code).toBe(3);
+    expect(stderr).toMatch(
+      /^kilofork: .*: it is no result of this version's kilofork client .*\n$/,
+    );
+  });
+});
+
+test("an error is the system's when it has a number, not when Node complains of us", () => {
+  expect(isSystemError(Object.assign(new Error(), { code: "EPERM", errno: -1 }))).toBe(true);
+  expect(() => new Scoreboard("/kilofork-none")).toThrow(
+    expect.toSatisfy((error) => isSystemError(error) && error.code === "ENOENT"),
+  );
+  expect(() => Buffer.from(undefined as never)).toThrow(
+    expect.toSatisfy((error) => error.code === "ERR_INVALID_ARG_TYPE" && !isSystemError(error)),
+  );
 });
 
 describe("units", () => {

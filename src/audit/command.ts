@@ -32,13 +32,29 @@ export function runAudit(command: AuditCommand): number {
 
 function readClientResult(file: string): ClientResult {
   try {
-    const result = JSON.parse(readFileSync(file, "utf8")) as ClientResult;
-    if (result.kind !== "client" || result.schema !== 1)
-      throw new Error(`it is no result of kilofork client (--out)`);
+    const result: unknown = JSON.parse(readFileSync(file, "utf8"));
+    if (!isClientResult(result))
+      throw new Error("it is no result of this version's kilofork client (--out)");
     return result;
   } catch (error) {
     throw unjudgeable(`cannot read the client's result ${file}: ${(error as Error).message}`);
   }
+}
+
+/** As far as the audit looks at it. */
+function isClientResult(value: unknown): value is ClientResult {
+  const result = value as Partial<ClientResult> | null;
+  const { requests, inFlight } = result ?? {};
+  const numbers = [
+    ...[result?.clients, result?.firstConnectMs, requests?.sent, requests?.verified],
+    ...[inFlight?.peak, inFlight?.pids, inFlight?.fromMs, inFlight?.heldMs],
+  ];
+  return (
+    result?.kind === "client" &&
+    result.schema === 1 &&
+    typeof result.message === "string" &&
+    numbers.every(Number.isFinite)
+  );
 }
 
 export function summarizeAudit(result: AuditResult, clientFile: string | undefined): string {
