@@ -53,6 +53,7 @@ export function problemOfUser(name: string): string | null {
   if (bytes < 1 || bytes > LONGEST_USER) return `has ${bytes} bytes, allowed are 1 to 31`;
   // A name stands bare in log and reply, so it must not be mistaken for anything around it.
   if (/[\s:"\\\p{C}]/u.test(name)) return "contains a space, colon, quote, backslash or control";
+  if (name.includes("<torn>")) return "contains <torn>, the log's mark of a torn record";
   return null;
 }
 

@@ -239,7 +239,7 @@ test("a users file has one name a line and comments, and bad names are named wit
     "arijort",
     "foobar",
   ]);
-  for (const bad of ["a b", "a:b", "u".repeat(32), 'a"b', "a\\b", "a\u0007b"])
+  for (const bad of ["a b", "a:b", "u".repeat(32), 'a"b', "a\\b", "a\u0007b", "x<torn>", "<torn>x"])
     expect(() => parseUsers(`ok\n${bad}\n`, "u")).toThrow("u, line 2: ");
   expect(() => parseUsers("# nobody\n", "u")).toThrow("u names no user");
 });
