@@ -153,6 +153,8 @@ describe("the ledger", () => {
     const log = init + births(11) + at(1, 'authorization error: user "ro\\"ot" on 11');
     const rest = at(1, "protocol error: too-long on 11") + at(1, "protocol error: too-long on 11");
     expect(runOf(log + rest + stop(0)).ledger?.refused).toEqual({ unauthorized: 1, "too-long": 2 });
+    const odd = at(1, "protocol error: constructor on 11");
+    expect(runOf(log + odd + stop(0)).ledger?.refused).toEqual({ unauthorized: 1, constructor: 1 });
   });
 });
 

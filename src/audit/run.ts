@@ -106,7 +106,7 @@ export class Run {
   private died = 0;
   private takenBack = 0;
   private left = 0;
-  private readonly refused: { [code: string]: number } = {};
+  private readonly refused: { [code: string]: number } = Object.create(null); // any word is new to it
   private readonly damage = new DamageTally();
   private bareMarkers = 0;
   private countErrors = 0;
