@@ -103,7 +103,8 @@ void ForkServer::fork_children(std::span<const std::size_t> slots, std::span<pid
   for (std::size_t at = 0; at < slots.size(); at += kAtATime) {
     const std::size_t count = std::min(kAtATime, slots.size() - at);
     fork_some(slots.subspan(at, count), pids.subspan(at, count));
-    if (pids[at + count - 1] == 0) return;
+    const auto batch = pids.subspan(at, count);
+    if (std::find(batch.begin(), batch.end(), 0) != batch.end()) return;
   }
 }
 

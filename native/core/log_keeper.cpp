@@ -50,6 +50,9 @@ LogKeeper::LogKeeper(Parts parts, const std::optional<Handover>& predecessor)
 // ---- a reopened log -----------------------------------------------------------------------------
 
 void LogKeeper::reopen(Fd log, std::uint32_t generation, const Roster& roster) {
+  // What is in the old log by now is a syncer's that has it.
+  if (leaves_) await_leaving();
+  if (parts_.synced && syncer_ == 0) start_syncer(monotonic_now());
   const bool was_dead = header_.commit.is_dead(generation_);
   ::dup3(log.get(), parts_.log, O_CLOEXEC);
   generation_ = generation;
@@ -122,6 +125,11 @@ void LogKeeper::start_syncer(Nanoseconds now) {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
   inbox_.reset(ends[0]);
   const Fd theirs(ends[1]);
+  // It gets the newest log, before it can be asked for a sync. What an older one holds that the
+  // last syncer has not seen to, in whatever way that one ended, nobody will sync.
+  if (header_.oldest_unsynced < generation_) header_.commit.fail_sync(generation_ - 1, ECANCELED);
+  header_.oldest_unsynced = generation_;
+  if (!header_.commit.is_dead(generation_)) (void)send_log(inbox_.get(), parts_.log, generation_);
   const pid_t supervisor = ::getpid();
   const pid_t pid = ::fork();
   if (pid == 0) {
@@ -137,17 +145,23 @@ void LogKeeper::start_syncer(Nanoseconds now) {
   syncer_ = pid;
   to_renew_ = false;
   header_.syncer = pid;
-  // It gets the newest log alone. What an older one holds that the last syncer has not seen to, in
-  // whatever way that one ended, nobody will sync.
-  if (header_.oldest_unsynced < generation_) header_.commit.fail_sync(generation_ - 1, ECANCELED);
-  header_.oldest_unsynced = generation_;
-  if (!header_.commit.is_dead(generation_)) (void)send_log(inbox_.get(), parts_.log, generation_);
+}
+
+// In order, and not in the middle of a sync: it takes no longer than one.
+void LogKeeper::await_leaving() {
+  const Nanoseconds deadline = monotonic_now() + kTakenBackWithin;
+  pid_t gone = 0;
+  while (syncer_ > 0 && (gone = ::waitpid(syncer_, nullptr, WNOHANG)) == 0 &&
+         monotonic_now() < deadline)
+    ::usleep(200);
+  if (gone != 0) bury(syncer_);
 }
 
 // What it has synced last is unknown when it died in the middle.
 void LogKeeper::bury(pid_t pid) {
   if (pid != syncer_) return;
   syncer_ = 0;
+  leaves_ = false;
   header_.syncer = 0;
   inbox_.reset();
   if (header_.commit.is_syncing()) header_.commit.fail_sync(generation_, ECANCELED);
@@ -163,6 +177,7 @@ void LogKeeper::look_after(const Roster& roster, Nanoseconds now) {
   if (to_renew_ && syncer_ > 0 && reopened_ == 0 && header_.oldest_unsynced == generation_) {
     ::kill(syncer_, SIGTERM);
     to_renew_ = false;
+    leaves_ = true;
   }
 }
 

@@ -62,6 +62,7 @@ class LogKeeper {
   void settle(const Roster& roster, Nanoseconds now);
   void tell_errors();
   void start_syncer(Nanoseconds now);
+  void await_leaving();
 
   Parts parts_;
   Header& header_;
@@ -76,6 +77,7 @@ class LogKeeper {
   pid_t syncer_ = 0;
   Fd inbox_;  // of the syncer: our end
   bool to_renew_ = false;
+  bool leaves_ = false;  // it was told to
   Nanoseconds may_start_syncer_at_ = 0;
 };
 

@@ -69,6 +69,9 @@ constexpr int kUnchangedLooksBeforeRest = 20;
 constexpr std::size_t kParts = 16;
 constexpr Nanoseconds kWaitedForWhenTold = kSecond;
 
+// Of the coarse clock, see Scoreboard::age().
+constexpr Nanoseconds kLongestTick = 10 * kMillisecond;
+
 }  // namespace
 
 Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Control control,
@@ -173,7 +176,9 @@ std::uint64_t Pool::run() {
 void Pool::part_from_guests() {
   const Nanoseconds deadline = monotonic_now() + 2 * settings_.service.linger_timeout;
   turn_away_.refuse_newcomers();
-  for (turn_away_.run(); turn_away_.lingers() && monotonic_now() < deadline; turn_away_.run()) {
+  for (turn_away_.run();
+       turn_away_.lingers() && monotonic_now() < deadline && phase_ < Phase::quitting;
+       turn_away_.run()) {
     wait();
     obey();
   }
@@ -446,6 +451,7 @@ void Pool::fork_needed(Cause cause, std::size_t count) {
 
 void Pool::fork_children(std::span<const std::size_t> slots,
                          const std::function<Cause(std::size_t)>& cause_of) {
+  if (slots.empty()) return;
   for (const std::size_t slot : slots) roster_.reserve(slot, cause_of(slot), log_.generation());
   std::vector<pid_t> pids(slots.size());
   fork_server_.fork_children(slots, pids);
@@ -462,8 +468,13 @@ void Pool::fork_children(std::span<const std::size_t> slots,
   const bool complete = std::find(pids.begin(), pids.end(), 0) == pids.end();
   const bool forker_lost = !complete && !fork_server_.is_running();
   const bool lost_before = std::exchange(forker_lost_, forker_lost);
-  // A forker that was killed says nothing about the machine: the next try has another one.
-  if (complete || (forker_lost && !lost_before)) return;
+  if (complete) return;
+  // A forker that was killed says nothing about the machine: the next try has another one. But not
+  // within a tick of the clock: a slot that is reserved anew must not look as it did before.
+  if (forker_lost && !lost_before) {
+    may_fork_at_ = std::max(may_fork_at_, monotonic_now() + 2 * kLongestTick);
+    return;
+  }
   back_off(Brake::processes);
   control_.send("fork-failed " + std::to_string(error) + " " + std::to_string(roster_.alive()));
 }

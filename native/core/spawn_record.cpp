@@ -39,9 +39,10 @@ void SpawnRecord::ended(const Child& child, int status, std::size_t alive, const
   }
   const bool stopped = child.cause == Cause::stopped;
   text += is_death(child.cause) ? ", abnormal" : stopped ? ", stopped" : ", retired";
-  ends_.push_back(std::move(text));
-  owed_.ends++;
-  pay();
+  if (!ends_.empty() || !write(text)) {
+    ends_.push_back(std::move(text));
+    owed_.ends++;
+  }
 
   std::array<char, 32> how{};
   std::snprintf(how.data(), how.size(), ",\"%s\":%d", word.data(), code);

@@ -88,6 +88,7 @@ class Syncer {
   void sync() {
     commit_.begin_sync();
     if (!receive_logs()) return fail(EMFILE);
+    if (logs_.empty() && !commit_.is_dead(commit_.offered())) return fail(EBADF);
     // Read before the sync: whoever wrote to an older log has done so by then.
     const std::uint32_t settled = header_.log_settled.load(std::memory_order_acquire);
     const Nanoseconds began = monotonic_now();
@@ -100,8 +101,7 @@ class Syncer {
 
   // With the newest log, be it here or still on the way.
   void fail(std::uint32_t error) {
-    const std::uint32_t newest_here = logs_.empty() ? 0 : logs_.back().generation;
-    commit_.fail_sync(std::max(newest_here, commit_.offered().load()), error);
+    commit_.fail_sync(std::max(newest_sent_, commit_.offered().load()), error);
     logs_.clear();
     ring_bell(context_.bell);
   }
@@ -116,8 +116,9 @@ class Syncer {
       const ssize_t got = receive_with_fd(context_.inbox, bytes, log, MSG_DONTWAIT);
       if (got < 0 && errno == EINTR) continue;
       if (got != static_cast<ssize_t>(bytes.size())) return true;
-      if (!log) return false;  // lost on the way: no descriptor is free
       std::memcpy(&generation, bytes.data(), sizeof generation);
+      newest_sent_ = generation;
+      if (!log) return false;  // lost on the way: no descriptor is free
       logs_.push_back({.fd = std::move(log), .generation = generation});
     }
     return false;
@@ -127,6 +128,7 @@ class Syncer {
   Header& header_;
   GroupCommit& commit_;
   std::vector<Log> logs_;  // the oldest first
+  std::uint32_t newest_sent_ = 0;
   std::uint64_t covered_;  // of those who have ever joined, by the syncs so far
   bool alone_ = true;      // whoever the last sync was for
 };

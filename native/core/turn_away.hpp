@@ -19,7 +19,7 @@ class TurnAway {
 
   // From now on the supervisor accepts. The children must have been told to stop.
   void begin();
-  // Lets the kernel drop the segments that arrive from now on, so that the queue can be emptied for
+  // Lets the kernel drop each SYN that arrives from now on, so that the queue can be emptied for
   // good. Where it would be closed with connections in it, these would be reset.
   void refuse_newcomers() const;
 

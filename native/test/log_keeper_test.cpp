@@ -59,6 +59,17 @@ struct Stage {
     return told;
   }
 
+  LogKeeper::Parts parts() {
+    return {.scoreboard = board,
+            .control = control,
+            .record = record,
+            .log = log.get(),
+            .generation = 0,
+            .bell = bell.get(),
+            .synced = true,
+            .prepare_syncer = [] {}};
+  }
+
   Scoreboard board = Scoreboard::create(segment_name(), 1, 4, {});
   GroupCommit& commit = board.header().commit;
   std::vector<std::byte> memory = std::vector<std::byte>(Roster::bytes(1));
@@ -75,16 +86,6 @@ struct Stage {
   const Nanoseconds start = monotonic_now();
 
  private:
-  LogKeeper::Parts parts() {
-    return {.scoreboard = board,
-            .control = control,
-            .record = record,
-            .log = log.get(),
-            .generation = 0,
-            .bell = bell.get(),
-            .synced = true,
-            .prepare_syncer = [] {}};
-  }
   Fd connect() {
     std::array<int, 2> ends{};
     CHECK_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
@@ -106,20 +107,43 @@ TEST("a syncer that is killed between two syncs has a successor, which syncs wha
   CHECK(stage.commit.is_dead(0));
 }
 
-TEST("what was written to a log that was reopened while there is no syncer is not acknowledged") {
-  Stage stage(open_log(file("log")));
-  stage.look_after();
-  stage.commit.wait(stage.commit.join());
-  stage.bury(SIGKILL);
-  const std::uint32_t sync = stage.commit.join();
-  stage.keeper.reopen(open_log(file("log-1")), 1, stage.roster);
-  stage.look_after(kLater);
-  stage.commit.wait(sync);
-  CHECK(stage.commit.is_dead(0));
-  CHECK(!stage.commit.is_dead(1));
+TEST("what was written to a log that is reopened while there is no syncer is synced all the same") {
+  for (const bool can_be : {true, false}) {
+    Stage stage(can_be ? open_log(file("log")) : unsyncable());
+    stage.look_after();
+    stage.bury(SIGKILL);
+    const std::uint32_t sync = stage.commit.join();
+    stage.keeper.reopen(open_log(file("log-1")), 1, stage.roster);
+    stage.commit.wait(sync);
+    CHECK_EQ(stage.commit.is_dead(0), !can_be);
+  }
 }
 
-TEST("nor what was written while the syncer left in order") {
+TEST("or is not acknowledged, where none can be had at that time") {
+  Process starved([] {
+    Stage stage(open_log(file("log")));
+    stage.look_after();
+    stage.commit.wait(stage.commit.join());
+    stage.bury(SIGKILL);
+    const std::uint32_t sync = stage.commit.join();
+    Fd next = open_log(file("log-1"));
+    const rlimit few{.rlim_cur = 64, .rlim_max = 64};
+    CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+    std::vector<Fd> all;
+    do all.emplace_back(::dup(stage.bell.get()));
+    while (all.back());
+    stage.keeper.reopen(std::move(next), 1, stage.roster);
+    all.clear();
+    CHECK_EQ(stage.syncer(), 0);
+    stage.look_after(kLater);
+    stage.commit.wait(sync);
+    CHECK(stage.commit.is_dead(0));
+    CHECK(!stage.commit.is_dead(1));
+  });
+  CHECK_EQ(starved.wait(), 0);
+}
+
+TEST("what was written while a syncer left by itself is not acknowledged") {
   Stage stage(open_log(file("log")));
   stage.look_after();
   stage.commit.wait(stage.commit.join());
@@ -133,6 +157,22 @@ TEST("nor what was written while the syncer left in order") {
   stage.commit.wait(sync);
   CHECK(stage.commit.is_dead(0));
   CHECK(!stage.commit.is_dead(1));
+}
+
+TEST("a log that is reopened while the syncer is replaced is synced by the next one") {
+  Stage stage(open_log(file("log")));
+  stage.look_after();
+  Handover predecessor;
+  stage.keeper.leave_to(predecessor);
+  for (int* fd : {&predecessor.give_log, &predecessor.take_log, &predecessor.inbox})
+    *fd = ::dup(*fd);
+  LogKeeper next(stage.parts(), predecessor);
+  next.look_after(stage.roster, stage.start);  // which tells it to leave
+  const std::uint32_t sync = stage.commit.join();
+  next.reopen(open_log(file("log-1")), 1, stage.roster);
+  CHECK(stage.syncer() != predecessor.syncer);
+  stage.commit.wait(sync);
+  CHECK(!stage.commit.is_dead(0));
 }
 
 TEST("a syncer lets go of the old log when the last child has, though nobody waits for a sync") {

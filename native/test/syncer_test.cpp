@@ -111,6 +111,13 @@ TEST("more logs than it can hold are all dead, the newest too, that it has not r
   CHECK_EQ(stage.header.commit.error(), EMFILE);
 }
 
+TEST("without any log, nothing is synced") {
+  Stage stage;
+  Process syncer = stage.start();
+  stage.sync();
+  CHECK(stage.header.commit.is_dead(0));
+}
+
 TEST("a log that gets lost on the way, since no descriptor is free, is dead") {
   Stage stage;
   const Fd log = open_log(file("log"));
