@@ -104,8 +104,24 @@ describe("what broke is named from the evidence", () => {
     ["latency", {}, { beyondMs: ms(1500) }],
     // Its own lag is the most of it, but the server alone would have been too slow, too.
     ["latency", {}, { beyondMs: ms(5000), lagMs: ms(3000) }],
+    ["latency", {}, { verified: 97, failures: failure("timeout", "") }],
+    // Seen by the clients, too: they came too slowly.
+    ["CPU", { busiestShare: 1, log: { ...log, peak: 99 } }, { incomplete: ["1: 99 of 100"] }],
   ])("%s", (name, measured, of) => {
     expect(judged(measured, of).cause?.name).toBe(name);
+  });
+
+  test.each<[string, Partial<Measured>, Partial<ClientsResult>]>([
+    ["books that do not balance", { log: { ...log, counted: 99 } }, {}],
+    ["a log that is damaged", { log: { ...log, problems: ["torn"] } }, {}],
+    ["a wrong reply", {}, { verified: 97, failures: failure("mismatch", 'got "x"') }],
+    ["a reply that is lost", {}, { verified: 97, failures: failure("lost", "") }],
+    ["a reply that is missing", {}, { verified: 99 }],
+    ["a peak that the clients saw and the log has not", { log: { ...log, peak: 99 } }, {}],
+  ])("the server, for %s, however busy client and processors were", (_, measured, of) => {
+    const busy = { ...measured, busiestShare: 1 };
+    const lagging = { ...of, beyondMs: ms(1500), lagMs: ms(1200) };
+    expect(judged(busy, lagging).cause).toMatchObject({ name: "the server", setting: "see there" });
   });
 });
 

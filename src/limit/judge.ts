@@ -3,9 +3,9 @@
  * moves it. Pure.
  */
 import { describeFailures } from "../client/load";
-import type { LoadFailures } from "../native";
+import type { FailureKind, LoadFailures } from "../native";
 import { plural, showCount, showDuration } from "../units";
-import type { Measured, StagePlan } from "./stage";
+import type { LogReading, Measured, StagePlan } from "./stage";
 
 /** What ends the search, or would end it next. */
 export interface Limit {
@@ -43,6 +43,8 @@ const KEPT_SHARE = 0.98;
 const BUSY_SHARE = 0.95;
 /** Of what replies took beyond the work: our own reading is what was measured. */
 const OWN_SHARE = 0.5;
+/** What more time would have mended. */
+const LATE: readonly FailureKind[] = ["timeout", "ungreeted"];
 
 export function judge(measured: Measured, plan: StagePlan, conditions: Conditions): Verdict {
   const overdue = beyondSlo(measured, conditions);
@@ -65,7 +67,7 @@ export function judge(measured: Measured, plan: StagePlan, conditions: Condition
   return {
     held,
     problems,
-    cause: held ? null : causeOf(measured, conditions, problems, apart),
+    cause: held ? null : causeOf(measured, plan, conditions, problems, apart),
     late: !held && right && !apart,
     apart,
   };
@@ -94,12 +96,15 @@ function problemsOfClients({ clients }: Measured, plan: StagePlan): string[] {
 function problemsOfConcurrency({ clients, log }: Measured, plan: StagePlan): string[] {
   if (!isAtOnce(plan) || !clients || !log) return [];
   const problems = [...clients.incomplete];
-  if (log.peak !== plan.clients || log.pids !== plan.clients)
+  if (!isFull(log, plan))
     problems.push(
       `log: ${showCount(log.peak)} of ${showCount(plan.clients)} in flight at one instant, in ${showCount(log.pids)} processes`,
     );
   return problems;
 }
+
+const isFull = ({ peak, pids }: LogReading, plan: StagePlan) =>
+  peak === plan.clients && pids === plan.clients;
 
 function problemsOfBooks({ clients, log }: Measured): string[] {
   if (!clients || !log) return [];
@@ -129,6 +134,7 @@ function beyondSlo({ clients }: Measured, { sloMs }: Conditions): string | null 
 /** The first of these that there is evidence for. */
 function causeOf(
   measured: Measured,
+  plan: StagePlan,
   { sloMs, nearestProcessLimit }: Conditions,
   problems: readonly string[],
   apart: boolean,
@@ -158,6 +164,7 @@ function causeOf(
   const dropped = describeDrops(measured);
   if (dropped !== "" && (clients?.synRetransmits ?? 0) > 0)
     return limit("accept queue", "--backlog of serve, sysctl net.core.somaxconn", dropped);
+  if (serverIsWrong(measured, plan)) return limit("the server", "see there");
   if (apart || ownLagIsIt(measured, sloMs))
     return limit(
       CLIENT,
@@ -182,6 +189,21 @@ function causeOfFailure({ detail }: LoadFailures): [string, string] | undefined 
     return ["memory for sockets", "sysctl net.ipv4.tcp_mem"];
   if (/error unavailable/.test(detail)) return ["log", "the disk that holds TMPDIR"];
   return undefined;
+}
+
+/**
+ * More time or processors would have mended nothing: a wrong reply, one that is missing, books that
+ * are wrong, or a log that does not have what all clients saw together.
+ */
+function serverIsWrong(measured: Measured, plan: StagePlan): boolean {
+  const { clients, log } = measured;
+  if (!clients || !log) return false;
+  const { failures, lost, incomplete, verified, togetherMs } = clients;
+  if (problemsOfBooks(measured).length > 0) return true;
+  if (failures.length > 0) return failures.some(({ kind }) => !LATE.includes(kind));
+  if (!isAtOnce(plan) || lost.length > 0) return false;
+  const wereTogether = incomplete.length === 0 && togetherMs > 0;
+  return verified !== plan.clients || (wereTogether && !isFull(log, plan));
 }
 
 /** Most of what was measured is our own lag, and without that it would have been fast enough. */
