@@ -50,4 +50,5 @@ test("the picture is full only where all are in flight", () => {
   const [missing = ""] = drawInFlight(points, 11, 50);
   expect(missing).not.toMatch(/[#:]/);
   expect(drawInFlight([], 10, 50)).toEqual([]);
+  expect(drawInFlight(points, 10, 0).at(-1)).toMatch(/^ +0 s/); // no work: a tick a column
 });

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AuditResult, audit } from "../audit/audit";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
-import { EXIT, failed } from "../errors";
+import { EXIT, failed, misused } from "../errors";
 import { problemsOfClient, readMachine, readMemory } from "../limits";
 import { openScoreboardOf } from "../servers";
 import { type StartedServer, startServer } from "../started-server";
@@ -45,10 +45,12 @@ const SPEED_CLIENTS = 100;
 const USER = "arijort";
 
 export async function runDemo(options: DemoOptions): Promise<number> {
+  const workMs = options.holdMs > 0 ? options.holdMs : options.workMs;
+  if (workMs === 0)
+    throw misused("--work 0: without work there is no instant at which all are busy");
   const problems = problemsOfClient(readMachine(), options);
   if (problems.length > 0) throw failed(problems.join("\n"));
   const folder = mkdtempSync(join(tmpdir(), "kilofork-demo-"));
-  const workMs = options.holdMs > 0 ? options.holdMs : options.workMs;
   const print = (text: string) => {
     if (!options.json) process.stdout.write(`${text}\n`);
   };

@@ -41,7 +41,8 @@ export function drawInFlight(points: readonly Point[], most: number, tickMs: num
 function axis(label: number, width: number, tickMs: number): string {
   let text = " ".repeat(label + 3);
   const start = text.length;
-  for (let time = 0; time / width <= COLUMNS; time += tickMs) {
+  const step = Math.max(tickMs, width);
+  for (let time = 0; time / width <= COLUMNS; time += step) {
     const name = `${Number((time / 1000).toFixed(2))} s`;
     const at = start + Math.round(time / width);
     if (at >= text.length) text = text.padEnd(at) + name;
