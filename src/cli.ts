@@ -18,6 +18,7 @@ import { runDemo } from "./demo/command";
 import { CommandError, EXIT, misused } from "./errors";
 import { addLimit } from "./limit/define";
 import { isSystemError } from "./native";
+import { guardOutput } from "./output";
 import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./protocol";
 import { likeOurs, resolveHost } from "./resolve";
 import { Front } from "./serve/front";
@@ -54,6 +55,16 @@ function createProgram(exit: (code: number) => void): Command {
     )
     .version(version)
     .exitOverride()
+    .configureOutput({
+      writeOut: (text) => {
+        guardOutput();
+        process.stdout.write(text);
+      },
+    })
+    // Not for serve: Node would make a pipe non-blocking that is its children's log, too.
+    .hook("preAction", (_, action) => {
+      if (action.name() !== "serve") guardOutput();
+    })
     .showHelpAfterError("(--help shows every option)");
   addServe(program, exit);
   addClient(program, exit);

@@ -147,6 +147,16 @@ describe("interrupted", () => {
     },
   );
 
+  test("when nobody reads its output any more, it ends all and leaves nothing", async () => {
+    const command = new Command(["limit", "--max-clients", "50", ...SMALL]);
+    await until("it has begun", () => command.stdout !== "");
+    command.closeOutput();
+    const { code, stderr } = await command.end();
+    expect({ code, stderr }).toEqual({ code: 141, stderr: "" });
+    expect(ourProcesses()).toEqual([]);
+    expect(traces(command.pid)).toEqual([]);
+  });
+
   test("by SIGKILL, what it started ends by itself", async () => {
     const command = new Command(["limit", "--max-clients", "50", "--json", "--max-memory", "95%"]);
     await until("the client runs", () => commands().includes("client"));

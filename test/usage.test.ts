@@ -1,12 +1,12 @@
 /** Wrong usage and what cannot be judged: the exit code, and one line that says what to do. */
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isSystemError, Scoreboard } from "../src/native";
 import { commandPath } from "../src/paths";
 import { parseUsers } from "../src/serve/users";
 import { parseDuration, showDuration, writeDuration } from "../src/units";
-import { init, stop } from "./support/log";
+import { births, init, stop } from "./support/log";
 import { Command, run, Server, temporaryFolder } from "./support/server";
 
 const log = () => join(temporaryFolder(), "log");
@@ -168,6 +168,32 @@ describe("exit 1", () => {
     const { code, stderr, stdout } = await client("127.0.0.1", "1", "3", "arijort:x");
     expect(stdout).toContain("handled 0 requests");
     expect(stderr).toContain("3 connect: could not connect (Connection refused), first client 1");
+    expect(code).toBe(1);
+  });
+});
+
+describe("a standard output that takes nothing", () => {
+  test("of the audit: without a reader it is exit 141, and not a word", async () => {
+    const path = log();
+    writeFileSync(path, init + births(11) + stop(3));
+    const command = new Command(["audit", path]);
+    command.closeOutput();
+    expect(await command.end()).toMatchObject({ code: 141, stderr: "" });
+  });
+
+  test("of the demo: it leaves nothing", async () => {
+    const folder = temporaryFolder();
+    const args = ["demo", "--clients", "2", "--work", "100ms"];
+    const command = new Command(args, process.execPath, { TMPDIR: folder });
+    command.closeOutput();
+    expect(await command.end()).toMatchObject({ code: 141, stderr: "" });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("on a full disk it is exit 1, and one line", async () => {
+    const script = `exec "$0" bin/kilofork.cjs --help >/dev/full`;
+    const { code, stderr } = await new Command(["-c", script, process.execPath], "sh").end();
+    expect(stderr).toBe("kilofork: cannot write to standard output: ENOSPC\n");
     expect(code).toBe(1);
   });
 });

@@ -2,7 +2,7 @@
  * `kilofork demo`: a server, its clients and the audit in one go. Each of the four witnesses of
  * docs/concurrency.md is asked for itself, and every one of them can contradict the others.
  */
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,6 +10,7 @@ import { type AuditResult, audit } from "../audit/audit";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
 import { EXIT, failed, misused } from "../errors";
 import { problemsOfClient, readMachine, readMemory } from "../limits";
+import { lostOutput } from "../output";
 import { openScoreboardOf } from "../servers";
 import { type StartedServer, startServer } from "../started-server";
 import { plural, showCount, showDuration, writeDuration } from "../units";
@@ -51,6 +52,11 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const problems = problemsOfClient(readMachine(), options);
   if (problems.length > 0) throw failed(problems.join("\n"));
   const folder = mkdtempSync(join(tmpdir(), "kilofork-demo-"));
+  // Nobody would know of the folder. The servers end with us.
+  process.stdout.on("error", (error) => {
+    rmSync(folder, { recursive: true, force: true });
+    process.exit(lostOutput(error));
+  });
   const print = (text: string) => {
     if (!options.json) process.stdout.write(`${text}\n`);
   };

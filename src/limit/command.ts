@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { cpus, constants as os, release } from "node:os";
 import { EXIT, failed, misused } from "../errors";
 import { type Machine, readMachine } from "../limits";
+import { lostOutput } from "../output";
 import { plural, showCount } from "../units";
 import { type Bound, boundsOf, memoryBudget } from "./bounds";
 import { CLIENT, type Limit } from "./judge";
@@ -86,12 +87,20 @@ export async function runLimit(options: LimitOptions): Promise<number> {
     process.on(name, handler);
     return { name, handler };
   });
+  let lost: number | undefined;
+  const loseOutput = (error: Error) => {
+    lost ??= lostOutput(error);
+    stopped.abort();
+  };
+  process.stdout.on("error", loseOutput);
   const hunt = new Hunt(options, machine, bounds, stopped.signal);
   try {
     const result = await hunt.run();
+    if (lost !== undefined) return lost;
     publish(result, options);
     return exitCode(result, signal);
   } finally {
+    process.stdout.removeListener("error", loseOutput);
     for (const { name, handler } of handlers) process.removeListener(name, handler);
   }
 }

@@ -80,6 +80,11 @@ export class Command {
     this.child.stdin?.end();
   }
 
+  /** Nobody reads its standard output any more. */
+  closeOutput(): void {
+    this.child.stdout?.destroy();
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }
