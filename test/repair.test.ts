@@ -2,8 +2,11 @@
 import { createHash } from "node:crypto";
 import {
   chmodSync,
+  closeSync,
   existsSync,
   linkSync,
+  openSync,
+  readdirSync,
   readFileSync,
   statSync,
   symlinkSync,
@@ -366,13 +369,31 @@ describe("the files", () => {
   test.skipIf(!hasStrace)("the log is opened once, to be read; the copy is synced", async () => {
     const { log, out, folder } = write();
     const trace = join(folder, "trace");
-    const args = ["-f", "-y", "-o", trace, "-e", "trace=open,openat,truncate,fsync"];
+    const args = ["-f", "-y", "-o", trace, "-e", "trace=open,openat,truncate,fsync,link"];
     const command = [process.execPath, "bin/kilofork.cjs", "repair", log, "--out", out];
     expect((await new Command([...args, ...command], "strace").end()).code).toBe(0);
     const calls = readFileSync(trace, "latin1").split("\n");
     const opened = calls.filter((call) => call.includes(`"${log}"`));
     expect(opened).toEqual([expect.stringContaining(`"${log}", O_RDONLY|O_CLOEXEC)`)]);
-    expect(calls.filter((call) => call.includes(`fsync(`) && call.includes(out))).toHaveLength(1);
+    const made = calls.filter((call) => /^\d+ +(fsync|link)\(/.test(call) && call.includes(out));
+    expect(made).toEqual([
+      expect.stringMatching(/fsync\(\d+<.*copy\.partial-\w+>\) += 0/),
+      expect.stringContaining(`, "${out}") = 0`),
+    ]);
+    expect(readdirSync(folder).sort()).toEqual(["copy", "log", "trace"]);
+  });
+
+  test("a repair that is interrupted leaves nothing under the name of the copy", async () => {
+    const { folder, out } = write();
+    const pipe = join(folder, "pipe");
+    await new Command([pipe], "mkfifo").end();
+    const command = new Command(["repair", pipe, "--out", out]);
+    const writer = openSync(pipe, "r+"); // it reads for ever
+    await until("it writes", () => readdirSync(folder).length > 2);
+    command.kill("SIGTERM");
+    expect((await command.end()).signal).toBe("SIGTERM");
+    closeSync(writer);
+    expect(existsSync(out)).toBe(false);
   });
 
   test("what fails leaves no copy", async () => {
@@ -395,7 +416,7 @@ describe("the files", () => {
     const limited = await new Command(["-c", script, process.execPath], "sh").end();
     expect(limited.stderr).toMatch(/^kilofork: cannot write .*copy: EFBIG/);
     expect(limited.code).toBe(1);
-    expect(existsSync(out)).toBe(false);
+    expect(readdirSync(folder)).toEqual(["log"]);
   });
 });
 

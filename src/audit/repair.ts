@@ -2,10 +2,13 @@
  * Writes a clean copy of a log: every whole record, byte for byte and in its order, and nothing
  * else. The log is only read. The copy is new, or there is none. No printing here.
  */
+import { randomBytes } from "node:crypto";
 import {
   closeSync,
   fchmodSync,
   fsyncSync,
+  linkSync,
+  lstatSync,
   openSync,
   readFileSync,
   rmSync,
@@ -119,9 +122,14 @@ function showBytes(text: Buffer): string {
 
 const BUFFER_BYTES = 1 << 20;
 
-/** A file that was not there before. After {@link discard} it is not there again. */
+/**
+ * A file that was not there before: it gets its name, by link(2), when it is whole and on disk. After
+ * {@link discard} it is not there again.
+ */
 class NewFile {
   private readonly fd: number;
+  private readonly partial: string;
+  private hasName = false;
   private readonly buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   private filled = 0;
 
@@ -129,7 +137,9 @@ class NewFile {
     private readonly path: string,
     private readonly mode: number,
   ) {
-    this.fd = this.try(() => openSync(path, "wx", 0o600));
+    if (lstatSync(path, { throwIfNoEntry: false })) throw this.inTheWay();
+    this.partial = `${path}.partial-${randomBytes(4).toString("hex")}`;
+    this.fd = this.try(() => openSync(this.partial, "wx", 0o600));
   }
 
   write(bytes: Buffer, start: number, end: number): void {
@@ -147,11 +157,14 @@ class NewFile {
     this.try(() => {
       fchmodSync(this.fd, this.mode);
       fsyncSync(this.fd);
+      linkSync(this.partial, this.path);
     });
+    this.hasName = true;
+    rmSync(this.partial);
   }
 
   discard(): void {
-    rmSync(this.path, { force: true });
+    rmSync(this.hasName ? this.path : this.partial, { force: true });
   }
 
   close(): void {
@@ -169,9 +182,13 @@ class NewFile {
       return act();
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      if (code === "EEXIST") throw misused(`${this.path} exists already; give a new file`);
+      if (code === "EEXIST") throw this.inTheWay();
       if (code === "ENOENT") throw misused(`the folder of ${this.path} is missing`);
       throw failed(`cannot write ${this.path}: ${message}`);
     }
+  }
+
+  private inTheWay() {
+    return misused(`${this.path} exists already; give a new file`);
   }
 }
