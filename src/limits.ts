@@ -30,6 +30,7 @@ export interface Machine {
   readonly filesMax: number;
   readonly somaxconn: number;
   readonly cgroupMemoryMax: number;
+  /** Without what is only cache of files: the kernel takes that back. */
   readonly cgroupMemory: number;
   readonly memoryTotal: number;
   readonly memoryAvailable: number;
@@ -46,8 +47,8 @@ export function readMachine(): Machine {
     2: ["pids.max", "pids.current"],
   });
   const memory = cgroupLimit("memory", {
-    1: ["memory.limit_in_bytes", "memory.usage_in_bytes"],
-    2: ["memory.max", "memory.current"],
+    1: ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_"],
+    2: ["memory.max", "memory.current", ""],
   });
   return {
     cpus: cpus().length,
@@ -144,15 +145,28 @@ export function problemsOfServer(
         `${wanted}: ${name} leaves room for ${showCount(room)}; raise it (${remedy}) or use ${need.option}`,
       );
   }
-  if (need.children * BYTES_PER_CHILD > machine.memoryAvailable)
+  const memory = memoryLeft(machine);
+  if (need.children * BYTES_PER_CHILD > memory.left)
     problems.push(
-      `${wanted}: ${showCount(machine.memoryAvailable / 2 ** 20)} MB of available memory leave room for ${showCount(Math.floor(machine.memoryAvailable / BYTES_PER_CHILD))}; free some or use ${need.option}`,
+      `${wanted}: ${showCount(memory.left / 2 ** 20)} MB of ${memory.name} leave room for ${showCount(Math.floor(memory.left / BYTES_PER_CHILD))}; ${memory.remedy} or use ${need.option}`,
     );
   if (need.backlog > machine.somaxconn)
     problems.push(
       `a backlog of ${need.backlog} is more than net.core.somaxconn ${machine.somaxconn}; raise that (sysctl net.core.somaxconn) or use --backlog ${machine.somaxconn}`,
     );
   return problems;
+}
+
+/** The lesser of what the system and the cgroup have left. */
+function memoryLeft({ memoryAvailable, cgroupMemoryMax, cgroupMemory }: Machine): ProcessLimit {
+  const ofCgroup = Math.max(0, cgroupMemoryMax - cgroupMemory);
+  if (ofCgroup >= memoryAvailable)
+    return { name: "available memory", remedy: "free some", left: memoryAvailable };
+  return {
+    name: `available memory in the cgroup, whose limit is ${showCount(cgroupMemoryMax / 2 ** 20)} MB,`,
+    remedy: "raise it (systemd: MemoryMax=, docker: --memory)",
+    left: ofCgroup,
+  };
 }
 
 /** Descriptors that a client holds beside those of its connections. */
@@ -184,10 +198,13 @@ function countTasksOf(uid: number): number {
   return tasks;
 }
 
+/** Of a cgroup: the limit, what is taken of it, and what begins the names of cache in memory.stat. */
+type CgroupFiles = readonly [max: string, current: string, cache?: string];
+
 /** The tightest limit on the way up from our cgroup, by the file names of version 1 or 2. */
 function cgroupLimit(
   controller: string,
-  files: { readonly 1: readonly [string, string]; readonly 2: readonly [string, string] },
+  files: { readonly 1: CgroupFiles; readonly 2: CgroupFiles },
 ): { max: number; current: number } {
   let tightest = { max: Number.POSITIVE_INFINITY, current: 0 };
   for (const line of readText("/proc/self/cgroup").split("\n")) {
@@ -195,15 +212,23 @@ function cgroupLimit(
     const version = controllers === "" ? 2 : controllers.split(",").includes(controller) ? 1 : 0;
     if (version === 0 || path === "") continue;
     const root = version === 2 ? "/sys/fs/cgroup" : `/sys/fs/cgroup/${controller}`;
-    const [maxFile, currentFile] = files[version];
+    const [maxFile, currentFile, cache] = files[version];
     for (let folder = path; ; folder = folder.slice(0, folder.lastIndexOf("/"))) {
       const max = readNumber(`${root}${folder}/${maxFile}`);
-      const current = readNumber(`${root}${folder}/${currentFile}`);
+      const current =
+        readNumber(`${root}${folder}/${currentFile}`) - cacheIn(`${root}${folder}`, cache);
       if (max - current < tightest.max - tightest.current) tightest = { max, current };
       if (folder === "" || folder === "/") break;
     }
   }
   return tightest;
+}
+
+/** Bytes of files that are kept in memory, of a cgroup and those below it. */
+function cacheIn(folder: string, prefix: string | undefined): number {
+  if (prefix === undefined) return 0;
+  const lines = readText(`${folder}/memory.stat`).matchAll(/^(\w*?)(?:in)?active_file (\d+)/gm);
+  return [...lines].reduce((sum, [, of, bytes]) => sum + (of === prefix ? Number(bytes) : 0), 0);
 }
 
 function readText(path: string): string {

@@ -5,7 +5,7 @@ import type { ClientsResult } from "../src/limit/clients";
 import { judge } from "../src/limit/judge";
 import type { Measured, Stage, StagePlan } from "../src/limit/stage";
 import { Trials } from "../src/limit/trial";
-import type { Machine } from "../src/limits";
+import { type Machine, problemsOfServer } from "../src/limits";
 import type { LoadFailures } from "../src/native";
 import { drawPlot, findKnee } from "../src/report/plot";
 
@@ -220,6 +220,20 @@ describe("bounds", () => {
     const room = (userTasks: number) => first({ userProcessesMax: 9000, userTasks })?.clients ?? 0;
     expect(room(0) - room(1500)).toBe(1500);
     expect(room(9000)).toBe(0);
+  });
+
+  test("a server is told of the memory of machine or cgroup, of which there is less", () => {
+    const need = { children: 1000, option: "--children", backlog: 1 };
+    const said = (changes: Partial<Machine>) => problemsOfServer({ ...machine, ...changes }, need);
+    expect(said({})).toEqual([]);
+    expect(said({ cgroupMemoryMax: 2 * 2 ** 30 })).toEqual([]);
+    expect(said({ cgroupMemoryMax: 1074 * 2 ** 20 })).toEqual([
+      "1,000 children do not fit: 50 MB of available memory in the cgroup, whose limit is 1,074 MB, leave room for 393; raise it (systemd: MemoryMax=, docker: --memory) or use --children",
+    ]);
+    expect(said({ memoryAvailable: 50 * 2 ** 20 })).toEqual([
+      "1,000 children do not fit: 50 MB of available memory leave room for 393; free some or use --children",
+    ]);
+    expect(said({ cgroupMemoryMax: 2 ** 29 })[0]).toMatch(/ 0 MB of .* leave room for 0;/);
   });
 
   test("--max-clients is one of them, and none is below zero", () => {
