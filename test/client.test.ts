@@ -59,6 +59,18 @@ test("shares differ by one client at the most, and are numbered through", () => 
   }
 });
 
+test("a result that cannot be saved is printed", async () => {
+  const server = await Server.start({ children: 1 });
+  const { code, stdout, stderr } = await run(
+    ...["client", "127.0.0.1", String(server.port), "1", "arijort:f", "--json"],
+    ...["--out", "/dev/full"],
+  );
+  expect(JSON.parse(stdout)).toMatchObject({ ok: true });
+  expect(stderr).toMatch(/^kilofork: cannot write the result: ENOSPC/);
+  expect(code).toBe(2);
+  await server.stop();
+});
+
 test("braces in a message are sent as they are", async () => {
   const server = await Server.start({ children: 2 });
   const result = await server.client(2, 'arijort:{n} {pid} {{x}} "q" \\');

@@ -86,6 +86,11 @@ describe("exit 2, with one line that says what to do", () => {
     [/cannot read the users file/, () => serve("--log", log(), "--users", "/no/such/file")],
     [/"70" is not a share: write 1% to 95%/, () => run("limit", "--max-memory", "70")],
     [/--find <what>.*Allowed choices are clients, rate/, () => run("limit", "--find", "all")],
+    [
+      /cannot write the result: ENOENT/,
+      () => client("127.0.0.1", "1", "1", "a:b", "--out", "/no/such/file", "--json"),
+    ],
+    [/cannot write the page: ENOENT/, () => run("limit", "--html", "/no/such/file")],
     [/--work 0: without work there is no instant/, () => run("demo", "--work", "0")],
     [/unknown option '--childs'/, () => serve("--childs", "3")],
     [/unknown command 'sevre'/, () => run("sevre")],

@@ -1,8 +1,8 @@
 /** `kilofork client`: what it prints, and how it exits. */
-import { writeFileSync } from "node:fs";
 import { SingleBar } from "cli-progress";
-import { EXIT, failed, misused, unjudgeable } from "../errors";
+import { EXIT, failed, unjudgeable } from "../errors";
 import { problemsOfClient, readMachine } from "../limits";
+import { openResult } from "../output";
 import { plural, showCount, showDuration } from "../units";
 import type { Percentiles } from "./latency";
 import { type ClientResult, describeFailures, Load, type LoadPlan } from "./load";
@@ -19,14 +19,15 @@ export async function runClient(plan: LoadPlan, output: ClientOutput): Promise<n
   const load = new Load(plan);
   const problems = problemsOfClient(readMachine(), plan);
   if (problems.length > 0) throw failed(problems.join("\n"));
+  const save = openResult(output.out, "result");
   if (!output.json)
     process.stdout.write(
       `connecting to host:port ${plan.host}:${plan.port} with ${plan.clients} threads\n`,
     );
   const result = await withProgress(load, plan, output);
-  if (output.out !== undefined) save(result, output.out);
-  if (output.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
-  else process.stdout.write(`${summarize(result, output.out)}\n`);
+  const json = JSON.stringify(result, null, 2);
+  process.stdout.write(`${output.json ? json : summarize(result, output.out)}\n`);
+  save?.(`${json}\n`);
   return judge(result);
 }
 
@@ -66,14 +67,6 @@ async function withProgress(
     if (show) bar.stop();
     process.removeListener("SIGINT", interrupt);
     if (stopAtEof) process.stdin.destroy();
-  }
-}
-
-function save(result: ClientResult, file: string): void {
-  try {
-    writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
-  } catch (error) {
-    throw misused(`cannot write the result: ${(error as Error).message}`);
   }
 }
 

@@ -3,11 +3,10 @@
  * and the clients itself and changes no setting of the system. However it ends, nothing is left: it
  * tells all it has started to end, and what is killed with it ends at the end of its standard input.
  */
-import { writeFileSync } from "node:fs";
 import { cpus, constants as os, release } from "node:os";
-import { EXIT, failed, misused } from "../errors";
+import { EXIT, failed } from "../errors";
 import { type Machine, readMachine } from "../limits";
-import { lostOutput } from "../output";
+import { lostOutput, openResult } from "../output";
 import { plural, showCount } from "../units";
 import { type Bound, boundsOf, memoryBudget } from "./bounds";
 import { CLIENT, type Limit } from "./judge";
@@ -77,6 +76,7 @@ export async function runLimit(options: LimitOptions): Promise<number> {
     throw failed(
       `no room for ${plural(need, "client")} beside what is left to others: ${tightest?.name} has room for ${showCount(tightest?.clients ?? 0)} (${tightest?.setting})`,
     );
+  const savePage = openResult(options.html, "page");
   const stopped = new AbortController();
   let signal: (typeof SIGNALS)[number] | undefined;
   const handlers = SIGNALS.map((name) => {
@@ -96,9 +96,10 @@ export async function runLimit(options: LimitOptions): Promise<number> {
   const hunt = new Hunt(options, machine, bounds, stopped.signal);
   try {
     const result = await hunt.run();
-    if (lost !== undefined) return lost;
-    publish(result, options);
-    return exitCode(result, signal);
+    const text = options.json ? JSON.stringify(result, null, 2) : showVerdict(result);
+    if (lost === undefined) process.stdout.write(`${text}\n`);
+    savePage?.(drawPage(result));
+    return lost ?? exitCode(result, signal);
   } finally {
     process.stdout.removeListener("error", loseOutput);
     for (const { name, handler } of handlers) process.removeListener(name, handler);
@@ -276,16 +277,6 @@ function series(limit: number, digits: readonly number[]): number[] {
   for (let power = 10; power < limit; power *= 10)
     numbers.push(...digits.map((digit) => digit * power).filter((number) => number < limit));
   return numbers;
-}
-
-function publish(result: LimitResult, { json, html }: LimitOptions): void {
-  process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : `${showVerdict(result)}\n`);
-  if (html === undefined) return;
-  try {
-    writeFileSync(html, drawPage(result));
-  } catch (error) {
-    throw misused(`cannot write the page: ${(error as Error).message}`);
-  }
 }
 
 function exitCode(result: LimitResult, signal: (typeof SIGNALS)[number] | undefined): number {
