@@ -1,6 +1,6 @@
 /** Options and arguments of commander whose text is turned into a value, so that --help shows the text. */
-import { InvalidArgumentError, Option } from "commander";
-import { CommandError } from "./errors";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { CommandError, misused } from "./errors";
 import { parseCount, parseDuration } from "./units";
 
 export const MOST_CHILDREN = 1_000_000;
@@ -22,4 +22,13 @@ export function inArgument<T>(parse: () => T): T {
 
 export function durationOption(flags: string, description: string, text: string): Option {
   return new Option(flags, description).argParser(duration).default(parseDuration(text), text);
+}
+
+/** Options that were given and would have no effect, since they are for another kind. */
+export function refuseOptions(command: Command, names: readonly string[], kind: string): void {
+  for (const name of names) {
+    if (command.getOptionValueSource(name) !== "cli") continue;
+    const { long } = command.options.find((option) => option.attributeName() === name) ?? {};
+    throw misused(`${long} is for ${kind}`);
+  }
 }

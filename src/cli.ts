@@ -8,6 +8,7 @@ import {
   MOST_CLIENTS,
   MOST_REQUESTS,
   MOST_REQUESTS_A_SECOND,
+  refuseOptions,
 } from "./arguments";
 import { runAudit } from "./audit/command";
 import { runRepair } from "./audit/repair-command";
@@ -212,14 +213,13 @@ function addServe(program: Command, exit: (code: number) => void): void {
 /** An option of the other kind of pool would have no effect, and is refused. */
 function parsePool(options: OptionValues, command: Command): PoolOptions {
   const dynamic = options.pool === "dynamic";
-  const ofTheOther = dynamic
-    ? ["children"]
-    : ["startChildren", "minSpare", "maxSpare", "maxChildren", "shrinkAfter"];
-  for (const name of ofTheOther) {
-    if (command.getOptionValueSource(name) !== "cli") continue;
-    const { long } = command.options.find((option) => option.attributeName() === name) ?? {};
-    throw misused(`${long} is for --pool ${dynamic ? "static" : "dynamic"}`);
-  }
+  if (dynamic) refuseOptions(command, ["children"], "--pool static");
+  else
+    refuseOptions(
+      command,
+      ["startChildren", "minSpare", "maxSpare", "maxChildren", "shrinkAfter"],
+      "--pool dynamic",
+    );
   if (!dynamic) return staticPool(options.children);
   return dynamicPool({
     start: options.startChildren,
@@ -321,6 +321,8 @@ function addClient(program: Command, exit: (code: number) => void): void {
       };
       if (plan.connectTimeoutMs === 0 || plan.replyTimeoutMs === 0)
         throw misused("--timeout 0: a client that never gives up is not offered");
+      if (plan.durationMs > 0 && plan.rampMs > plan.durationMs)
+        throw misused("--ramp is longer than --duration: the last clients would never connect");
       const { json, out, stopAtEof } = options;
       const output: ClientOutput = { json, out, stopAtEof };
       exit(await runClient(plan, output));

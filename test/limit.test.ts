@@ -9,6 +9,8 @@ import { Command, ourProcesses, run, segmentsOf, temporaryFolder, until } from "
 /** Others may have most of the memory: these take a few megabytes. */
 const SMALL = ["--hold", "200ms", "--max-memory", "95%"];
 const limit = (...args: string[]) => run("limit", ...SMALL, ...args);
+const limitOfRate = (...args: string[]) =>
+  run("limit", "--find", "rate", "--max-memory", "95%", ...args);
 
 test("--max-clients 64 finds 64, and says that it ended there", async () => {
   const page = join(temporaryFolder(), "page.html");
@@ -40,7 +42,7 @@ test("--max-clients 64 finds 64, and says that it ended there", async () => {
 });
 
 test("a latency that nothing can keep: nothing holds, tried twice each; exit 1", async () => {
-  const { code, stdout } = await limit("--max-clients", "16", "--slo", "0");
+  const { code, stdout } = await limit("--max-clients", "16", "--slo", "1us");
   expect(code).toBe(1);
   expect(stdout.match(/^ {7}16 {2}late/gm)).toHaveLength(2);
   expect(stdout.match(/^ {8}1 {2}late/gm)).toHaveLength(2);
@@ -86,8 +88,7 @@ test("--sweep draws the curve below the limit, and throughput against connection
 
 test("--find rate searches requests a second on a number of connections", async () => {
   // It cannot be kept: the search ends after the first rate, and one request a second, twice each.
-  const args = ["--find", "rate", "--connections", "5", "--slo", "0", "--json"];
-  const { code, stdout } = await limit(...args);
+  const { code, stdout } = await limitOfRate("--connections", "5", "--slo", "1us", "--json");
   const result = JSON.parse(stdout) as LimitResult;
   expect(code).toBe(result.firstLimit?.name === "client" ? 3 : 1);
   expect(result).toMatchObject({ ok: false, find: "rate", rate: 0, clients: null });
@@ -101,7 +102,7 @@ test("--find rate searches requests a second on a number of connections", async 
 });
 
 test("a load that the machine has no room for is not begun", async () => {
-  const { code, stderr } = await limit("--find", "rate", "--connections", "1000000");
+  const { code, stderr } = await limitOfRate("--connections", "1000000");
   expect(code).toBe(1);
   expect(stderr).toMatch(
     /^kilofork: no room for 1,000,000 clients beside what is left to others: /,

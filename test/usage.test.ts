@@ -91,6 +91,13 @@ describe("exit 2, with one line that says what to do", () => {
       () => client("127.0.0.1", "1", "1", "a:b", "--out", "/no/such/file", "--json"),
     ],
     [/cannot write the page: ENOENT/, () => run("limit", "--html", "/no/such/file")],
+    [
+      /--ramp is longer than --duration/,
+      () => client("127.0.0.1", "1", "1", "a:b", "--ramp", "8s", "--duration", "1s"),
+    ],
+    [/--slo 0: no reply takes no time/, () => run("limit", "--slo", "0")],
+    [/--connections is for --find rate/, () => run("limit", "--connections", "5")],
+    [/--hold is for --find clients/, () => run("limit", "--find", "rate", "--hold", "1s")],
     [/--work 0: without work there is no instant/, () => run("demo", "--work", "0")],
     [/unknown option '--childs'/, () => serve("--childs", "3")],
     [/unknown command 'sevre'/, () => run("sevre")],

@@ -1,6 +1,7 @@
 /** `kilofork limit` on the command line. */
 import { type Command, Option } from "commander";
-import { count, durationOption, inArgument, MOST_CLIENTS } from "../arguments";
+import { count, durationOption, inArgument, MOST_CLIENTS, refuseOptions } from "../arguments";
+import { misused } from "../errors";
 import { parsePercent } from "../units";
 import { runLimit } from "./command";
 
@@ -49,7 +50,10 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
     .option("--sweep", "then draw the whole curve, and throughput against connections", false)
     .option("--html <file>", "write one page with the plots")
     .option("--json", "print the result as one JSON object, nothing else", false)
-    .action(async (options) => {
+    .action(async (options, command: Command) => {
+      if (options.find === "clients") refuseOptions(command, ["connections"], "--find rate");
+      else refuseOptions(command, ["hold"], "--find clients");
+      if (options.slo === 0) throw misused("--slo 0: no reply takes no time");
       exit(
         await runLimit({
           find: options.find,
