@@ -478,8 +478,9 @@ void LoadEngine::count_failure(std::uint32_t index, Failure kind, std::string_vi
                                std::uint64_t times) {
   if (times == 0) return;
   Failures& failures = failures_.at(static_cast<std::size_t>(kind));
-  if (failures.count == 0) {
-    failures.first_client = number_of(clients_[index]);
+  const std::uint32_t client = number_of(clients_[index]);
+  if (failures.count == 0 || client < failures.first_client) {
+    failures.first_client = client;
     failures.first_detail = detail;
   }
   failures.count += times;

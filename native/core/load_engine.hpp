@@ -58,7 +58,7 @@ class LoadEngine {
  public:
   struct Failures {
     std::uint64_t count;
-    std::uint32_t first_client;  // its number
+    std::uint32_t first_client;  // by its number, whichever failed first
     std::string first_detail;
   };
   struct Samples {                     // nanoseconds
