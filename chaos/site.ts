@@ -113,8 +113,7 @@ export class Site {
     try {
       const variables = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
       if (variables.includes(`${TAG}=${this.tag}`)) return true; // a zombie has none
-      const name = readFileSync(`/proc/${pid}/comm`, "latin1");
-      return name.startsWith("kilofork-") && holdsSegmentOf(this.fronts, pid);
+      return holdsSegmentOf(this.fronts, pid);
     } catch {
       return false;
     }

@@ -1,6 +1,7 @@
 /**
- * Where results go. Standard output that cannot be written to ends a command, as SIGPIPE would when its reader has
- * left. A command that has more to do then listens for the error, too: it is left to that.
+ * Where results go. Standard output that cannot be written to ends a command, as SIGPIPE would when
+ * its reader has left. A command that has more to do then listens for the error, too: it is left to
+ * that.
  */
 import { openSync, writeFileSync } from "node:fs";
 import { constants as os } from "node:os";

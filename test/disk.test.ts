@@ -75,6 +75,15 @@ async function ask(server: Server, message: string): Promise<string> {
   return answer;
 }
 
+/** With not even room in the last page of the log. */
+async function startOnFullDisk(children: number): Promise<{ disk: Disk; server: Server }> {
+  const disk = await Disk.make("256k");
+  const server = await disk.start(children);
+  disk.fill(0);
+  for (let i = 0; i < 10; i++) await ask(server, "x".repeat(900));
+  return { disk, server };
+}
+
 const UNAVAILABLE = "error unavailable: the request could not be recorded, try again later\n";
 
 // Only the superuser may mount.
@@ -132,10 +141,7 @@ describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
   });
 
   test("that is full while children die: their ends are recorded when there is space again", async () => {
-    const disk = await Disk.make("256k");
-    const server = await disk.start(4);
-    disk.fill(0);
-    for (let i = 0; i < 10; i++) await ask(server, "x".repeat(900)); // the log's last page is full
+    const { disk, server } = await startOnFullDisk(4);
     const victims = server.slots().map(({ pid }) => pid);
     for (const pid of victims) process.kill(pid, "SIGKILL");
     await until("they are replaced", () => server.tally().forked === 8);
@@ -154,14 +160,10 @@ describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
 
 describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
   test("while the disk is full: the ends of its children are recorded when there is space again", async () => {
-    const disk = await Disk.make("256k");
-    const server = await disk.start(4);
-    disk.fill(0);
-    for (let i = 0; i < 10; i++) await ask(server, "x".repeat(900)); // the log's last page is full
+    const { disk, server } = await startOnFullDisk(4);
     const { supervisor } = server;
     process.kill(supervisor, "SIGKILL");
-    await until("another is there", () => ![0, supervisor].includes(server.supervisor));
-    await server.untilIdle();
+    await server.untilOtherSupervisor(supervisor);
     const recorded = () => disk.records(/ended: with its supervisor, abnormal$/).length;
     expect(recorded()).toBeLessThan(4);
     disk.empty();
@@ -172,14 +174,10 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
   });
 
   test("and then the front, while the disk is full: the log has no end, since something is missing", async () => {
-    const disk = await Disk.make("256k");
-    const server = await disk.start(4);
-    disk.fill(0);
-    for (let i = 0; i < 10; i++) await ask(server, "x".repeat(900)); // the log's last page is full
+    const { disk, server } = await startOnFullDisk(4);
     const { supervisor } = server;
     process.kill(supervisor, "SIGKILL");
-    await until("another is there", () => ![0, supervisor].includes(server.supervisor));
-    await server.untilIdle();
+    await server.untilOtherSupervisor(supervisor);
     const client = await RawClient.greeted(server.port);
     process.kill(server.front, "SIGKILL");
     disk.empty();
@@ -192,17 +190,13 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
   });
 
   test("while it owes the end of a child: the log has no end then, since something is missing", async () => {
-    const disk = await Disk.make("256k");
-    const server = await disk.start(2);
-    disk.fill(0);
-    for (let i = 0; i < 10; i++) await ask(server, "x".repeat(900)); // the log's last page is full
+    const { disk, server } = await startOnFullDisk(2);
     const { supervisor } = server;
     process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
     await until("the end is owed", () => server.scoreboard.header().endsOwed === 1);
     await server.untilIdle();
     process.kill(supervisor, "SIGKILL");
-    await until("another is there", () => ![0, supervisor].includes(server.supervisor));
-    await server.untilIdle();
+    await server.untilOtherSupervisor(supervisor);
     disk.empty();
     expect((await server.stop()).code).toBe(0);
     expect(disk.records(/ended: with its supervisor/)).toHaveLength(2);

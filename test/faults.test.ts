@@ -19,11 +19,6 @@ import { hasStrace, inject } from "./support/strace";
 const ctl = (verb: string, server: Server, ...args: string[]) =>
   run("ctl", verb, String(server.port), ...args);
 
-async function otherSupervisor(server: Server, before: number): Promise<void> {
-  await until("another supervisor is there", () => ![0, before].includes(server.supervisor));
-  await server.untilIdle();
-}
-
 /** Whose forked processes can be looked into. */
 const isRoot = process.getuid?.() === 0;
 
@@ -36,7 +31,7 @@ describe("a supervisor that is killed", () => {
     server.command.kill("SIGUSR1");
     await until("the order is given", () => server.command.stderr.includes("log opened again"));
     process.kill(supervisor, "SIGKILL");
-    await otherSupervisor(server, supervisor);
+    await server.untilOtherSupervisor(supervisor);
     expect((await ctl("reopen", server)).code).toBe(0); // it is on the new log
     expect((await server.client(5, "arijort:x")).requests.verified).toBe(5);
     expect(server.records(/recvd message/)).toHaveLength(5);
@@ -58,7 +53,7 @@ describe("a supervisor that is killed", () => {
     server.command.kill("SIGUSR1");
     await until("the order is given", () => server.command.stderr.includes("log opened again"));
     process.kill(Number(successor), "SIGCONT");
-    await otherSupervisor(server, supervisor);
+    await server.untilOtherSupervisor(supervisor);
     expect((await server.client(5, "arijort:x")).requests.verified).toBe(5);
     expect(server.records(/recvd message/)).toHaveLength(5);
     expect((await server.stop()).code).toBe(0);
@@ -68,7 +63,7 @@ describe("a supervisor that is killed", () => {
     const server = await Server.start({ children: 3, args: ["--spawn-log", "/dev/full"] });
     const { supervisor } = server;
     process.kill(supervisor, "SIGKILL");
-    await otherSupervisor(server, supervisor);
+    await server.untilOtherSupervisor(supervisor);
     expect((await server.stop()).code).toBe(0);
   });
 
@@ -99,7 +94,7 @@ describe("a supervisor that is killed", () => {
       await inject(server.supervisor, "write", "signal=KILL:when=1");
       const { supervisor } = server;
       client.send("arijort:lalala\n");
-      await otherSupervisor(server, supervisor);
+      await server.untilOtherSupervisor(supervisor);
       expect(server.tally()).toEqual({ forked: 2, ended: 1, alive: 1 });
       await client.close();
       await server.stop();
@@ -115,7 +110,7 @@ describe("a supervisor that is killed", () => {
     const replaced = ctl("replace", server);
     await until("it has begun", () => server.scoreboard.header().generation > 1);
     process.kill(server.supervisor, "SIGKILL");
-    await otherSupervisor(server, supervisor);
+    await server.untilOtherSupervisor(supervisor);
     await replaced;
     expect(server.slots().filter(({ pid }) => old.has(pid))).toEqual([]);
     await server.stop();
@@ -214,7 +209,7 @@ describe("a forker", () => {
       expect((await ctl("replace", server)).code).toBe(0);
       if (what.endsWith("supervisor")) {
         process.kill(supervisor, "SIGKILL");
-        await otherSupervisor(server, supervisor);
+        await server.untilOtherSupervisor(supervisor);
       }
       expect((await server.stop()).code).toBe(0);
     },
@@ -225,7 +220,7 @@ describe("a forker", () => {
     const { supervisor } = server;
     process.kill(server.scoreboard.header().forkServer, "SIGSTOP");
     process.kill(supervisor, "SIGKILL");
-    await otherSupervisor(server, supervisor);
+    await server.untilOtherSupervisor(supervisor);
     await server.stop();
   });
 });

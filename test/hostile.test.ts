@@ -205,8 +205,7 @@ describe("--max-connections-per-address", () => {
     await Promise.all(crowd.map((client) => client.lines(1)));
     const { supervisor } = server;
     process.kill(supervisor, "SIGKILL");
-    await until("another is there", () => ![0, supervisor].includes(server.supervisor));
-    await server.untilIdle();
+    await server.untilOtherSupervisor(supervisor);
     const [next] = open(server, 1);
     expect((await next?.lines(1))?.[0]).toMatch(/^this is server thread/);
     for (const other of others) other.destroy();

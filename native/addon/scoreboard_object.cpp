@@ -200,9 +200,7 @@ void ScoreboardObject::set_log_number(const Napi::CallbackInfo& info) {
 
 // closeTornHeads(fd). The front, at the end: of writers that have gone, in the log.
 void ScoreboardObject::close_torn_heads(const Napi::CallbackInfo& info) {
-  auto& heads = board(info).header().owed.torn_heads;
-  const int log = info[0].As<Napi::Number>();
-  while (heads.load() > 0 && write_torn_marker(log)) heads--;
+  kilofork::close_torn_heads(info[0].As<Napi::Number>(), board(info).header().owed.torn_heads);
 }
 
 void ScoreboardObject::set_stopping(const Napi::CallbackInfo& info) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cassert>
 #include <charconv>
+#include <utility>
 
 #include "error.hpp"
 
@@ -17,6 +18,12 @@ namespace {
 constexpr std::string_view kSeparator = " -- ";
 // Names, pids and counts around the message; the longest is far below.
 constexpr std::size_t kFrame = 256;
+
+bool write_torn_marker(int log) {
+  return ::write(log, kTornMarker.data(), kTornMarker.size()) ==
+         static_cast<ssize_t>(kTornMarker.size());
+}
+
 }  // namespace
 
 Fd open_log(const std::string& path) {
@@ -75,9 +82,8 @@ bool AppendLog::commit() {
     std::copy(kTornMarker.begin(), kTornMarker.end(), start);
   }
   const auto length = end_ - start;
-  const bool was_torn = torn_;
-  torn_ =
-      true;  // for a signal handler that leaves before we know better: a marker too many is none
+  // For a signal handler that leaves before we know better: a marker too many is none.
+  const bool was_torn = std::exchange(torn_, true);
   ssize_t written = 0;
   do {
     written = ::write(fd_, start, static_cast<std::size_t>(length));
@@ -98,9 +104,8 @@ bool AppendLog::close_torn_head() {
   return !torn_;
 }
 
-bool write_torn_marker(int log) {
-  return ::write(log, kTornMarker.data(), kTornMarker.size()) ==
-         static_cast<ssize_t>(kTornMarker.size());
+void close_torn_heads(int log, std::atomic<std::uint32_t>& heads) {
+  while (heads > 0 && write_torn_marker(log)) heads--;
 }
 
 }  // namespace kilofork

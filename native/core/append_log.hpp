@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -59,7 +60,7 @@ class AppendLog {
 
 // What closes a torn head: it makes no record of what stands before it.
 constexpr std::string_view kTornMarker = "<torn>\n";
-// Of a head that somebody else has left open. False: it could not be written.
-bool write_torn_marker(int log);
+// Closes heads that others have left open, as many as can be.
+void close_torn_heads(int log, std::atomic<std::uint32_t>& heads);
 
 }  // namespace kilofork

@@ -51,7 +51,7 @@ LogKeeper::LogKeeper(Parts parts, const std::optional<Handover>& predecessor)
 
 void LogKeeper::reopen(Fd log, std::uint32_t generation, const Roster& roster) {
   // What is in the old log by now is a syncer's that has it.
-  if (leaves_) await_leaving();
+  if (leaves_ && has_left_within(kTakenBackWithin)) bury(syncer_);
   if (parts_.synced && syncer_ == 0) start_syncer(monotonic_now());
   const bool was_dead = header_.commit.is_dead(generation_);
   ::dup3(log.get(), parts_.log, O_CLOEXEC);
@@ -147,14 +147,15 @@ void LogKeeper::start_syncer(Nanoseconds now) {
   header_.syncer = pid;
 }
 
-// In order, and not in the middle of a sync: it takes no longer than one.
-void LogKeeper::await_leaving() {
-  const Nanoseconds deadline = monotonic_now() + kTakenBackWithin;
-  pid_t gone = 0;
-  while (syncer_ > 0 && (gone = ::waitpid(syncer_, nullptr, WNOHANG)) == 0 &&
-         monotonic_now() < deadline)
-    ::usleep(200);
-  if (gone != 0) bury(syncer_);
+// It leaves in order, and not in the middle of a sync: it takes no longer than one.
+bool LogKeeper::has_left_within(Nanoseconds patience) const {
+  constexpr useconds_t kBetweenLooks = 200;
+  const Nanoseconds deadline = monotonic_now() + patience;
+  while (::waitpid(syncer_, nullptr, WNOHANG) == 0) {
+    if (monotonic_now() > deadline) return false;
+    ::usleep(kBetweenLooks);
+  }
+  return true;
 }
 
 // What it has synced last is unknown when it died in the middle.
@@ -192,14 +193,7 @@ Nanoseconds LogKeeper::next_deadline() const {
 void LogKeeper::end(Nanoseconds patience) {
   if (syncer_ == 0) return;
   ::kill(syncer_, SIGTERM);
-  const Nanoseconds deadline = monotonic_now() + patience;
-  while (::waitpid(syncer_, nullptr, WNOHANG) == 0) {
-    if (monotonic_now() > deadline) {
-      ::kill(syncer_, SIGKILL);
-      return;
-    }
-    ::usleep(500);
-  }
+  if (!has_left_within(patience)) ::kill(syncer_, SIGKILL);
 }
 
 // ---- the next executable ------------------------------------------------------------------------

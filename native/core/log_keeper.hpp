@@ -62,7 +62,7 @@ class LogKeeper {
   void settle(const Roster& roster, Nanoseconds now);
   void tell_errors();
   void start_syncer(Nanoseconds now);
-  void await_leaving();
+  [[nodiscard]] bool has_left_within(Nanoseconds patience) const;
 
   Parts parts_;
   Header& header_;

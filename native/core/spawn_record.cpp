@@ -53,7 +53,7 @@ void SpawnRecord::pay() {
   std::size_t paid = 0;
   for (; paid < ends_.size() && write(ends_[paid]); paid++) owed_.ends--;
   ends_.erase(ends_.begin(), ends_.begin() + static_cast<std::ptrdiff_t>(paid));
-  while (owed_.torn_heads > 0 && !suspended_ && write_torn_marker(fd_)) owed_.torn_heads--;
+  if (!suspended_) close_torn_heads(fd_, owed_.torn_heads);
 }
 
 bool SpawnRecord::write(std::string_view text) {

@@ -22,13 +22,10 @@ using check::file;
 using check::holds_in_time;
 using check::Process;
 using check::segment_name;
+using check::unsyncable;
 
 // Longer than what lies between two syncers.
 constexpr Nanoseconds kLater = kSecond;
-
-Fd unsyncable() {
-  return Fd(::eventfd(0, EFD_CLOEXEC));  // EINVAL
-}
 
 // A supervisor without children.
 struct Stage {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "fd.hpp"
 
 namespace kilofork::check {
 
@@ -37,6 +39,11 @@ inline std::string read_file(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
   CHECK(stream.good());
   return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+// What stands for a log that cannot be synced: fdatasync(2) gives EINVAL.
+inline Fd unsyncable() {
+  return Fd(::eventfd(0, EFD_CLOEXEC));
 }
 
 // Without their newlines; what stands after the last one is a line too.

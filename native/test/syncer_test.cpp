@@ -21,6 +21,7 @@ using check::file;
 using check::holds_in_time;
 using check::Process;
 using check::segment_name;
+using check::unsyncable;
 
 struct Stage {
   Stage() {
@@ -49,10 +50,6 @@ struct Stage {
   Fd theirs;
   Fd bell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 };
-
-Fd unsyncable() {
-  return Fd(::eventfd(0, EFD_CLOEXEC));  // EINVAL
-}
 
 TEST("what joins is synced, and counted") {
   Stage stage;

@@ -52,7 +52,6 @@ export class Front {
   private supervisor!: Supervisor;
   private address = "";
   private users: readonly string[] = DEFAULT_USERS;
-  private logGeneration = 0;
   private reportedTotal = 0;
   private cut = 0;
   private births = 0;
@@ -164,7 +163,6 @@ export class Front {
       segmentName: this.segmentName,
       listener: this.listener.fd,
       log: this.journal.log.fd,
-      logGeneration: this.logGeneration,
       spawnLog: this.journal.spawnLog,
       scoreboard: this.scoreboard,
     });
@@ -392,8 +390,7 @@ export class Front {
 
   private turnToLog(): void {
     this.scoreboard.setLogNumber(this.journal.number);
-    this.logGeneration = this.scoreboard.orderLog();
-    this.supervisor.order(`log ${this.logGeneration}`, this.journal.log.fd);
+    this.supervisor.order(`log ${this.scoreboard.orderLog()}`, this.journal.log.fd);
   }
 
   private reopenSpawnLog(): string {

@@ -58,7 +58,6 @@ export class Supervisor extends EventEmitter<Events> {
       segmentName: string;
       listener: number;
       log: number;
-      logGeneration: number;
       spawnLog: number;
       scoreboard: Scoreboard;
     },
@@ -85,7 +84,7 @@ export class Supervisor extends EventEmitter<Events> {
     // The lifeline ends when the last process that inherited it has ended: nobody is left.
     this.lifeline.resume().once("close", () => this.bury());
     for (const line of settingsOf(options)) this.order(line);
-    this.order(`log-generation ${parts.logGeneration}`);
+    this.order(`log-generation ${parts.scoreboard.header().logOrdered}`); // of the log it has
     this.order("start");
   }
 

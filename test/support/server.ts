@@ -189,6 +189,12 @@ export class Server {
     await until("all children are idle", () => this.count("idle") === this.children);
   }
 
+  /** Resolves when another supervisor is there than that one, with all its children idle. */
+  async untilOtherSupervisor(before: number): Promise<void> {
+    await until("another supervisor is there", () => ![0, before].includes(this.supervisor));
+    await this.untilIdle();
+  }
+
   records(pattern = /./): string[] {
     return readFileSync(this.log, "utf8")
       .split("\n")
@@ -250,7 +256,7 @@ function isOurs(pid: number, wanted: RegExp): boolean {
       /\((.*)\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, "latin1")) ?? [];
     if (state === "Z" || !wanted.test(name)) return false;
     if (readFileSync(`/proc/${pid}/environ`, "latin1").includes(TAG)) return true;
-    return name.startsWith("kilofork-") && holdsSegmentOf(fronts, pid);
+    return holdsSegmentOf(fronts, pid);
   } catch {
     return false;
   }
