@@ -1,30 +1,15 @@
 {
   "target_defaults": {
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
-    "cflags_cc": ["-std=c++20", "-fexceptions", "-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
+    "cflags_cc": ["-std=c++20", "-fexceptions", "-Wall", "-Wextra", "-Wshadow", "-Wconversion"],
+    "include_dirs": ["native/core"]
   },
-  "variables": {
-    "core": [
-      "native/core/append_log.cpp",
-      "native/core/cause.cpp",
-      "native/core/clock.cpp",
-      "native/core/error.cpp",
-      "native/core/escape.cpp",
-      "native/core/group_commit.cpp",
-      "native/core/listener.cpp",
-      "native/core/passing.cpp",
-      "native/core/protocol.cpp",
-      "native/core/scoreboard.cpp"
-    ]
-  },
+  # Both programs name rooms of native/core; scripts/rooms.mjs finds their sources.
   "targets": [
     {
       "target_name": "kilofork",
       "sources": [
-        "<@(core)",
-        "native/core/in_flight.cpp",
-        "native/core/listen_queue.cpp",
-        "native/core/load_engine.cpp",
+        "<!@(node scripts/rooms.mjs base process net shm log load)",
         "native/addon/addon.cpp",
         "native/addon/convert.cpp",
         "native/addon/load_objects.cpp",
@@ -33,6 +18,9 @@
         "native/addon/scoreboard_object.cpp",
         "native/addon/spawn.cpp"
       ],
+      # What no class of the addon reaches is left out: rooms are named whole.
+      "cflags": ["-fvisibility=hidden", "-ffunction-sections"],
+      "ldflags": ["-Wl,--gc-sections"],
       "cflags_cc": ["-isystem", "<!(node -p \"require('node:path').resolve(require('node-addon-api').include_dir)\")"],
       # The last: a thread that is being ended in the middle of a call can be thrown nothing.
       "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"]
@@ -42,24 +30,7 @@
       "type": "executable",
       "product_extension": "",
       "sources": [
-        "<@(core)",
-        "native/core/child.cpp",
-        "native/core/child_log.cpp",
-        "native/core/connection.cpp",
-        "native/core/control.cpp",
-        "native/core/footprint.cpp",
-        "native/core/fork_server.cpp",
-        "native/core/handover.cpp",
-        "native/core/lockdown.cpp",
-        "native/core/log_handoff.cpp",
-        "native/core/log_keeper.cpp",
-        "native/core/memory.cpp",
-        "native/core/pool.cpp",
-        "native/core/roster.cpp",
-        "native/core/sizing.cpp",
-        "native/core/spawn_record.cpp",
-        "native/core/syncer.cpp",
-        "native/core/turn_away.cpp",
+        "<!@(node scripts/rooms.mjs base process net shm log child supervisor)",
         "native/supervisor/main.cpp"
       ],
       "cflags_cc!": ["-fPIC"],

@@ -80,7 +80,7 @@ export class Workshop {
 
   /** The driver of bench/native. */
   get rate(): string {
-    const core = ["append_log", "clock", "error", "escape"];
+    const core = ["base/clock", "base/error", "base/escape", "log/append_log"];
     const sources = core.map((name) => join(coreFolder, `${name}.cpp`));
     const flags = ["-O2", "-std=c++20", "-Wall", "-Wextra", "-I", coreFolder];
     return this.compile("rate", "c++", [

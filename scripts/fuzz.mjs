@@ -17,7 +17,7 @@ const TARGETS = {
   parser: { runs: 1_000_000, longest: 256 },
   record: { runs: 300_000, longest: 1026 },
   control: { runs: 100_000, longest: 1024 },
-  handover: { runs: 300_000, longest: 1024 },
+  exec_state: { runs: 300_000, longest: 1024 },
 };
 const OTHER_TARGET = { runs: 100_000, longest: 1024 };
 

@@ -22,10 +22,10 @@
 #include <string_view>
 #include <vector>
 
-#include "append_log.hpp"
-#include "clock.hpp"
-#include "error.hpp"
-#include "scoreboard.hpp"
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "log/append_log.hpp"
+#include "shm/scoreboard.hpp"
 
 namespace kilofork {
 namespace {

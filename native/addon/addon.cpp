@@ -6,17 +6,17 @@
 
 #include <limits>
 
-#include "../core/handover.hpp"
-#include "../core/listen_queue.hpp"
-#include "../core/listener.hpp"
-#include "../core/passing.hpp"
-#include "../core/protocol.hpp"
+#include "base/protocol.hpp"
 #include "convert.hpp"
 #include "load_objects.hpp"
 #include "log_object.hpp"
+#include "net/listen_queue.hpp"
+#include "net/listener.hpp"
 #include "notify.hpp"
+#include "process/fd_passing.hpp"
 #include "scoreboard_object.hpp"
 #include "spawn.hpp"
+#include "supervisor/exec_state.hpp"
 
 namespace kilofork {
 namespace {

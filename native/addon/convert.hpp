@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "../core/clock.hpp"
-#include "../core/error.hpp"
+#include "base/clock.hpp"
+#include "base/error.hpp"
 
 namespace kilofork {
 

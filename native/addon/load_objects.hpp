@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "../core/load_engine.hpp"
+#include "load/load_engine.hpp"
 
 namespace kilofork {
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "../core/append_log.hpp"
+#include "log/append_log.hpp"
 
 namespace kilofork {
 

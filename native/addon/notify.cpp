@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "../core/fd.hpp"
+#include "base/fd.hpp"
 
 namespace kilofork {
 

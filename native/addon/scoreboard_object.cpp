@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "../core/append_log.hpp"
 #include "convert.hpp"
+#include "log/append_log.hpp"
 
 namespace kilofork {
 
@@ -23,7 +23,7 @@ Napi::Array to_numbers(Napi::Env env, const Counts& counts) {
   return array;
 }
 
-PoolLimits get_limits(const Napi::Object& options) {
+PoolBounds get_limits(const Napi::Object& options) {
   return {.start = static_cast<std::size_t>(get_number(options, "start")),
           .min_spare = static_cast<std::size_t>(get_number(options, "minSpare")),
           .max_spare = static_cast<std::size_t>(get_number(options, "maxSpare")),
@@ -70,7 +70,7 @@ ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(
       return;
     }
     const auto options = info[1].As<Napi::Object>();
-    const PoolLimits limits = get_limits(options.Get("limits").As<Napi::Object>());
+    const PoolBounds limits = get_limits(options.Get("limits").As<Napi::Object>());
     board_.emplace(
         Scoreboard::create(name, static_cast<std::uint32_t>(limits.max),
                            static_cast<std::uint32_t>(get_number(options, "users")),

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "../core/scoreboard.hpp"
+#include "shm/scoreboard.hpp"
 
 namespace kilofork {
 

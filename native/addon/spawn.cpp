@@ -12,8 +12,8 @@
 #include <array>
 #include <cerrno>
 
-#include "../core/error.hpp"
-#include "../core/supervisor_descriptors.hpp"
+#include "base/error.hpp"
+#include "process/descriptors.hpp"
 
 namespace kilofork {
 

@@ -5,7 +5,7 @@
 // Input: the bytes that a front sends, but for four: 1 ends a segment, and all that has come is
 // read; 3 ends a segment only; 2 sends a descriptor along with the segment that it stands in; 4
 // stands for more bytes than half of what is read at a time.
-#include "control.hpp"
+#include "supervisor/control.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "fuzz.hpp"
-#include "passing.hpp"
+#include "process/fd_passing.hpp"
 
 namespace {
 

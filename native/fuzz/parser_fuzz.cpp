@@ -2,7 +2,7 @@
 //
 // Input: what a client sends, up to the newline or its end of file; behind the newline, the text of
 // a template.
-#include "protocol.hpp"
+#include "base/protocol.hpp"
 
 #include <algorithm>
 #include <array>

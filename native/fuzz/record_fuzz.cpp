@@ -3,7 +3,7 @@
 //
 // Input: a byte for the kind of record (0 to 3, modulo 4), a byte for the room that the file has
 // for the first record (from '~' on: enough), then the message.
-#include "append_log.hpp"
+#include "log/append_log.hpp"
 
 #include <fcntl.h>
 #include <signal.h>

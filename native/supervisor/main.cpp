@@ -12,13 +12,13 @@
 #include <memory>
 #include <string_view>
 
-#include "../core/control.hpp"
-#include "../core/error.hpp"
-#include "../core/handover.hpp"
-#include "../core/lockdown.hpp"
-#include "../core/pool.hpp"
-#include "../core/supervisor_descriptors.hpp"
-#include "../core/words.hpp"
+#include "base/error.hpp"
+#include "base/tokens.hpp"
+#include "process/descriptors.hpp"
+#include "process/lockdown.hpp"
+#include "supervisor/control.hpp"
+#include "supervisor/exec_state.hpp"
+#include "supervisor/pool.hpp"
 
 namespace kilofork {
 namespace {

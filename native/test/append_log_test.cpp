@@ -1,4 +1,4 @@
-#include "append_log.hpp"
+#include "log/append_log.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -12,8 +12,8 @@
 #include <optional>
 #include <regex>
 
+#include "base/error.hpp"
 #include "check.hpp"
-#include "error.hpp"
 #include "sandbox.hpp"
 
 namespace kilofork {

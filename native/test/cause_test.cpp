@@ -1,4 +1,4 @@
-#include "cause.hpp"
+#include "base/cause.hpp"
 
 #include <set>
 #include <string>

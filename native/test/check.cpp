@@ -19,7 +19,7 @@
 #include <thread>
 #include <vector>
 
-#include "escape.hpp"
+#include "base/escape.hpp"
 #include "sandbox.hpp"
 
 namespace kilofork::check {

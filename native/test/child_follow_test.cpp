@@ -4,10 +4,10 @@
 #include <sys/ptrace.h>
 
 #include "check.hpp"
-#include "child_log.hpp"
+#include "child/child_log.hpp"
 #include "child_stage.hpp"
-#include "log_handoff.hpp"
-#include "signals.hpp"
+#include "log/log_broadcast.hpp"
+#include "process/signals.hpp"
 
 namespace kilofork {
 namespace {

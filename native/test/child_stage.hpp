@@ -12,16 +12,16 @@
 #include <string>
 #include <vector>
 
-#include "append_log.hpp"
 #include "check.hpp"
-#include "child.hpp"
+#include "child/child.hpp"
+#include "child/service.hpp"
 #include "client.hpp"
-#include "listener.hpp"
-#include "lockdown.hpp"
-#include "log_handoff.hpp"
+#include "log/append_log.hpp"
+#include "log/log_broadcast.hpp"
+#include "net/listener.hpp"
+#include "process/lockdown.hpp"
 #include "sandbox.hpp"
-#include "scoreboard.hpp"
-#include "service.hpp"
+#include "shm/scoreboard.hpp"
 
 namespace kilofork::check {
 

@@ -1,6 +1,6 @@
 // A real child behind a listening socket: what it answers, records and counts. What signals do to
 // it is in child_signal_test.cpp.
-#include "child.hpp"
+#include "child/child.hpp"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

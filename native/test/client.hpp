@@ -9,10 +9,10 @@
 #include <string>
 #include <string_view>
 
+#include "base/fd.hpp"
 #include "check.hpp"
-#include "fd.hpp"
-#include "listener.hpp"
-#include "socket_address.hpp"
+#include "net/endpoint.hpp"
+#include "net/listener.hpp"
 
 namespace kilofork::check {
 

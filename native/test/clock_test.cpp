@@ -1,5 +1,5 @@
 // The time of a record against strftime(3), for the zones and the minutes where it is hard.
-#include "clock.hpp"
+#include "base/clock.hpp"
 
 #include <unistd.h>
 

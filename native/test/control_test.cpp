@@ -1,4 +1,4 @@
-#include "control.hpp"
+#include "supervisor/control.hpp"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -7,7 +7,7 @@
 #include <array>
 
 #include "check.hpp"
-#include "passing.hpp"
+#include "process/fd_passing.hpp"
 #include "sandbox.hpp"
 
 namespace kilofork {

@@ -1,4 +1,4 @@
-#include "escape.hpp"
+#include "base/escape.hpp"
 
 #include <array>
 #include <random>

@@ -1,5 +1,5 @@
 // What a process is made of after it has prepared to fork thousands.
-#include "footprint.hpp"
+#include "process/footprint.hpp"
 
 #include <sys/syscall.h>
 #include <sys/wait.h>

@@ -1,5 +1,5 @@
 // Children that are forked by a process beside their parent.
-#include "fork_server.hpp"
+#include "supervisor/fork_server.hpp"
 
 #include <signal.h>
 #include <sys/prctl.h>

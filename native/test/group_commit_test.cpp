@@ -1,5 +1,5 @@
 // Who waits for the disk: never too short, never for ever.
-#include "group_commit.hpp"
+#include "shm/group_commit.hpp"
 
 #include <signal.h>
 #include <sys/mman.h>

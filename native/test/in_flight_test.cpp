@@ -1,4 +1,4 @@
-#include "in_flight.hpp"
+#include "load/in_flight.hpp"
 
 #include <thread>
 #include <vector>

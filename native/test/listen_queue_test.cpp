@@ -1,16 +1,16 @@
-#include "listen_queue.hpp"
+#include "net/listen_queue.hpp"
 
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <vector>
 
+#include "base/error.hpp"
 #include "check.hpp"
 #include "client.hpp"
-#include "error.hpp"
-#include "listener.hpp"
+#include "net/endpoint.hpp"
+#include "net/listener.hpp"
 #include "sandbox.hpp"
-#include "socket_address.hpp"
 
 namespace kilofork {
 namespace {

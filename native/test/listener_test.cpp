@@ -1,4 +1,4 @@
-#include "listener.hpp"
+#include "net/listener.hpp"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -8,9 +8,9 @@
 
 #include <vector>
 
+#include "base/error.hpp"
 #include "check.hpp"
 #include "client.hpp"
-#include "error.hpp"
 #include "sandbox.hpp"
 
 namespace kilofork {

@@ -1,6 +1,6 @@
 // The load engine against servers that do as they should, and its schedules. Servers that do not
 // are in load_failures_test.cpp.
-#include "load_engine.hpp"
+#include "load/load_engine.hpp"
 
 #include <mutex>
 #include <set>

@@ -1,8 +1,8 @@
 // The load engine against servers that do something else, or nothing.
 #include <sys/socket.h>
 
+#include "base/error.hpp"
 #include "check.hpp"
-#include "error.hpp"
 #include "load_stage.hpp"
 
 namespace kilofork {

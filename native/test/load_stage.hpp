@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "check.hpp"
-#include "load_engine.hpp"
+#include "load/load_engine.hpp"
 #include "scripted_server.hpp"
 
 namespace kilofork::check {

@@ -1,5 +1,5 @@
 // What a child can no longer do. Each test locks down a process of its own and lets it try.
-#include "lockdown.hpp"
+#include "process/lockdown.hpp"
 
 #include <fcntl.h>
 #include <linux/capability.h>

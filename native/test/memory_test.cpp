@@ -1,4 +1,4 @@
-#include "memory.hpp"
+#include "process/memory.hpp"
 
 #include <sys/resource.h>
 #include <unistd.h>

@@ -4,10 +4,10 @@
 #include <atomic>
 #include <thread>
 
+#include "base/clock.hpp"
 #include "check.hpp"
-#include "clock.hpp"
 #include "sandbox.hpp"
-#include "scoreboard.hpp"
+#include "shm/scoreboard.hpp"
 
 namespace kilofork {
 namespace {

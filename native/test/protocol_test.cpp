@@ -1,5 +1,5 @@
 // The corners of the grammar that test/protocol-vectors.json cannot show, and the templates.
-#include "protocol.hpp"
+#include "base/protocol.hpp"
 
 #include "check.hpp"
 

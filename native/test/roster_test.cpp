@@ -1,6 +1,6 @@
 // Who has which slot. The children are numbers: their ends are statuses as of waitpid(2), what they
 // do is written into their slots.
-#include "roster.hpp"
+#include "supervisor/roster.hpp"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -14,7 +14,7 @@
 #include <set>
 
 #include "check.hpp"
-#include "child.hpp"
+#include "child/child.hpp"
 #include "sandbox.hpp"
 
 namespace kilofork {

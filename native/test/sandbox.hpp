@@ -19,8 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/fd.hpp"
 #include "check.hpp"
-#include "fd.hpp"
 
 namespace kilofork::check {
 

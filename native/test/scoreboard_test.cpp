@@ -1,6 +1,6 @@
 // The segment: its slots, its life under a name, and who may sweep it. The table of users has a
 // test file of its own.
-#include "scoreboard.hpp"
+#include "shm/scoreboard.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -13,8 +13,8 @@
 #include <cerrno>
 #include <optional>
 
+#include "base/error.hpp"
 #include "check.hpp"
-#include "error.hpp"
 #include "sandbox.hpp"
 
 namespace kilofork {

@@ -17,10 +17,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/fd.hpp"
 #include "check.hpp"
 #include "client.hpp"
-#include "fd.hpp"
-#include "listener.hpp"
+#include "net/listener.hpp"
 
 namespace kilofork::check {
 

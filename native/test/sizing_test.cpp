@@ -1,5 +1,5 @@
 // The rule by which a pool grows and shrinks, shown pools that are nothing but numbers.
-#include "sizing.hpp"
+#include "supervisor/sizing.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -15,12 +15,12 @@ namespace {
 constexpr Nanoseconds kLook = Sizing::kLookEvery;
 constexpr std::int64_t kLooksInAMoment = Sizing::kMoment / kLook;
 constexpr Nanoseconds kEighth = 1250 * kMillisecond;  // of shrink_after
-constexpr PoolLimits kLimits{
+constexpr PoolBounds kLimits{
     .start = 10, .min_spare = 5, .max_spare = 20, .max = 1000, .shrink_after = 8 * kEighth};
 
 // A pool that is looked at as often as it should be.
 struct Looks {
-  explicit Looks(const PoolLimits& limits = kLimits) : sizing(limits) { sizing.begin({}, now); }
+  explicit Looks(const PoolBounds& limits = kLimits) : sizing(limits) { sizing.begin({}, now); }
   Need look(const Census& census, Nanoseconds after = kLook) {
     now += after;
     return sizing.look(census, now);
@@ -201,9 +201,9 @@ TEST("whatever a pool looks like, what it needs stays within its limits") {
 }
 
 TEST("a pool is dynamic when it may be smaller than its maximum") {
-  const PoolLimits fixed{.start = 8, .min_spare = 1, .max_spare = 8, .max = 8, .shrink_after = 1};
+  const PoolBounds fixed{.start = 8, .min_spare = 1, .max_spare = 8, .max = 8, .shrink_after = 1};
   CHECK(!fixed.is_dynamic());
-  PoolLimits limits = fixed;
+  PoolBounds limits = fixed;
   limits.start = 7;
   CHECK(limits.is_dynamic());
   limits = fixed;
@@ -221,7 +221,7 @@ struct Retirement {
 
 // The retirements of a pool whose children are all idle: an eighth of those too many with each
 // eighth of the time, from the end of the first whole time on.
-std::vector<Retirement> expected_retirements(std::size_t idle, const PoolLimits& limits) {
+std::vector<Retirement> expected_retirements(std::size_t idle, const PoolBounds& limits) {
   std::vector<Retirement> all;
   for (Nanoseconds after = limits.shrink_after; idle > limits.max_spare;
        after += limits.shrink_after / 8) {

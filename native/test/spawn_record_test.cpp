@@ -1,4 +1,4 @@
-#include "spawn_record.hpp"
+#include "supervisor/spawn_record.hpp"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 // The process that syncs, with logs that can be synced and others that cannot.
-#include "syncer.hpp"
+#include "log/syncer.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -10,8 +10,8 @@
 
 #include <array>
 
-#include "append_log.hpp"
 #include "check.hpp"
+#include "log/append_log.hpp"
 #include "sandbox.hpp"
 
 namespace kilofork {

@@ -1,0 +1,121 @@
+#include "child/child_log.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "log/log_broadcast.hpp"
+#include "process/wakeup.hpp"
+
+namespace kilofork {
+
+ChildLog::ChildLog(const ChildContext& context, Slot& slot, pid_t pid, std::span<char> buffer)
+    : context_(context),
+      header_(context.scoreboard.header()),
+      slot_(slot),
+      pid_(pid),
+      log_(context.log, buffer, header_.utc_offset),
+      generation_(context.log_generation) {
+  slot_.log_generation.store(generation_, std::memory_order_relaxed);
+}
+
+void ChildLog::follow() {
+  follow(header_.log_generation);
+}
+
+// Not while a signal handler does the same: the older log would replace the newer one.
+void ChildLog::follow(const std::atomic<std::uint32_t>& newest) {
+  if (newest.load(std::memory_order_acquire) == generation_) return;
+  sigset_t to_follow;
+  sigset_t before;
+  sigemptyset(&to_follow);
+  sigaddset(&to_follow, SIGUSR1);
+  ::sigprocmask(SIG_BLOCK, &to_follow, &before);
+  if (newest.load(std::memory_order_acquire) != generation_ &&
+      take_log(context_.handoff, context_.log, generation_))
+    slot_.log_generation.store(generation_, std::memory_order_release);
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
+bool ChildLog::may_write() {
+  follow();
+  return !header_.commit.is_dead(generation_);
+}
+
+bool ChildLog::record_received(const Request& request) {
+  if (!may_write()) return false;
+  received_in_ = generation_;
+  log_.record().text("server ").number(pid_).text(" recvd message ").quoted(request.message);
+  return note(log_.text(" from user ").text(request.user).commit());
+}
+
+bool ChildLog::record_completed(const Request& request, std::uint64_t count) {
+  follow();
+  if (header_.commit.is_dead(received_in_)) return false;
+  log_.record().text("completed req ").quoted(request.message).text(" on ").number(pid_);
+  return note(log_.text(" total reqs ").number(static_cast<std::int64_t>(count)).commit());
+}
+
+bool ChildLog::sync() {
+  header_.commit.wait(header_.commit.join());
+  if (!header_.commit.is_dead(received_in_)) return true;
+  slot_.taken_back.fetch_add(1, std::memory_order_relaxed);
+  return false;
+}
+
+// Nothing else will be written before, neither by this child nor, for some time, by others: the
+// supervisor waits for those that are syncing.
+bool ChildLog::take_back(const Request& request, std::uint64_t count,
+                         const volatile sig_atomic_t& stopping) {
+  constexpr useconds_t kBetweenTries = 100'000;
+  const GroupCommit& commit = header_.commit;
+  for (;;) {
+    const std::uint32_t offered = commit.offered();
+    follow(commit.offered());
+    if (!commit.is_dead(generation_)) {
+      log_.record().text("not acknowledged: req ").quoted(request.message);
+      log_.text(" on ").number(pid_).text(" total reqs ").number(static_cast<std::int64_t>(count));
+      if (note(log_.commit())) return true;
+    }
+    if (stopping != 0) return false;
+    if (commit.is_dead(offered))
+      commit.wait_for_offer(offered);
+    else
+      ::usleep(kBetweenTries);
+  }
+}
+
+void ChildLog::record_unknown_user(std::string_view user) {
+  if (!may_write()) return;
+  log_.record().text("authorization error: user ").quoted(user).text(" on ").number(pid_);
+  note(log_.commit());
+}
+
+void ChildLog::record_refusal(Refusal refusal) {
+  if (!may_write()) return;
+  log_.record().text("protocol error: ").text(name_of(refusal)).text(" on ").number(pid_);
+  note(log_.commit());
+}
+
+void ChildLog::record_work_timeout(std::string_view message, Nanoseconds took) {
+  if (!may_write()) return;
+  log_.record().text("work timeout: req ").quoted(message).text(" on ").number(pid_);
+  log_.text(" after ").number(took / kMillisecond).text(" ms").commit();
+}
+
+void ChildLog::leave() {
+  if (!log_.close_torn_head()) header_.owed.torn_heads.fetch_add(1);
+}
+
+// What became of a record, after commit(): the first that fails, and the first that does not, is
+// told to the supervisor.
+bool ChildLog::note(bool written) {
+  auto& error = header_.log_error;
+  if (written != (error.load(std::memory_order_relaxed) == 0)) {
+    error.store(written ? 0 : static_cast<std::uint32_t>(errno), std::memory_order_relaxed);
+    ring_bell(context_.bell);
+  }
+  return written;
+}
+
+}  // namespace kilofork

@@ -1,0 +1,198 @@
+// The client's hot path: drives many connections from one thread through epoll(7). Each thread of
+// `kilofork client` has one. It knows no protocol: it is given a greeting that names {pid}, a
+// request with {n}, and the reply that is expected, and compares every byte.
+//
+// A client here is one connection at a time: it connects, is greeted, then sends its requests one
+// after the other, or one only and connects again. A request on a connection that is lost has
+// failed and is never sent again; the client connects anew for the rest. Times are of the monotonic
+// clock.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/fd.hpp"
+#include "base/protocol.hpp"
+#include "load/in_flight.hpp"
+#include "net/endpoint.hpp"
+
+namespace kilofork {
+
+struct LoadOptions {
+  std::vector<std::string> addresses;  // numeric; tried in turn until one answers
+  std::string from;                    // numeric, of our side; empty: the kernel chooses
+  std::uint16_t port;
+  std::uint32_t clients;
+  std::uint32_t first_number;   // of this engine's first client
+  std::uint64_t requests;       // of each client; 0: as many as the duration allows
+  Nanoseconds duration;         // no request is sent later than this; 0: no end
+  Nanoseconds ramp_step;        // between two first connects; 0: all at once
+  std::uint32_t window;         // first connects that may wait for a greeting; 0: all
+  Nanoseconds interval;         // open loop: between two intended sends; 0: closed loop
+  Nanoseconds connect_timeout;  // until the greeting is complete
+  Nanoseconds reply_timeout;
+  bool barrier;       // greeted clients wait for release()
+  bool reconnect;     // each request has a connection of its own
+  Template greeting;  // of {pid}
+  Template request;   // of {n}
+  Template reply;     // of {pid} and {n}
+};
+
+enum class Failure : std::uint8_t {
+  connect,    // no connection
+  ungreeted,  // no complete greeting in time
+  greeting,   // something else instead of the greeting
+  timeout,    // no complete reply in time
+  mismatch,   // something else instead of the reply
+  lost,       // the connection ended before the reply
+  unsent,     // given up after several failed connects
+};
+constexpr std::size_t kFailures = 7;
+
+class LoadEngine {
+ public:
+  struct Failures {
+    std::uint64_t count;
+    std::uint32_t first_client;  // by its number, whichever failed first
+    std::string first_detail;
+  };
+  struct Samples {                     // nanoseconds
+    std::vector<Nanoseconds> connect;  // from connect() until greeted
+    std::vector<Nanoseconds> reply;    // from the send, in an open loop the intended one
+    std::vector<Nanoseconds> lag;      // from a reply's arrival in the kernel until it was read
+  };
+  struct Counts {
+    std::uint64_t sent = 0;
+    std::uint64_t verified = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t connections = 0;
+    std::uint64_t syn_retransmits = 0;
+    std::uint32_t greeted = 0;  // clients that were, at least once
+    std::uint32_t settled = 0;  // clients that were greeted or have failed: nobody waits for them
+    Nanoseconds first_connect = 0;
+    Nanoseconds first_send = 0;
+    Nanoseconds last_reply = 0;
+  };
+
+  // `in_flight` outlives the engine. Throws SystemError.
+  LoadEngine(LoadOptions options, InFlight& in_flight);
+
+  // Works for about `time`, less when all is done or many samples wait; returns whether all is
+  // done. The samples of the step are in samples(), until the next step.
+  bool step(Nanoseconds time);
+  // Opens the barrier.
+  void release();
+
+  [[nodiscard]] const Samples& samples() const { return samples_; }
+  [[nodiscard]] const Counts& counts() const { return counts_; }
+  [[nodiscard]] const std::array<Failures, kFailures>& failures() const { return failures_; }
+  // The address that was used, numeric.
+  [[nodiscard]] const std::string& address() const { return options_.addresses[preferred_]; }
+
+ private:
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+
+  enum class State : std::uint8_t {
+    idle,      // has not begun, or rests before it connects again
+    greeting,  // connects, or waits for the rest of the greeting
+    ready,     // greeted, nothing in flight
+    sending,   // a part of the request has been sent
+    waiting,   // for the rest of the reply
+    done,
+  };
+  struct Client {
+    Fd fd;
+    State state = State::idle;
+    std::uint8_t failed_connects = 0;
+    std::uint8_t pid_length = 0;
+    std::array<char, 10> pid{};
+    std::uint32_t pid_number = 0;
+    std::uint32_t address = 0;     // index of the one it connects to
+    std::uint32_t done_bytes = 0;  // of the greeting, request or reply, so far
+    bool in_flight = false;
+    bool was_greeted = false;
+    bool settled = false;
+    std::uint64_t request = 1;  // the number of the present one
+    Nanoseconds since = 0;      // of the connect, or of the send
+    Nanoseconds deadline = 0;
+    std::uint32_t previous = kNone;  // in the queue it is in
+    std::uint32_t next = kNone;
+  };
+  // Clients in the order in which they came, linked through Client::previous and next.
+  struct Queue {
+    std::uint32_t first = kNone;
+    std::uint32_t last = kNone;
+    std::uint32_t length = 0;
+  };
+
+  void connect_due(Nanoseconds now);
+  void send_due(Nanoseconds now);
+  void expire(Nanoseconds now);
+  void wait(Nanoseconds until);
+  void handle(std::uint32_t index, std::uint32_t events);
+
+  void connect(std::uint32_t index);
+  void connect_failed(std::uint32_t index, int error);
+  bool try_next_address(std::uint32_t index);
+  void read(std::uint32_t index);
+  void ended_by_server(std::uint32_t index, int error);
+  void take_greeting(std::uint32_t index, std::string_view bytes);
+  void take_reply(std::uint32_t index, std::string_view bytes);
+  void greeted(std::uint32_t index);
+  void answered(std::uint32_t index);
+  void go_on_anew(std::uint32_t index);
+  void next_request(std::uint32_t index);
+  void send(std::uint32_t index, Nanoseconds intended);
+  // `has_waited`: for room to send, as it does again unless all goes out.
+  void continue_sending(std::uint32_t index, bool has_waited);
+  void fail_request(std::uint32_t index, Failure kind, std::string_view detail);
+  void disconnect(std::uint32_t index);
+  void rest(std::uint32_t index);
+  void finish(std::uint32_t index);
+  void settle(Client& client);
+  void count_failure(std::uint32_t index, Failure kind, std::string_view detail,
+                     std::uint64_t times);
+
+  void push(Queue& queue, std::uint32_t index);
+  void remove(Queue& queue, std::uint32_t index);
+  // The queue that a client in its state is in.
+  Queue* queue_of(const Client& client);
+
+  [[nodiscard]] std::string_view render(const Template& text, const Client& client);
+  [[nodiscard]] std::uint32_t number_of(const Client& client) const;
+  // Whether there is a client that has never connected, and the window is open for it.
+  [[nodiscard]] bool may_begin() const;
+  [[nodiscard]] bool is_over(Nanoseconds now) const;
+  [[nodiscard]] bool has_more(const Client& client, Nanoseconds now) const;
+  [[nodiscard]] Nanoseconds next_due(Nanoseconds until) const;
+
+  const LoadOptions options_;
+  InFlight& in_flight_;
+  std::vector<SocketAddress> addresses_;
+  std::optional<SocketAddress> from_;
+  std::vector<Client> clients_;
+  Fd epoll_;
+  Queue greeting_;                 // by deadline
+  Queue waiting_;                  // by deadline; those that send are in it too
+  Queue resting_;                  // by deadline
+  Queue ready_;                    // open loop: by the time of their last reply
+  std::uint32_t next_client_ = 0;  // the next that connects for the first time
+  std::uint32_t finished_ = 0;
+  std::uint32_t preferred_ = 0;  // index of the address that answered last
+  bool released_;
+  Nanoseconds started_ = 0;
+  Nanoseconds load_started_ = 0;  // what durations and intended times count from
+  std::uint64_t intended_ = 0;    // open loop: sends that have come due
+  Samples samples_;
+  Counts counts_;
+  std::array<Failures, kFailures> failures_{};
+  std::vector<char> scratch_;  // what was rendered
+  std::vector<char> received_;
+};
+
+}  // namespace kilofork

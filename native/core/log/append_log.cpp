@@ -1,0 +1,111 @@
+#include "log/append_log.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <charconv>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace kilofork {
+
+namespace {
+constexpr std::string_view kSeparator = " -- ";
+// Names, pids and counts around the message; the longest is far below.
+constexpr std::size_t kFrame = 256;
+
+bool write_torn_marker(int log) {
+  return ::write(log, kTornMarker.data(), kTornMarker.size()) ==
+         static_cast<ssize_t>(kTornMarker.size());
+}
+
+}  // namespace
+
+Fd open_log(const std::string& path) {
+  // O_NONBLOCK: a fifo without a reader must fail, not wait.
+  Fd fd(::open(path.c_str(),
+               O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+               0640));
+  if (!fd) fail("open " + path);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) fail("fstat " + path);
+  if (S_ISCHR(status.st_mode)) return fd;
+  if (!S_ISREG(status.st_mode)) throw SystemError(path + " is not a regular file", EMEDIUMTYPE);
+  if (status.st_uid != ::geteuid()) throw SystemError(path + " belongs to somebody else", EPERM);
+  if (status.st_nlink > 1) throw SystemError(path + " has other names, too", EMLINK);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) fail("flock " + path);
+  return fd;
+}
+
+std::size_t AppendLog::buffer_bytes(std::size_t longest_line) {
+  return kTornMarker.size() + RecordTime::kLength + kFrame + longest_line * kLongestEscape;
+}
+
+AppendLog& AppendLog::record() {
+  // The front of the buffer is left free for the marker, the time and the separator.
+  end_ = buffer_.data() + kTornMarker.size() + RecordTime::kLength;
+  return text(kSeparator);
+}
+
+AppendLog& AppendLog::text(std::string_view text) {
+  assert(end_ + text.size() < buffer_.data() + buffer_.size());
+  end_ = std::copy(text.begin(), text.end(), end_);
+  return *this;
+}
+
+AppendLog& AppendLog::number(std::int64_t number) {
+  end_ = std::to_chars(end_, buffer_.data() + buffer_.size(), number).ptr;
+  return *this;
+}
+
+AppendLog& AppendLog::quoted(std::string_view text) {
+  assert(end_ + text.size() * kLongestEscape + 2 < buffer_.data() + buffer_.size());
+  *end_++ = '"';
+  end_ = escape(text, end_);
+  *end_++ = '"';
+  return *this;
+}
+
+bool AppendLog::commit() {
+  *end_++ = '\n';
+  char* start = buffer_.data() + kTornMarker.size();
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  time_.format(now, start);
+  if (torn_) {
+    start = buffer_.data();
+    std::copy(kTornMarker.begin(), kTornMarker.end(), start);
+  }
+  const auto length = end_ - start;
+  // For a signal handler that leaves before we know better: a marker too many is none.
+  const bool was_torn = std::exchange(torn_, true);
+  ssize_t written = 0;
+  do {
+    written = ::write(fd_, start, static_cast<std::size_t>(length));
+  } while (written < 0 && errno == EINTR);  // nothing was written: a pipe, or a terminal
+  if (written == length) {
+    torn_ = false;
+    return true;
+  }
+  if (written > 0)
+    errno = ENOSPC;
+  else
+    torn_ = was_torn;
+  return false;
+}
+
+bool AppendLog::close_torn_head() {
+  if (torn_ && write_torn_marker(fd_)) torn_ = false;
+  return !torn_;
+}
+
+void close_torn_heads(int log, std::atomic<std::uint32_t>& heads) {
+  while (heads > 0 && write_torn_marker(log)) heads--;
+}
+
+}  // namespace kilofork

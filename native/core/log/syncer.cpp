@@ -1,0 +1,159 @@
+#include "log/syncer.hpp"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "process/fd_passing.hpp"
+#include "process/lockdown.hpp"
+#include "process/signals.hpp"
+#include "process/wakeup.hpp"
+
+namespace kilofork {
+
+namespace {
+
+// What the signal handler shares with the loop. A process is one syncer, so there is one of it.
+struct {
+  volatile sig_atomic_t leaving;
+  GroupCommit* commit;
+} g_syncer;
+
+void on_leave(int /*signal*/) {
+  g_syncer.leaving = 1;
+  g_syncer.commit->wake_syncer();
+}
+
+void set_up_signals() {
+  handle_signal(SIGTERM, on_leave);
+  for (const int ignored : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2})
+    handle_signal(ignored, SIG_IGN);
+  handle_signal(SIGCHLD, SIG_DFL);
+}
+
+class Syncer {
+ public:
+  explicit Syncer(const SyncerContext& context)
+      : context_(context),
+        header_(context.scoreboard.header()),
+        commit_(header_.commit),
+        covered_(commit_.joined()) {
+    logs_.reserve(kMostLogs);  // no memory can be had later
+  }
+
+  [[noreturn]] void run() {
+    while (g_syncer.leaving == 0) {
+      commit_.wait_for_joiner();
+      if (g_syncer.leaving == 0) gather();
+      covered_ = commit_.joined();
+      sync();
+    }
+    ::_exit(0);
+  }
+
+ private:
+  struct Log {
+    Fd fd;
+    std::uint32_t generation;
+  };
+  // That some child may still write to: more than one only while the log is being reopened.
+  static constexpr std::size_t kMostLogs = 256;
+
+  // Where a sync is quick it would serve few, and cost them more than it saves. So: while others
+  // keep coming, wait for them; but not for long, and not beside a client that is alone.
+  void gather() {
+    constexpr Nanoseconds kNap = 100 * kMicrosecond;
+    constexpr int kMostNaps = 12;
+    const bool was_alone = alone_;
+    std::uint64_t joined = commit_.joined();
+    alone_ = joined - covered_ <= 1;
+    if (alone_ && was_alone) return;
+    for (int naps = 0; naps < kMostNaps; naps++) {
+      const timespec nap = to_timespec(kNap);
+      ::clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, nullptr);
+      if (commit_.joined() == joined) break;
+      joined = commit_.joined();
+    }
+    alone_ = joined - covered_ <= 1;
+  }
+
+  void sync() {
+    commit_.begin_sync();
+    if (!receive_logs()) return fail(EMFILE);
+    if (logs_.empty() && !commit_.is_dead(commit_.offered())) return fail(EBADF);
+    // Read before the sync: whoever wrote to an older log has done so by then.
+    const std::uint32_t settled = header_.log_settled.load(std::memory_order_acquire);
+    const Nanoseconds began = monotonic_now();
+    for (const Log& log : logs_)
+      if (::fdatasync(log.fd.get()) != 0) return fail(static_cast<std::uint32_t>(errno));
+    std::erase_if(logs_, [&](const Log& log) { return log.generation < settled; });
+    header_.oldest_unsynced.store(logs_.empty() ? settled : logs_.front().generation);
+    commit_.end_sync(monotonic_now() - began);
+  }
+
+  // With the newest log, be it here or still on the way.
+  void fail(std::uint32_t error) {
+    commit_.fail_sync(std::max(newest_sent_, commit_.offered().load()), error);
+    logs_.clear();
+    ring_bell(context_.bell);
+  }
+
+  // All that a child may have written to: they are sent before a child can have them. False: there
+  // are more than can be held.
+  bool receive_logs() {
+    while (logs_.size() < kMostLogs) {
+      std::uint32_t generation = 0;
+      std::array<char, sizeof generation> bytes{};
+      Fd log;
+      const ssize_t got = receive_with_fd(context_.inbox, bytes, log, MSG_DONTWAIT);
+      if (got < 0 && errno == EINTR) continue;
+      if (got != static_cast<ssize_t>(bytes.size())) return true;
+      std::memcpy(&generation, bytes.data(), sizeof generation);
+      newest_sent_ = generation;
+      if (!log) return false;  // lost on the way: no descriptor is free
+      logs_.push_back({.fd = std::move(log), .generation = generation});
+    }
+    return false;
+  }
+
+  const SyncerContext& context_;
+  Header& header_;
+  GroupCommit& commit_;
+  std::vector<Log> logs_;  // the oldest first
+  std::uint32_t newest_sent_ = 0;
+  std::uint64_t covered_;  // of those who have ever joined, by the syncs so far
+  bool alone_ = true;      // whoever the last sync was for
+};
+
+}  // namespace
+
+bool send_log(int inbox, int log, std::uint32_t generation) {
+  std::array<char, sizeof generation> bytes{};
+  std::memcpy(bytes.data(), &generation, sizeof generation);
+  return send_with_fd(inbox, {bytes.data(), bytes.size()}, log, MSG_DONTWAIT) >= 0;
+}
+
+void run_syncer(const SyncerContext& context) {
+  g_syncer.commit = &context.scoreboard.header().commit;
+  set_up_signals();
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != context.supervisor) ::_exit(0);
+  ::prctl(PR_SET_NAME, "kilofork-syncer");
+  ::prctl(PR_SET_TIMERSLACK, 1);
+  Syncer syncer(context);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (!lock_down_syncer()) ::_exit(1);
+  syncer.run();
+}
+
+}  // namespace kilofork

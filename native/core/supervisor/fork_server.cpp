@@ -1,0 +1,158 @@
+#include "supervisor/fork_server.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/error.hpp"
+#include "log/log_broadcast.hpp"
+#include "net/listener.hpp"
+#include "process/footprint.hpp"
+#include "process/lockdown.hpp"
+
+namespace kilofork {
+
+namespace {
+
+// A server that does not answer for so long is stopped, or stuck.
+constexpr Nanoseconds kAnsweredWithin = 2 * kSecond;
+
+// When memory runs out, let the kernel take a child before it takes the front.
+void offer_to_oom_killer() {
+  const Fd file(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  (void)!::write(file.get(), "500", 3);
+}
+
+}  // namespace
+
+void ForkServer::start() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    fail("socketpair for the fork server");
+  orders_.reset(ends[0]);
+  const Fd theirs(ends[1]);
+  set_receive_timeout(orders_.get(), kAnsweredWithin);
+  pid_ = ::fork();
+  if (pid_ == 0) {
+    orders_.reset();
+    prepare_();
+    leave_restartable_sequences();
+    go_on_beside_mappings([this, fd = theirs.get()] { run(fd); });
+  }
+  if (pid_ < 0) {
+    pid_ = 0;
+    fail("fork the fork server");
+  }
+  context_.scoreboard.header().fork_server = pid_;
+  Answer ready{};
+  if (ask({}, ready)) return;
+  const int error = errno;
+  end();
+  throw SystemError("the fork server cannot lock itself down: no seccomp here", error);
+}
+
+// ---- the process --------------------------------------------------------------------------------
+
+void ForkServer::run(int orders) const {
+  ::prctl(PR_SET_NAME, "kilofork-forker");
+  offer_to_oom_killer();
+  ChildSignals signals;
+  set_up_signals_of_children(signals);  // all are blocked here
+  const auto key = lock_down_children({.removable = context_.segment_path,
+                                       .name = context_.name,
+                                       .waits_for_syncs = context_.service.synced});
+  if (!key) ::_exit(1);
+  ChildContext context = context_;
+  Order order{};
+  while (::recv(orders, &order, sizeof order, 0) == sizeof order) {
+    Answer answer{};
+    if (order.count == 0) take_log(context.handoff, context.log, context.log_generation);
+    for (std::size_t i = 0; i < order.count && answer.error == 0; i++) {
+      const pid_t pid = fork_by_key(*key);
+      if (pid == 0) {
+        ::close(orders);
+        run_child(context, context.scoreboard.slots()[order.slots[i]], order.reserved[i]);
+      }
+      if (pid < 0)
+        answer.error = errno;
+      else
+        answer.pids[i] = pid;
+    }
+    if (::send(orders, &answer, sizeof answer, MSG_NOSIGNAL) < 0) break;
+  }
+  ::_exit(0);
+}
+
+// ---- the supervisor's side ----------------------------------------------------------------------
+
+bool ForkServer::ask(const Order& order, Answer& answer) {
+  if (::send(orders_.get(), &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return false;
+  ssize_t got = 0;
+  while ((got = ::recv(orders_.get(), &answer, sizeof answer, 0)) < 0 && errno == EINTR) continue;
+  if (got == 0) errno = ECHILD;  // it has died
+  return got == sizeof answer;
+}
+
+void ForkServer::fork_children(std::span<const std::size_t> slots, std::span<pid_t> pids) {
+  for (std::size_t at = 0; at < slots.size(); at += kAtATime) {
+    const std::size_t count = std::min(kAtATime, slots.size() - at);
+    fork_some(slots.subspan(at, count), pids.subspan(at, count));
+    const auto batch = pids.subspan(at, count);
+    if (std::find(batch.begin(), batch.end(), 0) != batch.end()) return;
+  }
+}
+
+void ForkServer::fork_some(std::span<const std::size_t> slots, std::span<pid_t> pids) {
+  const auto slot = [&](std::size_t i) -> Slot& { return context_.scoreboard.slots()[slots[i]]; };
+  Order order{.count = slots.size(), .slots = {}, .reserved = {}};
+  for (std::size_t i = 0; i < slots.size(); i++) {
+    order.slots[i] = slots[i];
+    order.reserved[i] = slot(i).word.load();
+  }
+  try {
+    if (pid_ == 0) start();
+  } catch (const SystemError& error) {
+    errno = error.code;
+    return;
+  }
+  Answer answer{};
+  if (ask(order, answer)) {
+    std::copy_n(answer.pids.begin(), slots.size(), pids.begin());
+    errno = answer.error;
+    return;
+  }
+  const int error = errno;
+  end();
+  for (std::size_t i = 0; i < slots.size(); i++)
+    if (!slot(i).give_up(order.reserved[i], context_.scoreboard.age()))
+      pids[i] = slot(i).occupancy().pid;
+  errno = error;
+}
+
+void ForkServer::follow_log() {
+  Answer answer{};
+  if (pid_ > 0 && !ask({}, answer)) end();
+}
+
+void ForkServer::bury(pid_t pid) {
+  if (pid == pid_) forget();
+}
+
+void ForkServer::end() {
+  if (pid_ > 0) ::kill(pid_, SIGKILL);
+  forget();
+}
+
+void ForkServer::forget() {
+  pid_ = 0;
+  orders_.reset();
+  context_.scoreboard.header().fork_server = 0;
+}
+
+}  // namespace kilofork

@@ -1,0 +1,52 @@
+#include "supervisor/sizing.hpp"
+
+#include <algorithm>
+
+namespace kilofork {
+
+namespace {
+std::size_t beyond(std::size_t value, std::size_t limit) {
+  return value > limit ? value - limit : 0;
+}
+}  // namespace
+
+void Sizing::begin(const Census& census, Nanoseconds now) {
+  finished_ = census.finished;
+  looked_at_ = now;
+  spare_lack_ = 0;
+}
+
+Need Sizing::look(const Census& census, Nanoseconds now) {
+  const Nanoseconds elapsed = std::max(now - looked_at_, kLookEvery);
+  const std::int64_t finished = std::max<std::int64_t>(census.finished - finished_, 0);
+  const auto leaving = static_cast<std::size_t>(finished * kMoment / elapsed);
+  const std::size_t served = census.idle + leaving;  // so many can be accepted within a moment
+
+  const std::size_t room = beyond(limits_.max, census.alive);
+  const std::size_t queue = std::min(beyond(census.waiting, served), room);
+  const std::size_t spare_lack = beyond(census.waiting + limits_.min_spare, served) - queue;
+  // A spare child that lacked at one look only was not needed.
+  const std::size_t spare = std::min({spare_lack, spare_lack_, room - queue, limits_.min_spare});
+
+  finished_ = census.finished;
+  looked_at_ = now;
+  spare_lack_ = spare_lack;
+  return {.queue = queue, .spare = spare};
+}
+
+std::size_t Sizing::surplus(std::size_t idle, Nanoseconds now) {
+  std::size_t& low = lows_.at(step_);
+  low = std::min(low, idle);
+  if (now < step_ends_) return 0;
+
+  const std::size_t least = *std::min_element(lows_.begin(), lows_.end());
+  const std::size_t unneeded = step_ends_ == 0 ? 0 : beyond(least, limits_.max_spare);
+  const std::size_t retired = (unneeded + kSteps - 1) / kSteps;
+  for (std::size_t& each : lows_) each -= std::min(each, retired);
+  step_ = (step_ + 1) % kSteps;
+  lows_.at(step_) = idle - retired;
+  step_ends_ = now + limits_.shrink_after / static_cast<Nanoseconds>(kSteps);
+  return retired;
+}
+
+}  // namespace kilofork

@@ -1,0 +1,130 @@
+#include "log/log_broadcast.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <set>
+
+#include "check.hpp"
+#include "log/append_log.hpp"
+#include "process/fd_passing.hpp"
+#include "sandbox.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::file;
+using check::Process;
+
+// Which file a descriptor stands for.
+std::string path_of(int fd) {
+  return std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd));
+}
+
+std::string log_number(std::uint32_t generation) {
+  return file("log." + std::to_string(generation));
+}
+
+TEST("where no log is offered, none is had, and nobody waits") {
+  const LogHandoff handoff = make_log_handoff();
+  CHECK(!peek_log(handoff.take.get()));
+}
+
+TEST("an offered log can be had again and again, with its generation") {
+  const LogHandoff handoff = make_log_handoff();
+  offer_log(handoff, open_log(log_number(7)).get(), 7);
+  for (int i = 0; i < 5; i++) {
+    const auto offered = peek_log(handoff.take.get());
+    CHECK(offered.has_value());
+    CHECK_EQ(offered->generation, 7);
+    CHECK_EQ(path_of(offered->fd.get()), log_number(7));
+    CHECK((::fcntl(offered->fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK((::fcntl(offered->fd.get(), F_GETFL) & O_APPEND) != 0);
+  }
+}
+
+TEST("the newest log wins, and the older ones are let go") {
+  const LogHandoff handoff = make_log_handoff();
+  for (const std::uint32_t generation : {1U, 2U, 3U, UINT32_MAX}) {
+    offer_log(handoff, open_log(log_number(generation)).get(), generation);
+    const auto offered = peek_log(handoff.take.get());
+    CHECK(offered.has_value());
+    CHECK_EQ(offered->generation, generation);
+    CHECK_EQ(path_of(offered->fd.get()), log_number(generation));
+  }
+  for (const std::uint32_t old : {1U, 2U, 3U}) (void)open_log(log_number(old));  // its lock is free
+}
+
+TEST("many processes that were forked before are handed the same log") {
+  constexpr int kReaders = 50;
+  const LogHandoff handoff = make_log_handoff();
+  std::array<int, 2> start{};
+  CHECK_EQ(::pipe2(start.data(), O_CLOEXEC), 0);
+  Fd wait_here(start[0]);
+  Fd starter(start[1]);
+  std::vector<Process> readers;
+  for (int i = 0; i < kReaders; i++)
+    readers.emplace_back([&, i] {
+      starter.reset();
+      char none = 0;
+      CHECK_EQ(::read(wait_here.get(), &none, 1), 0);
+      const auto offered = peek_log(handoff.take.get());
+      CHECK(offered.has_value());
+      CHECK_EQ(offered->generation, 9);
+      std::vector<char> buffer(AppendLog::buffer_bytes(100));
+      CHECK(AppendLog(offered->fd.get(), buffer).record().text("reader ").number(i).commit());
+    });
+  offer_log(handoff, open_log(log_number(9)).get(), 9);
+  starter.reset();
+  for (Process& reader : readers) CHECK_EQ(reader.wait(), 0);
+  std::set<std::string> texts;
+  for (const auto& line : check::read_lines(log_number(9)))
+    texts.insert(line.substr(RecordTime::kLength));
+  CHECK_EQ(texts.size(), kReaders);
+}
+
+TEST("who looks while logs are offered gets one with its own generation, or none, never an older") {
+  constexpr std::uint32_t kOffers = 300;
+  const LogHandoff handoff = make_log_handoff();
+  std::vector<Process> readers;
+  for (int i = 0; i < 4; i++)
+    readers.emplace_back([&] {
+      for (std::uint32_t newest = 0; newest < kOffers;) {
+        const auto offered = peek_log(handoff.take.get());
+        if (!offered) continue;
+        CHECK(offered->generation >= newest);
+        CHECK_EQ(path_of(offered->fd.get()), log_number(offered->generation));
+        newest = offered->generation;
+      }
+    });
+  for (std::uint32_t generation = 1; generation <= kOffers; generation++)
+    offer_log(handoff, open_log(log_number(generation)).get(), generation);
+  for (Process& reader : readers) CHECK_EQ(reader.wait(), 0);
+}
+
+TEST("a new log is offered also where the old offer cannot be looked at for want of descriptors") {
+  const LogHandoff handoff = make_log_handoff();
+  offer_log(handoff, open_log(log_number(1)).get(), 1);
+  const Fd second = open_log(log_number(2));
+  std::vector<Fd> all;
+  for (int fd = 0; (fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) all.emplace_back(fd);
+  offer_log(handoff, second.get(), 2);
+  all.clear();
+  const auto offered = peek_log(handoff.take.get());
+  CHECK(offered.has_value());
+  CHECK_EQ(offered->generation, 2);
+}
+
+TEST("an offer without a descriptor, or of another length, is none") {
+  const LogHandoff handoff = make_log_handoff();
+  CHECK_EQ(send_with_fd(handoff.give.get(), "1234", -1, 0), 4);
+  CHECK(!peek_log(handoff.take.get()));
+  const LogHandoff other = make_log_handoff();
+  const Fd log = open_log(log_number(1));
+  CHECK_EQ(send_with_fd(other.give.get(), "123", log.get(), 0), 3);
+  CHECK(!peek_log(other.take.get()));
+}
+
+}  // namespace
+}  // namespace kilofork
