@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
-import { commandPath } from "../src/paths";
+import { commandPath } from "../src/base/paths";
 import { MESSAGE } from "./measures";
 
 const CONNECTS_WITHIN_MS = 30_000;

@@ -1,5 +1,5 @@
 /** The figures of `--peers` alone: growth, start, system calls, log and counters. */
-import { plural } from "../src/units";
+import { plural } from "../src/base/units";
 import { clientStart, nodeStart } from "./client-start";
 import { atMost, atMostMore, type Figure, higher, lower, type Size, type Subject } from "./figure";
 import * as measures from "./measures";

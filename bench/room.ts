@@ -1,5 +1,5 @@
 /** Whether the machine has room for a measurement, so that none does harm to it. */
-import { problemsOfClient, readMachine, readMemory } from "../src/limits";
+import { problemsOfClient, readMachine, readMemory } from "../src/machine/capacity";
 import { LeftOut } from "./installed";
 
 /** Of the memory that is available. */

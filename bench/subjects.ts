@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { commandPath } from "../src/paths";
+import { commandPath } from "../src/base/paths";
 import type { Ack } from "../src/serve/options";
 import type { Subject } from "./figure";
 import { LeftOut, requireInstalled } from "./installed";

@@ -1,7 +1,7 @@
 /** Both sides of the ledger: what the clients had replies to, and what the server wrote down. */
 import { audit } from "../src/audit/audit";
-import { readLog } from "../src/audit/damage";
-import { Kind } from "../src/audit/record";
+import { readLog } from "../src/log/damage";
+import { Kind } from "../src/log/record";
 import type { Batch } from "./clients";
 import { type Balance, sum } from "./server";
 

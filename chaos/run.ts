@@ -7,8 +7,8 @@
  */
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
-import { CommandError, EXIT } from "../src/errors";
-import { parseCount, showCount, showDuration } from "../src/units";
+import { CommandError, EXIT } from "../src/base/errors";
+import { parseCount, showCount, showDuration } from "../src/base/units";
 import { Chaos, type Report } from "./chaos";
 import { Site } from "./site";
 

@@ -1,7 +1,14 @@
 /** One run of the server: from its banner until the last of its processes has left. */
 import type { ChildProcess } from "node:child_process";
-import { type Cause, isDeath, REFUSALS, type Refusal, Scoreboard, type Slot } from "../src/native";
-import { listSegments, openScoreboardOf } from "../src/servers";
+import {
+  type Cause,
+  isDeath,
+  REFUSALS,
+  type Refusal,
+  Scoreboard,
+  type Slot,
+} from "../src/native/native";
+import { listSegments, openScoreboardOf } from "../src/status/find";
 import { type Site, until } from "./site";
 
 export const MOST_CHILDREN = 200;

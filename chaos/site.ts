@@ -20,7 +20,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { commandPath } from "../src/paths";
+import { commandPath } from "../src/base/paths";
 import { holdsSegmentOf } from "../test/support/holders";
 
 const TAG = "KILOFORK_CHAOS";

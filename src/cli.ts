@@ -1,5 +1,14 @@
 /** The command line: what there is, its defaults, and how a command that fails ends. */
 import { Argument, Command, CommanderError, Option, type OptionValues } from "commander";
+import { runAudit } from "./audit/command";
+import { runRepair } from "./audit/repair-command";
+import { CommandError, EXIT, misused } from "./base/errors";
+import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./base/protocol";
+import { likeOurs, resolveHost } from "./base/resolve";
+import { parseDuration } from "./base/units";
+import { version } from "./base/version";
+import { type ClientOutput, runClient } from "./client/command";
+import { DEFAULT_OS_THREADS, type LoadPlan } from "./client/load";
 import {
   count,
   duration,
@@ -9,25 +18,16 @@ import {
   MOST_REQUESTS,
   MOST_REQUESTS_A_SECOND,
   refuseOptions,
-} from "./arguments";
-import { runAudit } from "./audit/command";
-import { runRepair } from "./audit/repair-command";
-import { type ClientOutput, runClient } from "./client/command";
-import { DEFAULT_OS_THREADS, type LoadPlan } from "./client/load";
-import { control, VERBS, type Verb } from "./ctl";
+} from "./command/arguments";
+import { guardOutput } from "./command/output";
+import { control, VERBS, type Verb } from "./ctl/command";
 import { runDemo } from "./demo/command";
-import { CommandError, EXIT, misused } from "./errors";
 import { addLimit } from "./limit/define";
-import { isSystemError } from "./native";
-import { guardOutput } from "./output";
-import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./protocol";
-import { likeOurs, resolveHost } from "./resolve";
-import { Front } from "./serve/front";
+import { isSystemError } from "./native/native";
 import { dynamicPool, type PoolOptions, staticPool, type Work } from "./serve/options";
 import { parseRunAs } from "./serve/run-as";
+import { Front } from "./serve/server";
 import { runStatus } from "./status/command";
-import { parseDuration } from "./units";
-import { version } from "./version";
 
 const DEFAULT_LOG = "/tmp/myserver.log";
 const DEFAULT_BACKLOG = 4096;

@@ -7,7 +7,7 @@
  */
 import { expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
-import { countAccepted, countWorking } from "../src/witnesses";
+import { countAccepted, countWorking } from "../src/harness/witnesses";
 import { Server, until } from "./support/server";
 
 const CLIENTS = 1000;

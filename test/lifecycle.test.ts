@@ -10,7 +10,7 @@ import {
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
-import { commandPath } from "../src/paths";
+import { commandPath } from "../src/base/paths";
 import {
   Command,
   ourProcesses,

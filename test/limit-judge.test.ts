@@ -2,11 +2,11 @@
 import { describe, expect, test } from "vitest";
 import { boundsOf, clientProcesses } from "../src/limit/bounds";
 import type { ClientsResult } from "../src/limit/clients";
+import type { Measured, Stage, StagePlan } from "../src/limit/harness";
 import { judge } from "../src/limit/judge";
-import type { Measured, Stage, StagePlan } from "../src/limit/stage";
 import { Trials } from "../src/limit/trial";
-import { type Machine, problemsOfServer } from "../src/limits";
-import type { LoadFailures } from "../src/native";
+import { type Machine, problemsOfServer } from "../src/machine/capacity";
+import type { LoadFailures } from "../src/native/native";
 import { drawPlot, findKnee } from "../src/report/plot";
 
 const ms = (p99: number) => ({

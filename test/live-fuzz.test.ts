@@ -7,7 +7,7 @@ import { randomInt } from "node:crypto";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { LONGEST_USER, parseRequest, refusalLines } from "../src/protocol";
+import { LONGEST_USER, parseRequest, refusalLines } from "../src/base/protocol";
 import { Server } from "./support/server";
 
 const INPUTS = Number(process.env.KILOFORK_TEST_INPUTS ?? 50_000);

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
-import { supervisorPath } from "../src/paths";
+import { supervisorPath } from "../src/base/paths";
 import { Command, run, Server, temporaryFolder, until } from "./support/server";
 import { RawClient } from "./support/socket";
 

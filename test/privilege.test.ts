@@ -2,7 +2,7 @@
 import { chmodSync, chownSync, linkSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { commandPath } from "../src/paths";
+import { commandPath } from "../src/base/paths";
 import {
   Command,
   ourProcesses,

@@ -2,10 +2,10 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Kind, RecordParser } from "../src/audit/record";
+import { parseRequest } from "../src/base/protocol";
 import type { ClientResult } from "../src/client/load";
-import { parseRequest as parseNative } from "../src/native";
-import { parseRequest } from "../src/protocol";
+import { Kind, RecordParser } from "../src/log/record";
+import { parseRequest as parseNative } from "../src/native/native";
 import { type Cuts, CuttingProxy, everyByte, lengths, onlyAt } from "./support/proxy";
 import { run, Server } from "./support/server";
 import { RawClient } from "./support/socket";

@@ -2,11 +2,11 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { CAUSES, REFUSALS, Scoreboard, STATES } from "../src/native";
-import { commandPath } from "../src/paths";
-import { findServer } from "../src/servers";
-import { LETTERS, RequestMeter, readStatus, type Status } from "../src/status/read";
-import { showAge, showStatus } from "../src/status/show";
+import { commandPath } from "../src/base/paths";
+import { CAUSES, REFUSALS, Scoreboard, STATES } from "../src/native/native";
+import { LETTERS, RequestMeter, readStatus, type Status } from "../src/status/collect";
+import { findServer } from "../src/status/find";
+import { showAge, showStatus } from "../src/status/text";
 import { Command, run, Server, segmentsOf, until } from "./support/server";
 import { RawClient } from "./support/socket";
 

@@ -2,10 +2,10 @@
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { isSystemError, Scoreboard } from "../src/native";
-import { commandPath } from "../src/paths";
+import { commandPath } from "../src/base/paths";
+import { parseDuration, showDuration, writeDuration } from "../src/base/units";
+import { isSystemError, Scoreboard } from "../src/native/native";
 import { parseUsers } from "../src/serve/users";
-import { parseDuration, showDuration, writeDuration } from "../src/units";
 import { births, init, stop } from "./support/log";
 import { Command, run, Server, temporaryFolder } from "./support/server";
 

@@ -1,8 +1,8 @@
 /** What goes over the wire: the rules, bad input, and clients that no one here wrote. */
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
-import { parseRequest as parseNative } from "../src/native";
-import { parseRequest } from "../src/protocol";
+import { parseRequest } from "../src/base/protocol";
+import { parseRequest as parseNative } from "../src/native/native";
 import { Command, Server, until } from "./support/server";
 import { RawClient } from "./support/socket";
 

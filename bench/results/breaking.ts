@@ -1,11 +1,12 @@
 /** Where it breaks, and the curves before: what `kilofork limit` has found. */
+
+import { capitalize, showCount, showDuration, writeDuration } from "../../src/base/units";
 import type { LimitResult } from "../../src/limit/command";
 import type { Limit } from "../../src/limit/judge";
 import { plotsOf } from "../../src/limit/plots";
 import { loadOf, showCondition, showFound } from "../../src/limit/show";
 import { outcomeOf, type Trial } from "../../src/limit/trial";
 import { drawPlot } from "../../src/report/plot";
-import { capitalize, showCount, showDuration, writeDuration } from "../../src/units";
 import type { Host } from "../report";
 import { drawList, drawTable, escapeMarkdown, joinBlocks, left, right } from "./markdown";
 import { type Drawing, drawing } from "./plots";

@@ -1,5 +1,5 @@
 /** The one of ours beside each other one, figure by figure: who is ahead, by how much, how surely. */
-import { plural } from "../../src/units";
+import { plural } from "../../src/base/units";
 import type { Outcome } from "../figure";
 import type { BenchReport, MeasuredFigure } from "../report";
 import { showMore, showValue } from "./markdown";

@@ -1,6 +1,6 @@
 /** The JSON of the runs that a page is made of. */
 import { readFileSync } from "node:fs";
-import { misused } from "../../src/errors";
+import { misused } from "../../src/base/errors";
 import type { LimitResult } from "../../src/limit/command";
 import type { BenchReport } from "../report";
 

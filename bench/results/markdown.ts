@@ -1,5 +1,5 @@
 /** Markdown, readable as it is written, and numbers as the page shows them. */
-import { showCount } from "../../src/units";
+import { showCount } from "../../src/base/units";
 
 export interface Column {
   readonly name: string;

@@ -1,5 +1,5 @@
 /** When, where, what and how: all that a figure needs to mean anything. */
-import { plural, showCount } from "../../src/units";
+import { plural, showCount } from "../../src/base/units";
 import type { BenchReport } from "../report";
 import { commandOf } from "./breaking";
 import type { Inputs } from "./inputs";

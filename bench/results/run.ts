@@ -9,7 +9,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { misused } from "../../src/errors";
+import { misused } from "../../src/base/errors";
 import { readBench, readLimit } from "./inputs";
 import { drawPage, type Page } from "./page";
 

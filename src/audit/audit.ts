@@ -2,11 +2,12 @@
  * Judges a log: folds its runs, holds them against the client's result, and says what does not
  * agree. No printing here.
  */
+
+import { unjudgeable } from "../base/errors";
+import { parseRequest } from "../base/protocol";
 import type { ClientResult } from "../client/load";
-import { unjudgeable } from "../errors";
-import { parseRequest } from "../protocol";
-import { type DamageKind, isHarmless, type Place, readLog } from "./damage";
-import { Kind, type Record } from "./record";
+import { type DamageKind, isHarmless, type Place, readLog } from "../log/damage";
+import { Kind, type Record } from "../log/record";
 import { Run, type RunReport } from "./run";
 
 export interface AuditOptions {

@@ -1,10 +1,10 @@
 /** `kilofork audit`: what it prints, and how it exits. */
 import { readFileSync } from "node:fs";
+import { EXIT, failed, unjudgeable } from "../base/errors";
+import { plural, showCount, showDuration } from "../base/units";
 import type { ClientResult } from "../client/load";
-import { EXIT, failed, unjudgeable } from "../errors";
-import { plural, showCount, showDuration } from "../units";
+import { type Damage, showDamage } from "../log/damage";
 import { type AuditOptions, type AuditResult, audit } from "./audit";
-import { type Damage, showDamage } from "./damage";
 import type { Ledger, RunReport } from "./run";
 
 export interface AuditCommand {

@@ -1,7 +1,7 @@
 /** `kilofork repair`: what it prints, and how it exits. */
-import { EXIT } from "../errors";
-import { plural, showCount } from "../units";
-import { showDamage } from "./damage";
+import { EXIT } from "../base/errors";
+import { plural, showCount } from "../base/units";
+import { showDamage } from "../log/damage";
 import { type RepairOptions, type RepairResult, repair } from "./repair";
 
 export function runRepair(options: RepairOptions, json: boolean): number {

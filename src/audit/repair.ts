@@ -16,8 +16,8 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { failed, misused, unjudgeable } from "../errors";
-import { type Damage, DamageTally, readLog } from "./damage";
+import { failed, misused, unjudgeable } from "../base/errors";
+import { type Damage, DamageTally, readLog } from "../log/damage";
 
 export interface RepairOptions {
   readonly log: string;

@@ -2,8 +2,8 @@
  * One run of a server, folded from its records in the order of the file: what was in flight, and
  * the ledger. The order of the file is the order of events; times serve for durations only.
  */
-import { type Damage, type DamageKind, DamageTally, isHarmless, type Place } from "./damage";
-import { Kind, MARKER_LINE_BYTES, type Record } from "./record";
+import { type Damage, type DamageKind, DamageTally, isHarmless, type Place } from "../log/damage";
+import { Kind, MARKER_LINE_BYTES, type Record } from "../log/record";
 
 export interface Span {
   readonly count: number;

@@ -1,9 +1,9 @@
 /** `kilofork client`: what it prints, and how it exits. */
 import { SingleBar } from "cli-progress";
-import { EXIT, failed, unjudgeable } from "../errors";
-import { problemsOfClient, readMachine } from "../limits";
-import { openResult } from "../output";
-import { plural, showCount, showDuration } from "../units";
+import { EXIT, failed, unjudgeable } from "../base/errors";
+import { plural, showCount, showDuration } from "../base/units";
+import { openResult } from "../command/output";
+import { problemsOfClient, readMachine } from "../machine/capacity";
 import type { Percentiles } from "./latency";
 import { type ClientResult, describeFailures, Load, type LoadPlan } from "./load";
 

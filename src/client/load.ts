@@ -4,9 +4,9 @@
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { type FailureKind, InFlight, type LoadFailures } from "../native";
-import { clientWorkerPath } from "../paths";
-import { clientTemplates } from "../protocol";
+import { clientWorkerPath } from "../base/paths";
+import { clientTemplates } from "../base/protocol";
+import { type FailureKind, InFlight, type LoadFailures } from "../native/native";
 import { encodeAll, Latency, type Measure, type Percentiles } from "./latency";
 import { Shared } from "./mutex";
 import type { WorkerResult, WorkerTask } from "./worker";

@@ -7,14 +7,14 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AuditResult, audit } from "../audit/audit";
+import { EXIT, failed, misused } from "../base/errors";
+import { plural, showCount, showDuration, writeDuration } from "../base/units";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
-import { EXIT, failed, misused } from "../errors";
-import { problemsOfClient, readMachine, readMemory } from "../limits";
-import { lostOutput } from "../output";
-import { openScoreboardOf } from "../servers";
-import { type StartedServer, startServer } from "../started-server";
-import { plural, showCount, showDuration, writeDuration } from "../units";
-import { countAccepted, countWorking } from "../witnesses";
+import { lostOutput } from "../command/output";
+import { type StartedServer, startServer } from "../harness/server";
+import { countAccepted, countWorking } from "../harness/witnesses";
+import { problemsOfClient, readMachine, readMemory } from "../machine/capacity";
+import { openScoreboardOf } from "../status/find";
 import { drawInFlight, type Point } from "./picture";
 
 export interface DemoOptions {

@@ -5,11 +5,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { availableParallelism } from "node:os";
+import { commandPath } from "../base/paths";
+import { writeDuration } from "../base/units";
 import { Latency, type Measure, type Percentiles } from "../client/latency";
 import { type ClientResult, mergeFailures, splitClients } from "../client/load";
-import type { LoadFailures } from "../native";
-import { commandPath } from "../paths";
-import { writeDuration } from "../units";
+import type { LoadFailures } from "../native/native";
 
 export interface ClientsPlan {
   readonly port: number;

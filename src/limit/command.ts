@@ -4,16 +4,16 @@
  * tells all it has started to end, and what is killed with it ends at the end of its standard input.
  */
 import { cpus, constants as os, release } from "node:os";
-import { EXIT, failed } from "../errors";
-import { type Machine, readMachine } from "../limits";
-import { lostOutput, openResult } from "../output";
-import { plural, showCount } from "../units";
+import { EXIT, failed } from "../base/errors";
+import { plural, showCount } from "../base/units";
+import { lostOutput, openResult } from "../command/output";
+import { type Machine, readMachine } from "../machine/capacity";
 import { type Bound, boundsOf, memoryBudget } from "./bounds";
+import { Stage } from "./harness";
 import { CLIENT, type Limit } from "./judge";
 import { drawPage } from "./page";
 import { type Found, search } from "./search";
 import { HEADERS, loadOf, showOpening, showTrial, showVerdict } from "./show";
-import { Stage } from "./stage";
 import { outcomeOf, type Trial, Trials } from "./trial";
 
 export interface LimitOptions {

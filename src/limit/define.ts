@@ -1,8 +1,14 @@
 /** `kilofork limit` on the command line. */
 import { type Command, Option } from "commander";
-import { count, durationOption, inArgument, MOST_CLIENTS, refuseOptions } from "../arguments";
-import { misused } from "../errors";
-import { parsePercent } from "../units";
+import { misused } from "../base/errors";
+import { parsePercent } from "../base/units";
+import {
+  count,
+  durationOption,
+  inArgument,
+  MOST_CLIENTS,
+  refuseOptions,
+} from "../command/arguments";
 import { runLimit } from "./command";
 
 export function addLimit(program: Command, exit: (code: number) => void): void {

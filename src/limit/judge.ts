@@ -2,10 +2,11 @@
  * Whether a trial held, and when it did not, what broke: by name, from what was measured, with what
  * moves it. Pure.
  */
+
+import { plural, showCount, showDuration } from "../base/units";
 import { describeFailures } from "../client/load";
-import type { FailureKind, LoadFailures } from "../native";
-import { plural, showCount, showDuration } from "../units";
-import type { LogReading, Measured, StagePlan } from "./stage";
+import type { FailureKind, LoadFailures } from "../native/native";
+import type { LogReading, Measured, StagePlan } from "./harness";
 
 /** What ends the search, or would end it next. */
 export interface Limit {

@@ -1,8 +1,9 @@
 /** The result as one page that needs nothing else: figures, plots, and every trial. */
+
+import { capitalize, showCount, showDuration } from "../base/units";
 import type { Percentiles } from "../client/latency";
 import { drawPlot } from "../report/plot";
 import { escapeXml } from "../report/svg";
-import { capitalize, showCount, showDuration } from "../units";
 import type { LimitResult } from "./command";
 import type { Limit } from "./judge";
 import { plotsOf } from "./plots";

@@ -1,5 +1,5 @@
 /** What `kilofork limit` prints: a line a trial, then the verdict. */
-import { plural, showCount, showDuration, writeDuration } from "../units";
+import { plural, showCount, showDuration, writeDuration } from "../base/units";
 import type { Bound } from "./bounds";
 import type { LimitOptions, LimitResult } from "./command";
 import type { Limit } from "./judge";

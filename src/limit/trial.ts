@@ -4,10 +4,10 @@
  */
 import { availableParallelism } from "node:os";
 import type { Percentiles } from "../client/latency";
-import { nearestProcessLimit, readMachine } from "../limits";
+import { nearestProcessLimit, readMachine } from "../machine/capacity";
+import type { Measured, Stage, StagePlan } from "./harness";
 import { type Conditions, judge, type Limit, type Verdict } from "./judge";
 import type { Outcome } from "./search";
-import type { Measured, Stage, StagePlan } from "./stage";
 
 /** Times in milliseconds, memory in bytes of the whole system. */
 export interface Trial {

@@ -1,8 +1,8 @@
 /** Opens what a server needs, or says in one line why not and what to do. */
 import { closeSync, constants, fdatasyncSync, fstatSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
-import { failed, misused } from "../errors";
-import { isSystemError, Log, listen } from "../native";
+import { failed, misused } from "../base/errors";
+import { isSystemError, Log, listen } from "../native/native";
 import type { ServeOptions } from "./options";
 
 export function openListener(

@@ -1,6 +1,6 @@
 /** What `kilofork serve` was asked to do. Times in milliseconds. */
-import { misused } from "../errors";
-import type { PoolLimits } from "../native";
+import { misused } from "../base/errors";
+import type { PoolLimits } from "../native/native";
 
 export type Work =
   | { readonly kind: "none" }

@@ -1,6 +1,6 @@
 /** `--run-as USER[:GROUP]`: names or numbers, as the system knows them. */
 import { execFileSync } from "node:child_process";
-import { misused } from "../errors";
+import { misused } from "../base/errors";
 
 export function parseRunAs(text: string): { uid: number; gid: number } {
   if (process.getuid?.() !== 0)

@@ -5,10 +5,10 @@
 import { EventEmitter } from "node:events";
 import { Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { BYTES_PER_CHILD, MEMORY_RESERVE } from "../limits";
-import { type Brake, reap, type Scoreboard, sendControl, startSupervisor } from "../native";
-import { supervisorPath } from "../paths";
-import { GREETING, REPLY, refusalLines } from "../protocol";
+import { supervisorPath } from "../base/paths";
+import { GREETING, REPLY, refusalLines } from "../base/protocol";
+import { BYTES_PER_CHILD, MEMORY_RESERVE } from "../machine/capacity";
+import { type Brake, reap, type Scoreboard, sendControl, startSupervisor } from "../native/native";
 import type { ServeOptions } from "./options";
 
 /** How long a refused client gets to read why. */

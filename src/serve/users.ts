@@ -1,7 +1,7 @@
 /** The users file: one name a line, `#` begins a comment. */
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
-import { misused } from "../errors";
-import { problemOfUser } from "../protocol";
+import { misused } from "../base/errors";
+import { problemOfUser } from "../base/protocol";
 
 /** How many names the shared memory has room for. */
 export const MOST_USERS = 4096;

@@ -1,11 +1,11 @@
 /** `kilofork status`: once, or again and again until the server ends. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { EXIT, unjudgeable } from "../errors";
-import { findServer, lives, type Server, type Wanted, whereIs } from "../servers";
-import { LONGEST_TIMER_MS, plural } from "../units";
-import { RequestMeter, readStatus } from "./read";
+import { EXIT, unjudgeable } from "../base/errors";
+import { LONGEST_TIMER_MS, plural } from "../base/units";
+import { RequestMeter, readStatus } from "./collect";
+import { findServer, lives, type Server, type Wanted, whereIs } from "./find";
 import { Screen } from "./screen";
-import { showStatus } from "./show";
+import { showStatus } from "./text";
 
 /** Over which the requests a second are counted. */
 const SAMPLE_MS = 1000;

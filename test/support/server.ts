@@ -11,10 +11,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect } from "vitest";
 import { type AuditResult, audit } from "../../src/audit/audit";
+import { commandPath } from "../../src/base/paths";
 import type { ClientResult } from "../../src/client/load";
-import { Scoreboard, type Slot } from "../../src/native";
-import { commandPath } from "../../src/paths";
-import { openScoreboardOf } from "../../src/servers";
+import { Scoreboard, type Slot } from "../../src/native/native";
+import { openScoreboardOf } from "../../src/status/find";
 import { holdsSegmentOf } from "./holders";
 
 /** Marks every process of this test file, children of children included. */

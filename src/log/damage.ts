@@ -2,7 +2,7 @@
  * Reads a log as whole records and what stands between them. That is harmless where a kill, a full
  * disk or a loss of power leaves it, and damage where records may have been destroyed.
  */
-import { showCount } from "../units";
+import { showCount } from "../base/units";
 import { type Line, readLines } from "./lines";
 import { beginsAsRecord, endsInMarker, Kind, type Record, RecordParser } from "./record";
 

@@ -1,7 +1,7 @@
 /** What the machine says while a trial runs: proc_pid_net(5), proc_stat(5), proc_meminfo(5). */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { readMemory, readNumber } from "../limits";
+import { readMemory, readNumber } from "./capacity";
 
 /** Of all listening sockets of this network namespace, since it began: others may be in it. */
 export interface ListenCounters {

@@ -1,8 +1,8 @@
 /** A server of our own: started as a user would start it, ended with us. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import { failed } from "./errors";
-import { commandPath } from "./paths";
+import { failed } from "../base/errors";
+import { commandPath } from "../base/paths";
 
 export interface StartedServer {
   readonly pid: number;

@@ -1,7 +1,7 @@
 /** Options and arguments of commander whose text is turned into a value, so that --help shows the text. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { CommandError, misused } from "./errors";
-import { parseCount, parseDuration } from "./units";
+import { CommandError, misused } from "../base/errors";
+import { parseCount, parseDuration } from "../base/units";
 
 export const MOST_CHILDREN = 1_000_000;
 export const MOST_CLIENTS = 1_000_000;

@@ -1,8 +1,9 @@
 /** The text of `kilofork status`. A function of the object and of nothing else. */
-import { CAUSES, type Cause, isDeath } from "../native";
-import { whereIs } from "../servers";
-import { plural, showCount, showDuration } from "../units";
-import { LETTERS, type Status } from "./read";
+
+import { plural, showCount, showDuration } from "../base/units";
+import { CAUSES, type Cause, isDeath } from "../native/native";
+import { LETTERS, type Status } from "./collect";
+import { whereIs } from "./find";
 
 const ROW = 50;
 const MOST_ROWS = 10;

@@ -5,8 +5,8 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
-import { limits } from "./native";
-import { showCount } from "./units";
+import { showCount } from "../base/units";
+import { limits } from "../native/native";
 
 /** One child and its page tables, the whole system counted; measured, see docs/operations.md. */
 export const BYTES_PER_CHILD = 130 * 1024;

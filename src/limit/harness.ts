@@ -9,15 +9,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
-import { CommandError } from "../errors";
-import { type Machine, readMemory } from "../limits";
-import { listenQueue, type Scoreboard } from "../native";
-import { openScoreboardOf } from "../servers";
-import { type StartedServer, startServer } from "../started-server";
-import { writeDuration } from "../units";
-import { countWorking } from "../witnesses";
-import { clientProcesses } from "./bounds";
-import { Clients, type ClientsPlan, type ClientsResult } from "./clients";
+import { CommandError } from "../base/errors";
+import { writeDuration } from "../base/units";
+import { type StartedServer, startServer } from "../harness/server";
+import { countWorking } from "../harness/witnesses";
+import { type Machine, readMemory } from "../machine/capacity";
 import {
   busyShare,
   cpuTimes,
@@ -26,7 +22,11 @@ import {
   sendFragment,
   settledMemory,
   Watch,
-} from "./readings";
+} from "../machine/readings";
+import { listenQueue, type Scoreboard } from "../native/native";
+import { openScoreboardOf } from "../status/find";
+import { clientProcesses } from "./bounds";
+import { Clients, type ClientsPlan, type ClientsResult } from "./clients";
 
 /** Long enough for a queue that waits while its children are woken. */
 const LONGEST_BACKLOG = 4096;

@@ -1,7 +1,7 @@
 /** The servers of this machine, found by their shared memory. Nothing is asked of the servers. */
 import { existsSync, fstatSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
-import { misused, unjudgeable } from "./errors";
-import { isSystemError, Scoreboard, type ScoreboardHeader } from "./native";
+import { misused, unjudgeable } from "../base/errors";
+import { isSystemError, Scoreboard, type ScoreboardHeader } from "../native/native";
 
 const FOLDER = "/dev/shm";
 

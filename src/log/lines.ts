@@ -1,6 +1,6 @@
 /** Reads files as one stream of lines, in chunks, without making strings. */
 import { closeSync, openSync, readSync } from "node:fs";
-import { unjudgeable } from "../errors";
+import { unjudgeable } from "../base/errors";
 
 const BUFFER_BYTES = 1 << 20;
 /** Far more than the longest record. */

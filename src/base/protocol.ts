@@ -2,8 +2,9 @@
  * The rules of the protocol and its texts (docs/protocol.md). Native code gets them as data: the
  * server as settings of its supervisor, the client's engine as three templates.
  */
+
+import type { Refusal } from "../native/native";
 import { misused } from "./errors";
-import type { Refusal } from "./native";
 
 export const DEFAULT_HOST = "localhost";
 export const DEFAULT_PORT = 31337;

@@ -2,9 +2,9 @@
  * What goes wrong with the log while the server runs: said once, not once a request, and mended
  * where it can be. The children find out for themselves, each at its next record.
  */
-import { nameOfErrno } from "../errors";
+import { nameOfErrno } from "../base/errors";
 import { complain } from "./complain";
-import type { Journal } from "./journal";
+import type { Journal } from "./log-files";
 
 const LOOKED_AT_EVERY_MS = 1000;
 /** Without a record that failed. */

@@ -5,7 +5,7 @@
  */
 import { openSync, writeFileSync } from "node:fs";
 import { constants as os } from "node:os";
-import { EXIT, misused } from "./errors";
+import { EXIT, misused } from "../base/errors";
 
 export function guardOutput(): void {
   process.stdout.on("error", (error) => {

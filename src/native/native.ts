@@ -3,7 +3,7 @@
  * has been validated; what comes out of a failed call is a {@link SystemError}.
  */
 import { createRequire } from "node:module";
-import { addonPath } from "./paths";
+import { addonPath } from "../base/paths";
 
 /** What the addon, and Node, throw when a system call failed, e.g. `code: "EADDRINUSE"`. */
 export interface SystemError extends Error {

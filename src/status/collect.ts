@@ -3,7 +3,8 @@
  * from sock_diag(7): nothing is asked of the server, which may be stopped.
  */
 import { readFileSync, statSync } from "node:fs";
-import { nameOfErrno } from "../errors";
+import { nameOfErrno } from "../base/errors";
+import { showCount } from "../base/units";
 import {
   type Brake,
   CAUSES,
@@ -21,10 +22,9 @@ import {
   STATES,
   type State,
   type SyncFigures,
-} from "../native";
-import { numberedLog } from "../serve/journal";
-import { hasOpen, type Server, whereIs } from "../servers";
-import { showCount } from "../units";
+} from "../native/native";
+import { numberedLog } from "../serve/log-files";
+import { hasOpen, type Server, whereIs } from "./find";
 
 /** One slot, as mod_status of Apache httpd writes it. */
 export const LETTERS: Readonly<Record<State, string>> = {

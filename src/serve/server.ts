@@ -10,18 +10,25 @@ import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, fchownSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { EXIT, failed, misused, nameOfErrno } from "../errors";
-import { nearestProcessLimit, problemsOfServer, readMachine } from "../limits";
-import { type Brake, compatibility, notify, type Order, reapStranger, Scoreboard } from "../native";
-import { supervisorPath } from "../paths";
-import { DEFAULT_USERS } from "../protocol";
-import { resolveHost } from "../resolve";
-import { listSegments, whereIs } from "../servers";
-import { LONGEST_TIMER_MS, plural, showCount, showDuration, writeDuration } from "../units";
-import { version } from "../version";
+import { EXIT, failed, misused, nameOfErrno } from "../base/errors";
+import { supervisorPath } from "../base/paths";
+import { DEFAULT_USERS } from "../base/protocol";
+import { resolveHost } from "../base/resolve";
+import { LONGEST_TIMER_MS, plural, showCount, showDuration, writeDuration } from "../base/units";
+import { version } from "../base/version";
+import { nearestProcessLimit, problemsOfServer, readMachine } from "../machine/capacity";
+import {
+  type Brake,
+  compatibility,
+  notify,
+  type Order,
+  reapStranger,
+  Scoreboard,
+} from "../native/native";
+import { listSegments, whereIs } from "../status/find";
 import { complain } from "./complain";
-import { Journal } from "./journal";
-import { LogCare } from "./log-care";
+import { Journal } from "./log-files";
+import { LogCare } from "./log-monitor";
 import { openListener } from "./open";
 import type { ServeOptions } from "./options";
 import { killOrphan } from "./orphans";

@@ -3,10 +3,18 @@
  * shared memory until all of it is done, and says what was done.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { failed, unjudgeable } from "./errors";
-import { ORDERS, type Order } from "./native";
-import { findServer, isFront, isThere, lives, type Server, type Wanted, whereIs } from "./servers";
-import { plural, showCount, showDuration } from "./units";
+import { failed, unjudgeable } from "../base/errors";
+import { plural, showCount, showDuration } from "../base/units";
+import { ORDERS, type Order } from "../native/native";
+import {
+  findServer,
+  isFront,
+  isThere,
+  lives,
+  type Server,
+  type Wanted,
+  whereIs,
+} from "../status/find";
 
 const LOOK_EVERY_MS = 5;
 

@@ -1,0 +1,14 @@
+/** Where the built parts of the package lie. */
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+/** The folder of package.json: this file is read from src, and bundled into dist and others. */
+function findRoot(folder: string): string {
+  return existsSync(join(folder, "package.json")) ? folder : findRoot(dirname(folder));
+}
+const root = findRoot(__dirname);
+
+export const addonPath = join(root, "build", "Release", "kilofork.node");
+export const supervisorPath = join(root, "build", "Release", "kilofork-supervisor");
+export const clientWorkerPath = join(root, "dist", "client-worker.cjs");
+export const commandPath = join(root, "bin", "kilofork.cjs");

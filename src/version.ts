@@ -1,3 +1,0 @@
-import { version as declared } from "../package.json";
-
-export const version: string = declared;
