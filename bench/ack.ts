@@ -5,18 +5,18 @@ import { findServer } from "../src/status/find";
 import { type Figure, higher, type Size } from "./figure";
 import { requireInstalled } from "./installed";
 import { BACKLOG, rateOf } from "./measures";
-import type { Workshop } from "./subjects";
+import type { Harness } from "./subjects";
 
 /** Injected: as a disk that spins would take. */
 const SLOW_SYNC_MS = 5;
 /** A slow disk serves fewer, in the same time. */
 const SLOW_SHARE = 4;
 
-export function ackFiguresOf(shop: Workshop, { children, requests }: Size): Figure[] {
+export function ackFiguresOf(harness: Harness, { children, requests }: Size): Figure[] {
   const measure =
     (ack: "written" | "synced", slow = false) =>
     () =>
-      acknowledged(shop, children, slow ? requests / SLOW_SHARE : requests, ack, slow);
+      acknowledged(harness, children, slow ? requests / SLOW_SHARE : requests, ack, slow);
   const one = (label: string, perSecond: number) => ({ label, measure: async () => perSecond });
   return [
     {
@@ -56,7 +56,7 @@ export function ackFiguresOf(shop: Workshop, { children, requests }: Size): Figu
 }
 
 async function acknowledged(
-  shop: Workshop,
+  harness: Harness,
   connections: number,
   requests: number,
   ack: "written" | "synced",
@@ -64,7 +64,7 @@ async function acknowledged(
 ): Promise<{ perSecond: number; perSync: number }> {
   if (slow) requireInstalled("strace");
   const setting = { children: connections, workMs: 0, backlog: BACKLOG, ack };
-  const server = await shop.start("kilofork", setting);
+  const server = await harness.start("kilofork", setting);
   const { scoreboard } = findServer({ port: server.port, pid: undefined });
   const tracer = slow ? await slowDown(scoreboard.header().sync.syncer) : undefined;
   try {

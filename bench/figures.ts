@@ -3,23 +3,23 @@ import { ackFiguresOf } from "./ack";
 import { type Figure, higher, lower, type Size } from "./figure";
 import * as measures from "./measures";
 import { peerFiguresOf } from "./peer-figures";
-import { LABELS, type SubjectName, side, type Workshop } from "./subjects";
+import { type Harness, LABELS, type SubjectName, side } from "./subjects";
 
 const SEED_BACKLOG = 100;
 /** Children of a pool that has to grow. */
 const FEW = 5;
 
-export function figuresOf(shop: Workshop, size: Size, withPeers: boolean): Figure[] {
+export function figuresOf(harness: Harness, size: Size, withPeers: boolean): Figure[] {
   return [
-    ...memoryFigures(shop, size, withPeers),
-    ...burstFigures(shop, size),
-    ...rateFigures(shop, size, withPeers),
-    ...ackFiguresOf(shop, size),
-    ...(withPeers ? peerFiguresOf(shop, size) : []),
+    ...memoryFigures(harness, size, withPeers),
+    ...burstFigures(harness, size),
+    ...rateFigures(harness, size, withPeers),
+    ...ackFiguresOf(harness, size),
+    ...(withPeers ? peerFiguresOf(harness, size) : []),
   ];
 }
 
-function memoryFigures(shop: Workshop, { children }: Size, withPeers: boolean): Figure[] {
+function memoryFigures(harness: Harness, { children }: Size, withPeers: boolean): Figure[] {
   const peers = withPeers ? (["prefork", "python", "bare"] as const) : [];
   return [
     {
@@ -28,7 +28,7 @@ function memoryFigures(shop: Workshop, { children }: Size, withPeers: boolean): 
       unit: "kB",
       better: "less",
       subjects: side(["kilofork", "reference", ...peers], (name) =>
-        measures.idleMemory(shop, name, children),
+        measures.idleMemory(harness, name, children),
       ),
       goals: [lower(0.3, "reference")],
     },
@@ -38,7 +38,7 @@ function memoryFigures(shop: Workshop, { children }: Size, withPeers: boolean): 
       unit: "kB",
       better: "less",
       subjects: side(["kilofork", "reference"], (name) =>
-        measures.busyMemory(shop, name, children),
+        measures.busyMemory(harness, name, children),
       ),
     },
     {
@@ -46,20 +46,22 @@ function memoryFigures(shop: Workshop, { children }: Size, withPeers: boolean): 
       topic: "start",
       unit: "ms",
       better: "less",
-      subjects: side(["kilofork", "reference"], (name) => measures.startTime(shop, name, children)),
+      subjects: side(["kilofork", "reference"], (name) =>
+        measures.startTime(harness, name, children),
+      ),
       goals: [lower(0.25, "reference")],
     },
   ];
 }
 
 /** All clients at once. */
-function burstFigures(shop: Workshop, size: Size): Figure[] {
+function burstFigures(harness: Harness, size: Size): Figure[] {
   const { children } = size;
   const { BACKLOG } = measures;
   const window = (name: SubjectName, backlog: number, few?: number) => () =>
-    measures.receivedWindow(shop, name, size, backlog, few);
+    measures.receivedWindow(harness, name, size, backlog, few);
   const roundTrip = (client: "kilofork" | "reference", server: SubjectName) => () =>
-    measures.roundTrip(shop, client, server, children);
+    measures.roundTrip(harness, client, server, children);
   return [
     {
       name: `first to last recvd of ${children} clients`,
@@ -107,7 +109,7 @@ function burstFigures(shop: Workshop, size: Size): Figure[] {
 }
 
 /** Peers with a process for each client have as many as there are connections. */
-function rateFigures(shop: Workshop, size: Size, withPeers: boolean): Figure[] {
+function rateFigures(harness: Harness, size: Size, withPeers: boolean): Figure[] {
   const peers = withPeers ? (["prefork", "python", "net", "bare"] as const) : [];
   const logging = withPeers ? (["prefork", "python", "cluster"] as const) : (["cluster"] as const);
   const goals = [higher(2.0, ...logging.map((name) => LABELS[name]))];
@@ -119,7 +121,7 @@ function rateFigures(shop: Workshop, size: Size, withPeers: boolean): Figure[] {
     unit: "/s",
     better: "more",
     subjects: side(["kilofork", "cluster", "reference", ...peers], (name) =>
-      measures.rate(shop, name, connections, size.requests),
+      measures.rate(harness, name, connections, size.requests),
     ),
     ...(connections === 1000 ? { goals } : {}),
   }));

@@ -11,7 +11,7 @@ import { processMemory, sendFragment, settledMemory } from "../src/machine/readi
 import type { Size } from "./figure";
 import type { Running } from "./launch";
 import { requireRoomForClients } from "./room";
-import type { SubjectName, Workshop } from "./subjects";
+import type { Harness, SubjectName } from "./subjects";
 
 export const MESSAGE = "arijort:lalala";
 export const BACKLOG = 4096;
@@ -22,7 +22,7 @@ const REFERENCE_CLIENT_ENDS_WITHIN_MS = 15_000;
  * at once, since what the rest of the system does meanwhile is in it, too.
  */
 export async function idleMemory(
-  shop: Workshop,
+  harness: Harness,
   name: SubjectName,
   children: number,
 ): Promise<number> {
@@ -30,7 +30,7 @@ export async function idleMemory(
   const before = await memoryOfOthers();
   const servers: Running[] = [];
   for (let i = 0; i < SERVERS; i++)
-    servers.push(await shop.start(name, { children, workMs: 0, backlog: BACKLOG }));
+    servers.push(await harness.start(name, { children, workMs: 0, backlog: BACKLOG }));
   const used =
     (await memoryOfOthers()) - before - sum(servers.map(({ pid }) => processMemory(pid)));
   for (const server of servers) await server.stop();
@@ -39,12 +39,12 @@ export async function idleMemory(
 
 /** Likewise, while every child works; the sockets of the clients are in it, but not the clients. */
 export async function busyMemory(
-  shop: Workshop,
+  harness: Harness,
   name: SubjectName,
   children: number,
 ): Promise<number> {
   const before = await memoryOfOthers();
-  const server = await shop.start(name, { children, workMs: 3000, backlog: BACKLOG });
+  const server = await harness.start(name, { children, workMs: 3000, backlog: BACKLOG });
   const running = load(server.port, children, 1, true);
   const result = running.run();
   while (running.settled() < children) await sleep(10);
@@ -60,28 +60,31 @@ async function memoryOfOthers(): Promise<number> {
 }
 
 export async function startTime(
-  shop: Workshop,
+  harness: Harness,
   name: SubjectName,
   children: number,
 ): Promise<number> {
-  const server = await shop.start(name, { children, workMs: 0, backlog: BACKLOG });
+  const server = await harness.start(name, { children, workMs: 0, backlog: BACKLOG });
   await server.stop();
   return server.upMs;
 }
 
 /** Each server with its own client, all clients at once, no barrier; from the server's log. */
 export async function receivedWindow(
-  shop: Workshop,
+  harness: Harness,
   name: SubjectName,
   { children, workMs }: Size,
   backlog: number,
   few?: number,
 ): Promise<number> {
   const setting = { children, workMs, backlog };
-  const server = await shop.start(name, few === undefined ? setting : { ...setting, start: few });
+  const server = await harness.start(
+    name,
+    few === undefined ? setting : { ...setting, start: few },
+  );
   if (name === "reference") {
     // With a backlog of 100, some of its clients are never accepted: their handshake was forgotten.
-    await referenceClient(shop, server.port, children).catch(() => {});
+    await referenceClient(harness, server.port, children).catch(() => {});
   } else {
     const result = await verified(load(server.port, children, 1).run(), children);
     if (result.synRetransmits > 0) throw new Error(`${result.synRetransmits} SYNs were sent again`);
@@ -90,7 +93,7 @@ export async function receivedWindow(
   const run = audit({ logs: [server.log], atLeast: 0, all: false }).runs[0];
   const count = run?.received.count ?? 0;
   if (count < children)
-    shop.notes.add(`${name}, backlog ${backlog}: only ${count} of ${children} were received`);
+    harness.notes.add(`${name}, backlog ${backlog}: only ${count} of ${children} were received`);
   return (run?.received.lastMs ?? 0) - (run?.received.firstMs ?? 0);
 }
 
@@ -106,28 +109,28 @@ export function apacheGrowth(few: number, children: number): number {
 }
 
 export async function roundTrip(
-  shop: Workshop,
+  harness: Harness,
   client: "kilofork" | "reference",
   name: SubjectName,
   children: number,
 ): Promise<number> {
-  const server = await shop.start(name, { children, workMs: 0, backlog: BACKLOG });
+  const server = await harness.start(name, { children, workMs: 0, backlog: BACKLOG });
   const elapsed =
     client === "reference"
-      ? await referenceClient(shop, server.port, children)
+      ? await referenceClient(harness, server.port, children)
       : (await verified(load(server.port, children, 1).run(), children)).elapsedMs;
   await server.stop();
   return elapsed;
 }
 
 export async function rate(
-  shop: Workshop,
+  harness: Harness,
   name: SubjectName,
   connections: number,
   requests: number,
 ): Promise<number> {
   requireRoomForClients(connections);
-  const server = await shop.start(name, { children: connections, workMs: 0, backlog: BACKLOG });
+  const server = await harness.start(name, { children: connections, workMs: 0, backlog: BACKLOG });
   const perSecond = await rateOf(server, connections, requests);
   await server.stop();
   return perSecond;
@@ -146,9 +149,9 @@ export async function rateOf(
 }
 
 /** Of as many client processes as that takes, for a while: each can have 20,000 descriptors. */
-export async function rateOfProcesses(shop: Workshop, connections: number): Promise<number> {
+export async function rateOfProcesses(harness: Harness, connections: number): Promise<number> {
   const DURATION_MS = 4000;
-  const server = await shop.start("kilofork", {
+  const server = await harness.start("kilofork", {
     children: connections,
     workMs: 0,
     backlog: BACKLOG,
@@ -184,10 +187,10 @@ async function verified(running: Promise<ClientResult>, expected: number): Promi
   return result;
 }
 
-async function referenceClient(shop: Workshop, port: number, clients: number): Promise<number> {
+async function referenceClient(harness: Harness, port: number, clients: number): Promise<number> {
   const args = ["127.0.0.1", String(port), String(clients), MESSAGE];
   const timeout = REFERENCE_CLIENT_ENDS_WITHIN_MS;
-  const { stdout } = await promisify(execFile)(shop.referenceClient, args, { timeout });
+  const { stdout } = await promisify(execFile)(harness.referenceClient, args, { timeout });
   const [, handled, ms] = /(\d+) requests in ([\d.]+) milliseconds/.exec(stdout) ?? [];
   if (Number(handled) !== clients) throw new Error(`the reference client handled ${handled}`);
   return Number(ms);

@@ -3,25 +3,25 @@ import { plural } from "../src/base/units";
 import { clientStart, nodeStart } from "./client-start";
 import { atMost, atMostMore, type Figure, higher, lower, type Size, type Subject } from "./figure";
 import * as measures from "./measures";
-import { side, type Workshop } from "./subjects";
+import { type Harness, side } from "./subjects";
 import { countSystemCalls, isClockCall } from "./system-calls";
 import { nativeCounts, nativeLines, nodeCounts, nodeLines } from "./writers";
 
 /** Processes that write or count, where their number is no question. */
 const SEVERAL = 8;
 
-export function peerFiguresOf(shop: Workshop, size: Size): Figure[] {
+export function peerFiguresOf(harness: Harness, size: Size): Figure[] {
   return [
-    growthFigure(shop, size),
-    crowdFigure(shop, size),
+    growthFigure(harness, size),
+    crowdFigure(harness, size),
     startFigure(),
-    ...systemCallFigures(shop),
-    ...size.writers.map((processes) => logFigure(shop, processes, size.lines)),
-    counterFigure(shop, size),
+    ...systemCallFigures(harness),
+    ...size.writers.map((processes) => logFigure(harness, processes, size.lines)),
+    counterFigure(harness, size),
   ];
 }
 
-function growthFigure(shop: Workshop, size: Size): Figure {
+function growthFigure(harness: Harness, size: Size): Figure {
   const { connections, mostConnections, requests } = size;
   const label = (count: number) => `kilofork, ${count} connections`;
   const least = Math.min(...connections);
@@ -32,13 +32,13 @@ function growthFigure(shop: Workshop, size: Size): Figure {
     better: "less",
     subjects: [mostConnections, least].map((count) => ({
       label: label(count),
-      measure: async () => 1e6 / (await measures.rate(shop, "kilofork", count, requests)),
+      measure: async () => 1e6 / (await measures.rate(harness, "kilofork", count, requests)),
     })),
     goals: [lower(2.2, label(least))],
   };
 }
 
-function crowdFigure(shop: Workshop, { children, crowd }: Size): Figure {
+function crowdFigure(harness: Harness, { children, crowd }: Size): Figure {
   const label = (count: number) => `kilofork, ${count} connections`;
   return {
     name: `requests a second on ${crowd} and on ${children} connections, of client processes`,
@@ -47,7 +47,7 @@ function crowdFigure(shop: Workshop, { children, crowd }: Size): Figure {
     better: "more",
     subjects: [crowd, children].map((count) => ({
       label: label(count),
-      measure: () => measures.rateOfProcesses(shop, count),
+      measure: () => measures.rateOfProcesses(harness, count),
     })),
     goals: [higher(0.5, label(children))],
   };
@@ -67,7 +67,7 @@ function startFigure(): Figure {
   };
 }
 
-function systemCallFigures(shop: Workshop): Figure[] {
+function systemCallFigures(harness: Harness): Figure[] {
   return [
     {
       name: "system calls of one request on a kept connection",
@@ -76,7 +76,7 @@ function systemCallFigures(shop: Workshop): Figure[] {
       better: "less",
       subjects: side(
         ["kilofork", "reference", "prefork", "python", "cluster", "net", "bare"],
-        (name) => countSystemCalls(shop, name, () => true),
+        (name) => countSystemCalls(harness, name, () => true),
       ),
       goals: [atMost(4)],
     },
@@ -85,17 +85,17 @@ function systemCallFigures(shop: Workshop): Figure[] {
       topic: "clock calls",
       unit: "",
       better: "less",
-      subjects: side(["kilofork"], (name) => countSystemCalls(shop, name, isClockCall)),
+      subjects: side(["kilofork"], (name) => countSystemCalls(harness, name, isClockCall)),
       goals: [atMost(0)],
     },
   ];
 }
 
-function logFigure(shop: Workshop, processes: number, lines: number): Figure {
-  const native = (what: "record" | "write") => () => nativeLines(shop, what, processes, lines);
+function logFigure(harness: Harness, processes: number, lines: number): Figure {
+  const native = (what: "record" | "write") => () => nativeLines(harness, what, processes, lines);
   const node = (library: "pino" | "sonic-boom", mode: "sync" | "gather"): Subject => ({
     label: mode === "sync" ? library : `${library}, gathering`,
-    measure: () => nodeLines(shop, library, mode, processes, lines),
+    measure: () => nodeLines(harness, library, mode, processes, lines),
   });
   return {
     name: `log lines a second from ${plural(processes, "process", "processes")}`,
@@ -113,14 +113,14 @@ function logFigure(shop: Workshop, processes: number, lines: number): Figure {
   };
 }
 
-function counterFigure(shop: Workshop, { increments, messages }: Size): Figure {
+function counterFigure(harness: Harness, { increments, messages }: Size): Figure {
   return {
     name: `increments a second from ${SEVERAL} processes`,
     topic: "counters",
     unit: "/s",
     better: "more",
     subjects: [
-      { label: "kilofork", measure: () => nativeCounts(shop, SEVERAL, increments) },
+      { label: "kilofork", measure: () => nativeCounts(harness, SEVERAL, increments) },
       { label: "messages of node:cluster", measure: () => nodeCounts(SEVERAL, messages) },
     ],
   };

@@ -16,7 +16,7 @@ import type { Figure, Outcome, Size, Subject } from "./figure";
 import { figuresOf } from "./figures";
 import { LeftOut } from "./installed";
 import type { BenchReport, Host, MeasuredFigure } from "./report";
-import { Workshop } from "./subjects";
+import { Harness } from "./subjects";
 import { readVersions } from "./versions";
 
 const FULL: Size = {
@@ -32,26 +32,26 @@ const SMALL: Size = {
   ...{ writers: [1, 8, 100], lines: 4000, increments: 8_000_000, messages: 4000 },
 };
 
-async function measure(figure: Figure, runs: number, shop: Workshop): Promise<MeasuredFigure> {
+async function measure(figure: Figure, runs: number, harness: Harness): Promise<MeasuredFigure> {
   const values = new Map(figure.subjects.map((subject): [Subject, number[]] => [subject, []]));
   const active = new Set(figure.subjects);
   const lost = new Map<string, string[]>(); // why, and who
   for (let round = 0; round < runs; round++) {
     for (const subject of active) {
-      shop.goOn();
+      harness.goOn();
       try {
         values.get(subject)?.push(await subject.measure());
       } catch (error) {
-        shop.goOn();
+        harness.goOn();
         active.delete(subject);
         const why = describe(error);
         lost.set(why, [...(lost.get(why) ?? []), subject.label]);
         if (!(error instanceof LeftOut)) process.exitCode = 1;
-        await shop.endAll();
+        await harness.endAll();
       }
     }
   }
-  for (const [why, labels] of lost) shop.notes.add(`${labels.join("; ")}: ${why}`);
+  for (const [why, labels] of lost) harness.notes.add(`${labels.join("; ")}: ${why}`);
   const [first = []] = values.values();
   const subjects = [...values]
     .filter(([, own]) => own.length > 0)
@@ -69,7 +69,7 @@ async function measure(figure: Figure, runs: number, shop: Workshop): Promise<Me
         reached: measured === undefined ? null : goal.holds(measured),
       };
     }),
-    notes: [...shop.notes],
+    notes: [...harness.notes],
   };
 }
 
@@ -122,9 +122,9 @@ async function main(): Promise<void> {
     },
   });
   const runs = Number(values.runs ?? (values.small ? 1 : 5));
-  const shop = new Workshop();
+  const harness = new Harness();
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => shop.interrupt());
+    process.once(signal, () => harness.interrupt());
   try {
     const host = describeHost();
     const machine = `${host.cpus} x ${host.model}, ${Math.round(host.memoryBytes / 2 ** 30)} GiB, Linux ${host.kernel}, Node ${host.node}`;
@@ -132,12 +132,12 @@ async function main(): Promise<void> {
     const startedAt = new Date().toISOString();
     process.stdout.write(`${machine}; medians of ${runs}, least to most, in turn\n\n`);
     const figures: MeasuredFigure[] = [];
-    for (const figure of figuresOf(shop, size, values.peers)) {
+    for (const figure of figuresOf(harness, size, values.peers)) {
       if (!figure.name.includes(values.only)) continue;
-      const result = await measure(figure, runs, shop);
+      const result = await measure(figure, runs, harness);
       process.stdout.write(show(result));
       figures.push(result);
-      shop.notes.clear();
+      harness.notes.clear();
     }
     if (values.out === undefined) return;
     const report: BenchReport = {
@@ -146,7 +146,7 @@ async function main(): Promise<void> {
     };
     writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
   } finally {
-    await shop.close();
+    await harness.close();
   }
 }
 

@@ -65,7 +65,7 @@ export function side(
 }
 
 /** What the bench compiles and writes; gone when it ends. */
-export class Workshop {
+export class Harness {
   readonly folder = mkdtempSync(join(tmpdir(), "kilofork-bench-"));
   /** What a reader of the figures must know besides. */
   readonly notes = new Set<string>();

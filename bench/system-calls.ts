@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { requireInstalled } from "./installed";
 import { BACKLOG, MESSAGE } from "./measures";
-import { LABELS, type SubjectName, type Workshop } from "./subjects";
+import { type Harness, LABELS, type SubjectName } from "./subjects";
 
 const REQUESTS = 100;
 /** The client has its reply before the call that sent it is over. */
@@ -23,21 +23,21 @@ export function isClockCall(name: string): boolean {
 
 /** Of the kind that `isCounted` picks, on a connection that is kept: the mean of many requests. */
 export async function countSystemCalls(
-  shop: Workshop,
+  harness: Harness,
   name: SubjectName,
   isCounted: (call: string) => boolean,
 ): Promise<number> {
   requireInstalled("strace");
-  const server = await shop.start(name, { children: 2, workMs: 0, backlog: BACKLOG });
+  const server = await harness.start(name, { children: 2, workMs: 0, backlog: BACKLOG });
   const client = await Client.connect(server.port);
   try {
     for (let i = 0; i < WARM_UP; i++) await client.ask();
-    const trace = shop.newLog();
+    const trace = harness.newLog();
     await traced(client.pid, trace, async () => {
       for (let i = 0; i < REQUESTS; i++) await client.ask();
     });
     const calls = callsOf(readFileSync(trace, "latin1")).filter(isCounted);
-    shop.notes.add(`${LABELS[name]}: ${describe(calls)}`);
+    harness.notes.add(`${LABELS[name]}: ${describe(calls)}`);
     return calls.length / REQUESTS;
   } finally {
     client.close();

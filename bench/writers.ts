@@ -7,7 +7,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { LeftOut, requireInstalled } from "./installed";
-import { peersFolder, type Workshop } from "./subjects";
+import { type Harness, peersFolder } from "./subjects";
 
 const ENDS_WITHIN_MS = 120_000;
 /** Each has tens of megabytes, and needs tens of milliseconds of a processor to start. */
@@ -15,16 +15,16 @@ const MOST_NODE_PROCESSES = 64;
 
 /** Lines a second: `record` by kilofork's AppendLog, `write` the same bytes by write(2) alone. */
 export function nativeLines(
-  shop: Workshop,
+  harness: Harness,
   what: "record" | "write",
   processes: number,
   lines: number,
 ): Promise<number> {
-  return withFile(shop, (file) => run(shop.rate, [what, ...split(processes, lines), file]));
+  return withFile(harness, (file) => run(harness.rate, [what, ...split(processes, lines), file]));
 }
 
 export async function nodeLines(
-  shop: Workshop,
+  harness: Harness,
   library: "pino" | "sonic-boom",
   mode: "sync" | "gather",
   processes: number,
@@ -36,16 +36,16 @@ export async function nodeLines(
       `${processes} processes of Node.js need too much memory, and too long to start`,
     );
   const args = [library, mode, ...split(processes, lines)];
-  return withFile(shop, (file) => runPeer("log-lines.mjs", [...args, file]));
+  return withFile(harness, (file) => runPeer("log-lines.mjs", [...args, file]));
 }
 
 /** Increments a second, each process in a slot of its own in shared memory. */
 export function nativeCounts(
-  shop: Workshop,
+  harness: Harness,
   processes: number,
   increments: number,
 ): Promise<number> {
-  return run(shop.rate, ["count", ...split(processes, increments)]);
+  return run(harness.rate, ["count", ...split(processes, increments)]);
 }
 
 /** Increments a second, each by a message to the primary of node:cluster. */
@@ -59,10 +59,10 @@ function split(processes: number, total: number): string[] {
 }
 
 async function withFile(
-  shop: Workshop,
+  harness: Harness,
   measure: (file: string) => Promise<number>,
 ): Promise<number> {
-  const file = shop.newLog();
+  const file = harness.newLog();
   try {
     return await measure(file);
   } finally {

@@ -4,9 +4,9 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { addUp, judge, type Served, type Verdict } from "./books";
 import { CLIENTS, Clients } from "./clients";
+import type { Harness } from "./harness";
 import { Random } from "./random";
 import { Server } from "./server";
-import type { Site } from "./site";
 import { Strikes, type Tally } from "./strikes";
 
 /** At the end, when nothing is done to the server any more. */
@@ -41,11 +41,11 @@ export class Chaos {
   private interrupted = false;
 
   constructor(
-    private readonly site: Site,
+    private readonly harness: Harness,
     private readonly seed: number,
     private readonly seconds: number,
   ) {
-    this.strikes = new Strikes(site, new Random(seed), new Random(seed + 1));
+    this.strikes = new Strikes(harness, new Random(seed), new Random(seed + 1));
   }
 
   /** Comes to its end now. */
@@ -58,14 +58,14 @@ export class Chaos {
     while (!(await this.runServer(port)));
     if (this.servers.some((server) => server.hasSharedMemory()))
       this.problems.push("shared memory is left");
-    for (const name of this.site.strangeFiles()) this.problems.push(`the file ${name} is left`);
-    const verdict = judge(this.site.logs(), this.served);
+    for (const name of this.harness.strangeFiles()) this.problems.push(`the file ${name} is left`);
+    const verdict = judge(this.harness.logs(), this.served);
     const problems = [...this.problems, ...verdict.problems];
     if (verdict.verified === 0) problems.push("no request was handled");
     return {
       ...{ kind: "chaos", schema: 1, ok: problems.length === 0, seed: this.seed },
       ...{ seconds: this.elapsed(), interrupted: this.interrupted, clients: CLIENTS },
-      ...{ hasDisk: this.site.hasDisk, runs: this.served.length },
+      ...{ hasDisk: this.harness.hasDisk, runs: this.served.length },
       slowestEndMs: this.slowestEndMs,
       done: Object.fromEntries(this.strikes.done),
       refused: addUp(this.served.map(({ balance }) => balance.refused)),
@@ -76,8 +76,8 @@ export class Chaos {
 
   /** True: it was the last one, and ended in good order. */
   private async runServer(port: number): Promise<boolean> {
-    const { site, strikes, served, problems } = this;
-    const server = await Server.start(site, port);
+    const { harness, strikes, served, problems } = this;
+    const server = await Server.start(harness, port);
     if (this.servers.some((earlier) => earlier.hasSharedMemory()))
       problems.push(`run ${served.length}: its shared memory was not swept by the next start`);
     this.servers.push(server);
@@ -97,7 +97,7 @@ export class Chaos {
     if (!(await server.hasLeft())) problems.push(`${run}: processes are left`);
     this.slowestEndMs = Math.max(this.slowestEndMs, performance.now() - struck);
     strikes.undoAll(); // the next start needs space
-    for (const pid of site.processes()) site.signal(pid, "SIGKILL");
+    for (const pid of harness.processes()) harness.signal(pid, "SIGKILL");
     const batches = await clients.stop();
     served.push({ balance: server.balance(), batches });
     return why === "over";

@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { CommandError, EXIT } from "../src/base/errors";
 import { parseCount, showCount, showDuration } from "../src/base/units";
 import { Chaos, type Report } from "./chaos";
-import { Site } from "./site";
+import { Harness } from "./harness";
 
 const LONGEST_MINUTES = 60;
 /** Of the disk: the log of all clients at their rate, and some. */
@@ -34,18 +34,18 @@ async function main(): Promise<number> {
   const seed = parseCount(values.seed, "seed", { min: 0, max: 2 ** 31 });
   process.stderr.write(`chaos for ${seconds} s, seed ${seed}\n`);
 
-  const site = await Site.open(MEGABYTES_AT_LEAST + Math.ceil(seconds * MEGABYTES_A_SECOND));
+  const harness = await Harness.open(MEGABYTES_AT_LEAST + Math.ceil(seconds * MEGABYTES_A_SECOND));
   let ok = false;
   try {
-    const chaos = new Chaos(site, seed, seconds);
+    const chaos = new Chaos(harness, seed, seconds);
     for (const signal of ["SIGINT", "SIGTERM"] as const)
       process.on(signal, () => chaos.interrupt());
     const report = await chaos.run();
     ok = report.ok;
     process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : show(report));
   } finally {
-    await site.close(!ok);
-    if (!ok) process.stderr.write(`the logs are in ${site.folder}\n`);
+    await harness.close(!ok);
+    if (!ok) process.stderr.write(`the logs are in ${harness.folder}\n`);
   }
   return ok ? EXIT.yes : EXIT.no;
 }

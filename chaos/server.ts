@@ -9,7 +9,7 @@ import {
   type Slot,
 } from "../src/native/native";
 import { listSegments, openScoreboardOf } from "../src/status/find";
-import { type Site, until } from "./site";
+import { type Harness, until } from "./harness";
 
 export const MOST_CHILDREN = 200;
 const STARTS_WITHIN_MS = 20_000;
@@ -43,21 +43,21 @@ export interface Balance {
 
 export class Server {
   private constructor(
-    private readonly site: Site,
+    private readonly harness: Harness,
     private readonly process: ChildProcess,
     private readonly board: Scoreboard,
   ) {}
 
-  static async start(site: Site, port: number): Promise<Server> {
-    site.archiveLogs();
-    const where = ["127.0.0.1", String(port), "--log", site.log, "--users", site.usersFile];
-    const process = site.spawn(["serve", ...where, ...SETTINGS]);
+  static async start(harness: Harness, port: number): Promise<Server> {
+    harness.archiveLogs();
+    const where = ["127.0.0.1", String(port), "--log", harness.log, "--users", harness.usersFile];
+    const process = harness.spawn(["serve", ...where, ...SETTINGS]);
     let said = "";
     process.stdout?.on("data", (data) => (said += data));
     const isUp = () => said.includes("Running with");
     await until(() => isUp() || process.exitCode !== null, STARTS_WITHIN_MS);
     if (!isUp()) throw new Error("the server does not start: see server.err");
-    return new Server(site, process, openScoreboardOf(process.pid ?? 0));
+    return new Server(harness, process, openScoreboardOf(process.pid ?? 0));
   }
 
   get front(): number {
@@ -72,8 +72,8 @@ export class Server {
     return this.board.header().sync.syncer;
   }
 
-  get forkServer(): number {
-    return this.board.header().forkServer;
+  get forker(): number {
+    return this.board.header().forker;
   }
 
   get frontHasEnded(): boolean {
@@ -91,13 +91,13 @@ export class Server {
   /** False: some process did not leave by itself. */
   async hasLeft(): Promise<boolean> {
     // A process that has ended may still hold its descriptors, and the lock with them.
-    const isGone = () => this.site.processes().length === 0 && !this.isLocked();
+    const isGone = () => this.harness.processes().length === 0 && !this.isLocked();
     return until(isGone, LEAVES_WITHIN_MS);
   }
 
   /** An orderly stop; how it ended. */
   async stop(): Promise<string> {
-    this.site.signal(this.front, "SIGTERM");
+    this.harness.signal(this.front, "SIGTERM");
     await until(() => this.frontHasEnded, LEAVES_WITHIN_MS);
     return this.process.signalCode ?? `exit ${this.process.exitCode}`;
   }

@@ -1,8 +1,8 @@
 /** All that is done to a server, dealt as cards: each kind comes up in every deck. */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Harness } from "./harness";
 import type { Random } from "./random";
 import { MOST_CHILDREN, type Server } from "./server";
-import type { Site } from "./site";
 
 interface Strike {
   readonly name: string;
@@ -41,12 +41,12 @@ const STRIKES: readonly Strike[] = [
   {
     name: "forker, SIGKILL",
     cards: 2,
-    hit: (to, { forkServer }) => to.send("SIGKILL", [forkServer]),
+    hit: (to, { forker }) => to.send("SIGKILL", [forker]),
   },
   {
     name: "forker, SIGSTOP and SIGCONT",
     cards: 1,
-    hit: (to, { forkServer }) => to.send("SIGSTOP", [forkServer]),
+    hit: (to, { forker }) => to.send("SIGSTOP", [forker]),
   },
   { name: "syncer, SIGKILL", cards: 2, hit: (to, { syncer }) => to.send("SIGKILL", [syncer]) },
   {
@@ -64,7 +64,7 @@ const STRIKES: readonly Strike[] = [
   {
     name: "log renamed, SIGUSR1",
     cards: 4,
-    hit: (to, { front }) => (to.site.renameLog() ? to.send("SIGUSR1", [front]) : 0),
+    hit: (to, { front }) => (to.harness.renameLog() ? to.send("SIGUSR1", [front]) : 0),
   },
   { name: "disk full and emptied", cards: 3, hit: (to) => to.fillDisk() },
   {
@@ -82,7 +82,7 @@ const STRIKES: readonly Strike[] = [
   {
     name: "all processes, SIGKILL",
     cards: 1,
-    hit: (to) => to.send("SIGKILL", to.site.processes()),
+    hit: (to) => to.send("SIGKILL", to.harness.processes()),
     isFatal: true,
   },
 ];
@@ -100,7 +100,7 @@ export class Strikes {
   private readonly pending = new Map<NodeJS.Timeout, () => void>();
 
   constructor(
-    readonly site: Site,
+    readonly harness: Harness,
     /** Of which strike comes when: the same for a seed, however the server fares. */
     private readonly random: Random,
     /** Of whom it hits, and for how long. */
@@ -110,7 +110,7 @@ export class Strikes {
   }
 
   private kinds(): readonly Strike[] {
-    return this.site.hasDisk ? STRIKES : STRIKES.filter(({ name }) => !name.startsWith("disk"));
+    return this.harness.hasDisk ? STRIKES : STRIKES.filter(({ name }) => !name.startsWith("disk"));
   }
 
   /** Why no more strikes came: the time is over, one was fatal, or the server ended by itself. */
@@ -145,17 +145,17 @@ export class Strikes {
   }
 
   send(signal: NodeJS.Signals, pids: readonly number[]): number {
-    const hit = pids.filter((pid) => this.site.signal(pid, signal));
+    const hit = pids.filter((pid) => this.harness.signal(pid, signal));
     if (signal === "SIGSTOP")
       this.later(() => {
-        for (const pid of hit) this.site.signal(pid, "SIGCONT");
+        for (const pid of hit) this.harness.signal(pid, "SIGCONT");
       });
     return hit.length;
   }
 
   fillDisk(): number {
-    this.site.fill();
-    this.later(() => this.site.empty());
+    this.harness.fill();
+    this.later(() => this.harness.empty());
     return 1;
   }
 

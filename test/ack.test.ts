@@ -121,7 +121,7 @@ describe.skipIf(!hasStrace)("a sync", () => {
       expect(await ask(clients)).toEqual([UNAVAILABLE, UNAVAILABLE, UNAVAILABLE]);
       for (const client of clients) await client.close();
       await release();
-      await until("the log is another one", () => server.scoreboard.header().logGeneration === 1);
+      await until("the log is another one", () => server.scoreboard.header().logEpoch === 1);
       const after = await server.client(5, "arijort:after");
       expect(after.requests.verified).toBe(5);
       expect(server.scoreboard.total()).toBe(10);
@@ -182,7 +182,7 @@ describe.skipIf(!hasStrace)("a sync", () => {
       expect(await ask([client])).toEqual([UNAVAILABLE]);
       await client.close();
       await release();
-      await until("there is another", () => server.scoreboard.header().logGeneration === next);
+      await until("there is another", () => server.scoreboard.header().logEpoch === next);
     }
     await server.client(1, "arijort:after");
     // The first file, moved away by whoever looks after the disk: from now on, its name is good.

@@ -193,7 +193,7 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
     const { disk, server } = await startOnFullDisk(2);
     const { supervisor } = server;
     process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
-    await until("the end is owed", () => server.scoreboard.header().endsOwed === 1);
+    await until("the end is owed", () => server.scoreboard.header().pendingEnds === 1);
     await server.untilIdle();
     process.kill(supervisor, "SIGKILL");
     await server.untilOtherSupervisor(supervisor);
@@ -211,8 +211,8 @@ test("a log that is removed is made anew, and the server says what that means", 
   unlinkSync(server.log);
   await until("it is there again", () => existsSync(server.log));
   await until("the children write to it", () => {
-    const { logSettled, logGeneration } = server.scoreboard.header();
-    return logGeneration === 1 && logSettled === 1;
+    const { logSettled, logEpoch } = server.scoreboard.header();
+    return logEpoch === 1 && logSettled === 1;
   });
   expect(server.command.stderr).toContain("was removed, and the records in it are gone");
   expect(await ask(server, "kept")).toContain('"kept"');

@@ -108,7 +108,7 @@ describe("a supervisor that is killed", () => {
     const { supervisor } = server;
     const old = new Set(server.slots().map(({ pid }) => pid));
     const replaced = ctl("replace", server);
-    await until("it has begun", () => server.scoreboard.header().generation > 1);
+    await until("it has begun", () => server.scoreboard.header().childEpoch > 1);
     process.kill(server.supervisor, "SIGKILL");
     await server.untilOtherSupervisor(supervisor);
     await replaced;
@@ -121,20 +121,20 @@ test("a supervisor that finds many dead at once, the forker among them, buries a
   const server = await Server.start({ children: 100 });
   const { supervisor } = server;
   // Another forker, younger than most children: it is not the first to be found.
-  process.kill(server.scoreboard.header().forkServer, "SIGKILL");
+  process.kill(server.scoreboard.header().forker, "SIGKILL");
   process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
   await until("a successor is there", () => server.tally().forked === 101);
   await server.untilIdle();
-  const { forkServer } = server.scoreboard.header();
+  const { forker } = server.scoreboard.header();
   process.kill(supervisor, "SIGSTOP");
   const dead = server.slots().map(({ pid }) => pid);
-  for (const pid of [forkServer, ...dead]) process.kill(pid, "SIGKILL");
+  for (const pid of [forker, ...dead]) process.kill(pid, "SIGKILL");
   process.kill(supervisor, "SIGCONT");
   await until("all have successors", () => server.tally().ended === 101);
   await server.untilIdle();
   expect(server.tally()).toEqual({ forked: 201, ended: 101, alive: 100 });
   expect(server.records(/ended: signal 9, abnormal/)).toHaveLength(101);
-  await until("the forker has been buried", () => !existsSync(`/proc/${forkServer}`));
+  await until("the forker has been buried", () => !existsSync(`/proc/${forker}`));
   expect(server.slots().filter(({ pid }) => dead.includes(pid))).toEqual([]);
   expect((await server.stop()).code).toBe(0);
   expect(server.audit().problems).toEqual([]);
@@ -142,14 +142,14 @@ test("a supervisor that finds many dead at once, the forker among them, buries a
 
 describe("a forker", () => {
   const untilAnother = (server: Server, before: number) =>
-    until("there is another", () => ![0, before].includes(server.scoreboard.header().forkServer));
+    until("there is another", () => ![0, before].includes(server.scoreboard.header().forker));
 
   test("that is killed is replaced when a child is needed, and nobody is lost", async () => {
     const server = await Server.start({ children: 5 });
-    const { forkServer } = server.scoreboard.header();
-    process.kill(forkServer, "SIGKILL");
+    const { forker } = server.scoreboard.header();
+    process.kill(forker, "SIGKILL");
     process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
-    await untilAnother(server, forkServer);
+    await untilAnother(server, forker);
     await server.untilIdle();
     expect(server.tally()).toEqual({ forked: 6, ended: 1, alive: 5 });
     await server.stop();
@@ -157,10 +157,10 @@ describe("a forker", () => {
 
   test("that is stopped is given up, and a child that it forks later has no place", async () => {
     const server = await Server.start({ children: 5 });
-    const { forkServer } = server.scoreboard.header();
-    process.kill(forkServer, "SIGSTOP");
+    const { forker } = server.scoreboard.header();
+    process.kill(forker, "SIGSTOP");
     process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
-    await untilAnother(server, forkServer);
+    await untilAnother(server, forker);
     await server.untilIdle();
     expect((await server.client(5, "arijort:x")).requests.verified).toBe(5);
     await server.stop();
@@ -172,10 +172,10 @@ describe("a forker", () => {
       const CHILDREN = 24;
       const server = await Server.start({ children: CHILDREN });
       for (let round = 0; round < 60; round++) {
-        const { forkServer } = server.scoreboard.header();
+        const { forker } = server.scoreboard.header();
         for (const { pid } of server.slots().slice(4)) process.kill(pid, "SIGKILL");
         await sleep(Math.random() * 2);
-        if (forkServer > 0) process.kill(forkServer, "SIGKILL");
+        if (forker > 0) process.kill(forker, "SIGKILL");
         await until("they are buried", () => server.tally().ended >= 20 * (round + 1));
         await server.untilIdle();
         expect(ourProcesses(/^kilofork-child$/)).toHaveLength(CHILDREN);
@@ -194,7 +194,7 @@ describe("a forker", () => {
       process.kill(forker, "SIGKILL");
       const server = await killed;
       await server.untilIdle();
-      expect(server.scoreboard.header().forkServer).not.toBe(forker);
+      expect(server.scoreboard.header().forker).not.toBe(forker);
       expect(server.command.stderr).not.toContain("fork failed");
       await server.stop();
     },
@@ -205,7 +205,7 @@ describe("a forker", () => {
     async (what) => {
       const server = await Server.start({ children: 5 });
       const { supervisor } = server;
-      process.kill(server.scoreboard.header().forkServer, "SIGSTOP");
+      process.kill(server.scoreboard.header().forker, "SIGSTOP");
       expect((await ctl("replace", server)).code).toBe(0);
       if (what.endsWith("supervisor")) {
         process.kill(supervisor, "SIGKILL");
@@ -218,7 +218,7 @@ describe("a forker", () => {
   test("that is stopped does not keep the front from starting another supervisor", async () => {
     const server = await Server.start({ children: 5 });
     const { supervisor } = server;
-    process.kill(server.scoreboard.header().forkServer, "SIGSTOP");
+    process.kill(server.scoreboard.header().forker, "SIGSTOP");
     process.kill(supervisor, "SIGKILL");
     await server.untilOtherSupervisor(supervisor);
     await server.stop();
@@ -285,11 +285,11 @@ test.skipIf(process.getuid?.() !== 0)("while nobody can be forked, nobody is let
   execFileSync(program, [
     ...asNobody,
     "prlimit",
-    `--pid=${server.scoreboard.header().forkServer}`,
+    `--pid=${server.scoreboard.header().forker}`,
     "--nproc=1:",
   ]);
   for (const { pid } of server.slots().slice(0, 20)) process.kill(pid, "SIGKILL");
-  await until("they are missed", () => server.scoreboard.header().brake === "processes");
+  await until("they are missed", () => server.scoreboard.header().growthLimit === "processes");
   await sleep(1500);
   expect(server.count("idle")).toBe(5);
   const client = await RawClient.greeted(server.port);
@@ -365,7 +365,7 @@ test("a full pool names its maximum to the client that comes when all is calm, t
     return true;
   });
   const waiting = new RawClient(server.port);
-  await until("it is named", () => server.scoreboard.header().brake === "maximum");
+  await until("it is named", () => server.scoreboard.header().growthLimit === "maximum");
   await Promise.all([...busy, waiting].map((client) => client.close()));
   await server.stop();
 });

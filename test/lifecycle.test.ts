@@ -520,14 +520,14 @@ describe("reload", () => {
       await until(
         "all children write to the new one",
         () =>
-          server.slots().every(({ logGeneration }) => logGeneration === 1 || logGeneration === 0) &&
-          server.scoreboard.header().logGeneration === 1,
+          server.slots().every(({ logEpoch }) => logEpoch === 1 || logEpoch === 0) &&
+          server.scoreboard.header().logEpoch === 1,
       );
       client.send("arijort:after\n");
       await client.lines(3);
       await client.close();
       await until("the idle ones have let go of the old one", () =>
-        server.slots().every(({ logGeneration }) => logGeneration === 1),
+        server.slots().every(({ logEpoch }) => logEpoch === 1),
       );
       await server.stop();
       expect(readFileSync(old, "utf8")).not.toContain('"after"');

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { boundsOf, clientProcesses } from "../src/limit/bounds";
 import type { ClientsResult } from "../src/limit/clients";
-import type { Measured, Stage, StagePlan } from "../src/limit/harness";
+import type { Harness, Measured, TrialPlan } from "../src/limit/harness";
 import { judge } from "../src/limit/judge";
 import { Trials } from "../src/limit/trial";
 import { type Machine, problemsOfServer } from "../src/machine/capacity";
@@ -12,7 +12,7 @@ import { drawPlot, findKnee } from "../src/report/plot";
 const ms = (p99: number) => ({
   ...{ count: 100, mean: p99, p50: p99, p90: p99, p99, p999: p99, max: p99 },
 });
-const plan: StagePlan = {
+const plan: TrialPlan = {
   ...{ number: 1, clients: 100, workMs: 3000, rampMs: 200, rate: 0, durationMs: 0 },
   ...{ barrier: false, timeoutMs: 10_000 },
 };
@@ -131,11 +131,11 @@ describe("clients come at a pace", () => {
 
   /** The plans of the trials that are made for these, with what each of them sees. */
   async function plansOf(...trialsOf: [count: number, of: Partial<ClientsResult>][]) {
-    const plans: StagePlan[] = [];
+    const plans: TrialPlan[] = [];
     let now: Partial<ClientsResult> = {};
-    const stage = {
+    const harness = {
       processesFor: () => 1,
-      async run(plan: StagePlan): Promise<Measured> {
+      async run(plan: TrialPlan): Promise<Measured> {
         plans.push(plan);
         const all = { clients: plan.clients, verified: plan.clients };
         const seen = { peak: plan.clients, pids: plan.clients, counted: plan.clients };
@@ -143,7 +143,7 @@ describe("clients come at a pace", () => {
       },
     };
     const options = { sloMs: 1000, holdMs: HOLD_MS };
-    const trials = new Trials(stage as unknown as Stage, options, () => {});
+    const trials = new Trials(harness as unknown as Harness, options, () => {});
     for (const [count, of] of trialsOf) {
       now = of;
       await trials.clients(count);

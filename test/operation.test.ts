@@ -70,9 +70,9 @@ test(`${SECONDS} s of load on new and on kept connections, with replace, reload 
   const verified = results.reduce((sum, { requests }) => sum + requests.verified, 0);
   expect(server.scoreboard.total()).toBe(verified);
   expect(server.supervisor).toBe(supervisor); // the same process, by another executable each time
-  const { generation, ended } = server.scoreboard.header();
-  expect(generation).toBeGreaterThanOrEqual(Math.floor(SECONDS / 3) - 1);
-  expect(ended.replaced).toBeGreaterThan(generation * 10);
+  const { childEpoch, ended } = server.scoreboard.header();
+  expect(childEpoch).toBeGreaterThanOrEqual(Math.floor(SECONDS / 3) - 1);
+  expect(ended.replaced).toBeGreaterThan(childEpoch * 10);
   expect(ended.orphaned + ended.killed + ended.crashed + ended.sick).toBe(0);
   await server.stop();
 
@@ -229,7 +229,7 @@ describe("ctl", () => {
     const done = await ctl("reopen", server); // the same file: it waits for what goes on
     expect(done.code).toBe(0);
     await until("it is in the log", () => server.records(/left the old log/).length === 1);
-    expect(server.slots().every(({ logGeneration }) => logGeneration === 1)).toBe(true);
+    expect(server.slots().every(({ logEpoch }) => logEpoch === 1)).toBe(true);
     expect(server.command.stderr).toContain("the last child left the old one");
     await server.stop();
   });

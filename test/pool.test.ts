@@ -63,7 +63,7 @@ describe("growing", () => {
     const server = await Server.start({ pool });
     const busy = await occupy(server, 4);
     const waiting = new RawClient(server.port);
-    await until("it is full", () => server.scoreboard.header().brake === "maximum");
+    await until("it is full", () => server.scoreboard.header().growthLimit === "maximum");
     expect(server.scoreboard.header().full).toMatchObject({ times: 1 });
     expect(server.scoreboard.header().full.nowMs).not.toBeNull();
     await until("it has said so", () =>
@@ -74,7 +74,7 @@ describe("growing", () => {
     await waiting.lines(1);
     await closeAll([...busy, waiting]);
     await until("it is no longer", () => server.scoreboard.header().full.nowMs === null);
-    expect(server.scoreboard.header().brake).toBe("none");
+    expect(server.scoreboard.header().growthLimit).toBe("none");
     expect(server.scoreboard.header().full.totalMs).toBeGreaterThan(0);
     await server.stop();
   });
@@ -93,14 +93,14 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
     const allow = (processes: number) => {
       const limit = [
         "prlimit",
-        `--pid=${server.scoreboard.header().forkServer}`,
+        `--pid=${server.scoreboard.header().forker}`,
         `--nproc=${processes}:`,
       ];
       execFileSync(program, [...asNobody, ...limit]);
     };
     allow(1);
     const clients = Array.from({ length: 20 }, () => new RawClient(server.port));
-    await until("it is held back", () => server.scoreboard.header().brake === "processes");
+    await until("it is held back", () => server.scoreboard.header().growthLimit === "processes");
     await until("it has said so", () =>
       /fork failed with EAGAIN beside 5 children; the nearest limit is .*\d/.test(
         server.command.stderr,
@@ -109,7 +109,7 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
     expect(server.tally().alive).toBe(5);
     allow(1000);
     await Promise.all(clients.map((client) => client.lines(1)));
-    await until("nothing holds it back", () => server.scoreboard.header().brake === "none");
+    await until("nothing holds it back", () => server.scoreboard.header().growthLimit === "none");
     await closeAll(clients);
     await server.stop();
   });
@@ -125,7 +125,7 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
     const server = await Server.start({ pool, folder, via });
     give(65); // 64 are for others: there is room for seven
     const clients = Array.from({ length: 20 }, () => new RawClient(server.port));
-    await until("it is held back", () => server.scoreboard.header().brake === "memory");
+    await until("it is held back", () => server.scoreboard.header().growthLimit === "memory");
     await until("it has said so", () =>
       server.command.stderr.includes("too little memory is left"),
     );
@@ -136,7 +136,7 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
     expect(alive).toBeLessThan(25);
     give(500);
     await Promise.all(clients.map((client) => client.lines(1)));
-    await until("nothing holds it back", () => server.scoreboard.header().brake === "none");
+    await until("nothing holds it back", () => server.scoreboard.header().growthLimit === "none");
     await closeAll(clients);
     await server.stop();
   });

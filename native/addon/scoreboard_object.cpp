@@ -50,9 +50,9 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
                       InstanceMethod<&ScoreboardObject::set_log_number>("setLogNumber"),
                       InstanceMethod<&ScoreboardObject::close_torn_heads>("closeTornHeads"),
                       InstanceMethod<&ScoreboardObject::count_orphans>("countOrphans"),
-                      InstanceMethod<&ScoreboardObject::owe_ends>("oweEnds"),
+                      InstanceMethod<&ScoreboardObject::add_pending_ends>("addPendingEnds"),
                       InstanceMethod<&ScoreboardObject::set_stopping>("setStopping"),
-                      InstanceMethod<&ScoreboardObject::bury>("bury"),
+                      InstanceMethod<&ScoreboardObject::vacate>("vacate"),
                       InstanceMethod<&ScoreboardObject::close>("close"),
                       InstanceAccessor<&ScoreboardObject::fd>("fd"),
                   });
@@ -111,12 +111,12 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("slots", header.slot_count);
   result.Set("startedMs", to_milliseconds(header.created_realtime));
   result.Set("ageMs", static_cast<double>(board.age()));
-  result.Set("generation", header.generation.load());
-  result.Set("logGeneration", header.log_generation.load());
+  result.Set("childEpoch", header.child_epoch.load());
+  result.Set("logEpoch", header.log_epoch.load());
   result.Set("logError", header.log_error.load());
-  result.Set("endsOwed", header.owed.ends.load());
+  result.Set("pendingEnds", header.pending.ends.load());
   result.Set("logSettled", header.log_settled.load());
-  result.Set("brake", header.brake.load());
+  result.Set("growthLimit", header.growth_limit.load());
   result.Set("fullTimes", header.full_times.load());
   result.Set("fullNowMs", static_cast<double>(full_now));
   result.Set("fullBeforeMs", static_cast<double>(header.full_before.load()));
@@ -125,7 +125,7 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("logOrdered", header.log_ordered.load());
   result.Set("logNumber", header.log_number.load());
   result.Set("synced", header.synced != 0);
-  result.Set("forkServer", header.fork_server.load());
+  result.Set("forker", header.forker.load());
   result.Set("syncer", header.syncer.load());
   result.Set("syncs", static_cast<double>(header.commit.syncs()));
   result.Set("syncsAskedFor", static_cast<double>(header.commit.joined()));
@@ -133,7 +133,7 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("logDead", header.commit.is_dead(header.log_ordered.load()));
   result.Set("syncError", header.commit.error());
   result.Set("stopping", header.stopping.load() != 0);
-  result.Set("cut", header.cut.load());
+  result.Set("aborted", header.aborted.load());
   result.Set("pidNamespace", static_cast<double>(header.pid_namespace));
   Napi::Array answers = Napi::Array::New(env);
   for (std::uint32_t i = 0; i < header.answers.size(); i++) {
@@ -164,9 +164,9 @@ void ScoreboardObject::snapshot(const Napi::CallbackInfo& info) {
     *out++ = std::fmax(age - static_cast<double>(occupancy.since), 0);
     *out++ = static_cast<double>(slot.total.load(std::memory_order_acquire));
     *out++ = static_cast<double>(slot.connections.load(std::memory_order_relaxed));
-    *out++ = slot.generation.load(std::memory_order_relaxed);
-    *out++ = slot.log_generation.load(std::memory_order_relaxed);
-    *out++ = static_cast<double>(slot.taken_back.load(std::memory_order_relaxed));
+    *out++ = slot.child_epoch.load(std::memory_order_relaxed);
+    *out++ = slot.log_epoch.load(std::memory_order_relaxed);
+    *out++ = static_cast<double>(slot.retracted.load(std::memory_order_relaxed));
     for (const auto& refused : slot.refused)
       *out++ = static_cast<double>(refused.load(std::memory_order_relaxed));
   }
@@ -200,7 +200,7 @@ void ScoreboardObject::set_log_number(const Napi::CallbackInfo& info) {
 
 // closeTornHeads(fd). The front, at the end: of writers that have gone, in the log.
 void ScoreboardObject::close_torn_heads(const Napi::CallbackInfo& info) {
-  kilofork::close_torn_heads(info[0].As<Napi::Number>(), board(info).header().owed.torn_heads);
+  kilofork::close_torn_heads(info[0].As<Napi::Number>(), board(info).header().pending.torn_heads);
 }
 
 void ScoreboardObject::set_stopping(const Napi::CallbackInfo& info) {
@@ -208,7 +208,7 @@ void ScoreboardObject::set_stopping(const Napi::CallbackInfo& info) {
 }
 
 // The front, after its supervisor died: gives slot i free.
-void ScoreboardObject::bury(const Napi::CallbackInfo& info) {
+void ScoreboardObject::vacate(const Napi::CallbackInfo& info) {
   Scoreboard& board = this->board(info);
   const auto index = info[0].As<Napi::Number>().Uint32Value();
   if (index >= board.slots().size()) throw Napi::RangeError::New(info.Env(), "no such slot");
@@ -221,8 +221,8 @@ void ScoreboardObject::count_orphans(const Napi::CallbackInfo& info) {
 }
 
 // oweEnds(by). The front: of orphans.
-void ScoreboardObject::owe_ends(const Napi::CallbackInfo& info) {
-  board(info).header().owed.ends +=
+void ScoreboardObject::add_pending_ends(const Napi::CallbackInfo& info) {
+  board(info).header().pending.ends +=
       static_cast<std::uint32_t>(info[0].As<Napi::Number>().Int32Value());
 }
 

@@ -28,9 +28,9 @@ class ScoreboardObject : public Napi::ObjectWrap<ScoreboardObject> {
   void set_log_number(const Napi::CallbackInfo& info);
   void close_torn_heads(const Napi::CallbackInfo& info);
   void count_orphans(const Napi::CallbackInfo& info);
-  void owe_ends(const Napi::CallbackInfo& info);
+  void add_pending_ends(const Napi::CallbackInfo& info);
   void set_stopping(const Napi::CallbackInfo& info);
-  void bury(const Napi::CallbackInfo& info);
+  void vacate(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
   Napi::Value fd(const Napi::CallbackInfo& info);
 

@@ -15,20 +15,20 @@
 
 namespace {
 
-using kilofork::Handover;
+using kilofork::ExecState;
 
-std::optional<Handover> read(int fd) {
+std::optional<ExecState> read(int fd) {
   try {
-    return kilofork::read_handover(fd);
+    return kilofork::read_exec_state(fd);
   } catch (const kilofork::SystemError& error) {
     REQUIRE(error.code == EPROTO);
     return std::nullopt;
   }
 }
 
-void require_same(const Handover& a, const Handover& b) {
+void require_same(const ExecState& a, const ExecState& b) {
   REQUIRE(a.settings == b.settings);
-  REQUIRE(a.bell == b.bell && a.give_log == b.give_log && a.take_log == b.take_log);
+  REQUIRE(a.wakeup == b.wakeup && a.publish_fd == b.publish_fd && a.receive_log == b.receive_log);
   REQUIRE(a.syncer == b.syncer && a.inbox == b.inbox);
   REQUIRE(a.announced == b.announced);
   REQUIRE(a.children.size() == b.children.size());
@@ -36,7 +36,7 @@ void require_same(const Handover& a, const Handover& b) {
     const auto& [slot, member] = a.children[i];
     const auto& [other_slot, other] = b.children[i];
     REQUIRE(slot == other_slot && member.pid == other.pid && member.cause == other.cause);
-    REQUIRE(member.owed == other.owed && member.told == other.told);
+    REQUIRE(member.pending == other.pending && member.told_at == other.told_at);
   }
 }
 
@@ -47,10 +47,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::ptrdiff_t before = kilofork::fuzz::open_descriptors();
   REQUIRE(::ftruncate(file, 0) == 0);
   REQUIRE(::pwrite(file, data, size, 0) == static_cast<ssize_t>(size));
-  if (const auto handover = read(file)) {
-    const auto again = read(write_handover(*handover).get());
+  if (const auto state = read(file)) {
+    const auto again = read(write_exec_state(*state).get());
     REQUIRE(again.has_value());
-    require_same(*handover, *again);
+    require_same(*state, *again);
   }
   REQUIRE(kilofork::fuzz::open_descriptors() == before);
   return 0;

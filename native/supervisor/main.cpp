@@ -39,16 +39,16 @@ PoolSettings parse_settings(const std::vector<std::string>& lines) {
   return settings;
 }
 
-std::uint64_t supervise(const char* segment_name, const char* handover_fd) {
+std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
   drop_privileges();
   ::tzset();  // now: a child must not read files for the time zone
   Control control(kControlFd);
   if (!kFiltersSystemCalls) control.send("unfiltered");
-  std::optional<Handover> predecessor;
-  if (handover_fd != nullptr) {
+  std::optional<ExecState> predecessor;
+  if (exec_state_fd != nullptr) {
     int fd = -1;
-    if (!parse_number(std::string_view(handover_fd), fd)) throw SystemError(handover_fd, EINVAL);
-    predecessor = read_handover(Fd(fd).get());
+    if (!parse_number(std::string_view(exec_state_fd), fd)) throw SystemError(exec_state_fd, EINVAL);
+    predecessor = read_exec_state(Fd(fd).get());
   }
   auto lines = predecessor ? std::move(predecessor->settings) : receive_settings(control);
   PoolSettings settings = parse_settings(lines);

@@ -28,7 +28,7 @@ struct Stopping {
   Listener listener =
       listen_on({.address = "127.0.0.1", .port = 0, .backlog = 64, .write_timeout = 0});
   std::deque<TestClient> clients;
-  TurnAway turn_away{listener.fd.get(), std::string(kLine) + "\n", linger_time};
+  BacklogDrain turn_away{listener.fd.get(), std::string(kLine) + "\n", linger_time};
 };
 
 TEST("until it begins, nobody is turned away and nothing is waited for") {
@@ -97,7 +97,7 @@ TEST("newcomers are refused for good, and those who came before are still told")
   Stopping server(check::kPatience);
   TestClient& early = server.client();
   server.turn_away.begin();
-  server.turn_away.refuse_newcomers();
+  server.turn_away.stop_accepting();
   const Fd late(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const SocketAddress address("127.0.0.1", server.listener.port);
   CHECK(::connect(late.get(), address.get(), address.length()) != 0);

@@ -33,7 +33,7 @@ void on_signal(int /*signal*/) {
 [[noreturn]] void turn_and_write(const ChildStage& stage, const ChildContext& context) {
   std::vector<char> buffer(AppendLog::buffer_bytes(context.service.max_line));
   ChildLog log(context, stage.slot(), ::getpid(), buffer);
-  g_child = {.log = &log, .offers = stage.handoff.take.get()};
+  g_child = {.log = &log, .offers = stage.log_broadcast.take.get()};
   handle_signal(SIGUSR1, on_signal);
   ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
   ::raise(SIGSTOP);
@@ -59,19 +59,19 @@ TEST("a newer log that a signal brings in the middle of the turn is not turned b
   for (; !is_over; rounds++) {
     const Fd first = open_log(file("log-1"));
     const Fd second = open_log(file("log-2"));
-    header.log_generation = 1;
-    offer_log(stage.handoff, first.get(), 1);
+    header.log_epoch = 1;
+    publish_log(stage.log_broadcast, first.get(), 1);
     Process child([&] { turn_and_write(stage, context); });
     CHECK_EQ(stop_of(child), SIGSTOP);
     for (int step = 0; step < rounds * kStride && !is_over; step++) {
       CHECK_EQ(::ptrace(PTRACE_SINGLESTEP, child.pid(), nullptr, nullptr), 0);
       is_over = stop_of(child) == SIGWINCH;
     }
-    header.log_generation = 2;
-    offer_log(stage.handoff, second.get(), 2);
+    header.log_epoch = 2;
+    publish_log(stage.log_broadcast, second.get(), 2);
     CHECK_EQ(::ptrace(PTRACE_DETACH, child.pid(), nullptr, SIGUSR1), 0);
     CHECK_EQ(child.wait(), 0);
-    CHECK_EQ(stage.slot().log_generation.load(), 2);
+    CHECK_EQ(stage.slot().log_epoch.load(), 2);
     CHECK_EQ(ChildStage::records(file("log-1")).size(), 0);
     CHECK_EQ(ChildStage::records(file("log-2")).size(), static_cast<std::size_t>(rounds) + 1);
   }

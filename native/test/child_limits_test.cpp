@@ -55,15 +55,15 @@ Service recycling_service(std::uint64_t max_requests, std::uint64_t jitter = 0) 
 TEST("a child leaves after as many requests as it may have, and says why; its count stays") {
   ChildStage stage(recycling_service(3));
   stage.slot().total = 1000;  // of those that had the slot before: not its own
-  for (std::uint64_t born = 0; born < 3; born++) {
+  for (std::uint64_t confirm = 0; confirm < 3; confirm++) {
     Process child = stage.fork_child();
     for (int i = 0; i < 3; i++) {
       TestClient client = greeted(stage, child);
       serve(client, child, "lalala");
     }
     CHECK(exited(child.wait(), kExitRecycled));
-    CHECK_EQ(stage.slot().total.load(), 1003 + born * 3);
-    CHECK_EQ(stage.slot().connections.load(), 3 + born * 3);
+    CHECK_EQ(stage.slot().total.load(), 1003 + confirm * 3);
+    CHECK_EQ(stage.slot().connections.load(), 3 + confirm * 3);
   }
 }
 
@@ -293,7 +293,7 @@ TEST("a child that is to retire or stop is ended by the time-out, and by a quit 
     client.send("arijort:lalala\n");
     CHECK(stage.reaches(State::working));
     child.signal(signal);
-    CHECK(exited(child.wait(), signal == SIGQUIT ? kExitCut : kExitStuck));
+    CHECK(exited(child.wait(), signal == SIGQUIT ? kExitAborted : kExitStuck));
     CHECK_EQ(client.rest(), "");
     CHECK_EQ(ChildStage::records().size(), signal == SIGQUIT ? 1 : 2);
   }
@@ -305,8 +305,8 @@ TEST("the time-out is recorded in the reopened log") {
   TestClient client = greeted(stage, child);
   client.send("arijort:lalala\n");
   CHECK(stage.reaches(State::working));
-  offer_log(stage.handoff, open_log(file("new")).get(), 1);
-  stage.board.header().log_generation = 1;
+  publish_log(stage.log_broadcast, open_log(file("new")).get(), 1);
+  stage.board.header().log_epoch = 1;
   CHECK(exited(child.wait(), kExitStuck));
   CHECK_EQ(ChildStage::records().size(), 1);
   CHECK_EQ(ChildStage::records(file("new")).size(), 1);

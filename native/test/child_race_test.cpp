@@ -129,12 +129,12 @@ TEST("a stop that comes just before a child reads is not lost, and completes no 
 TEST("a child that is woken at any moment, also just before accept(), turns to the reopened log") {
   ChildStage stage;
   const Process child = stage.fork_child();
-  auto& newest = stage.board.header().log_generation;
+  auto& newest = stage.board.header().log_epoch;
   for (std::uint32_t generation = 1; generation <= kRounds * 5; generation++) {
-    offer_log(stage.handoff, stage.log.get(), generation);
+    publish_log(stage.log_broadcast, stage.log.get(), generation);
     newest = generation;
     child.signal(SIGUSR1);
-    CHECK(check::holds_in_time([&] { return stage.slot().log_generation == generation; }));
+    CHECK(check::holds_in_time([&] { return stage.slot().log_epoch == generation; }));
   }
 }
 

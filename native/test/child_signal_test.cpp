@@ -51,7 +51,7 @@ TEST("a child that leaves does not touch who waits in the queue") {
     queued.send("arijort:waiting\n");
     child.signal(signal);
     served.end_sending();
-    CHECK(exited(child.wait(), signal == SIGQUIT ? kExitCut : kExitOrdered));
+    CHECK(exited(child.wait(), signal == SIGQUIT ? kExitAborted : kExitOrdered));
     CHECK(queued.is_silent());
     const Fd left_over = stage.accept_left_over();
     CHECK(static_cast<bool>(left_over));
@@ -144,7 +144,7 @@ TEST("a child that must quit during a request leaves at once, and says that it w
   Process child = stage.fork_child();
   TestClient client = in_work(stage, child);
   child.signal(SIGQUIT);
-  CHECK(exited(child.wait(), kExitCut));
+  CHECK(exited(child.wait(), kExitAborted));
   CHECK_EQ(client.rest(), "");
   CHECK_EQ(stage.slot().total.load(), 0);
   CHECK_EQ(ChildStage::records().size(), 1);
@@ -181,8 +181,8 @@ TEST("no signal that lets a request finish shortens its work") {
 }
 
 void reopen(const ChildStage& stage, const std::string& path) {
-  auto& generation = stage.board.header().log_generation;
-  offer_log(stage.handoff, open_log(path).get(), generation + 1);
+  auto& generation = stage.board.header().log_epoch;
+  publish_log(stage.log_broadcast, open_log(path).get(), generation + 1);
   generation.fetch_add(1);
 }
 
@@ -198,7 +198,7 @@ TEST("a child writes to the reopened log from its next record on, told or not") 
   CHECK_EQ(client.line(), reply_of(child, "new"));
   CHECK_EQ(ChildStage::records().size(), 2);
   CHECK_EQ(ChildStage::records(file("new")).size(), 2);
-  CHECK_EQ(stage.slot().log_generation.load(), 1);
+  CHECK_EQ(stage.slot().log_epoch.load(), 1);
 }
 
 TEST("an idle child that is woken lets go of the old log at once, whose lock is then free") {
@@ -208,7 +208,7 @@ TEST("an idle child that is woken lets go of the old log at once, whose lock is 
   for (std::uint32_t i = 1; i <= 20; i++) {
     reopen(stage, file("log." + std::to_string(i)));
     child.signal(SIGUSR1);
-    CHECK(check::holds_in_time([&] { return stage.slot().log_generation == i; }));
+    CHECK(check::holds_in_time([&] { return stage.slot().log_epoch == i; }));
     const std::string last = i == 1 ? file("log") : file("log." + std::to_string(i - 1));
     (void)open_log(last);
   }
@@ -222,7 +222,7 @@ TEST("a child with a silent client that is woken lets go of the old log, too") {
   ::usleep(5000);  // so that it waits for the request
   reopen(stage, file("new"));
   child.signal(SIGUSR1);
-  CHECK(check::holds_in_time([&] { return stage.slot().log_generation == 1; }));
+  CHECK(check::holds_in_time([&] { return stage.slot().log_epoch == 1; }));
 }
 
 // Forks a child of a supervisor that is then killed; returns when that child is gone.
@@ -277,7 +277,7 @@ TEST("a child whose supervisor is gone before it looks leaves at once") {
 TEST("a child that cannot accept says that it is sick") {
   ChildStage stage;
   ChildContext context = stage.make_context();
-  context.listener = stage.bell.get();
+  context.listener = stage.wakeup.get();
   Process child([&] {
     ChildSignals signals;
     set_up_signals_of_children(signals);

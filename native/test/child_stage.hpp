@@ -71,8 +71,8 @@ class ChildStage {
       run_child(context, slot(), slot().word);
     });
     CHECK(holds_in_time([this] {
-      std::uint64_t born = 0;
-      return ::read(bell.get(), &born, sizeof born) > 0;
+      std::uint64_t confirm = 0;
+      return ::read(wakeup.get(), &confirm, sizeof confirm) > 0;
     }));
     return child;
   }
@@ -90,10 +90,10 @@ class ChildStage {
             .supervisor = ::getpid(),
             .listener = listener.fd.get(),
             .log = log.get(),
-            .log_generation = board.header().log_generation.load(),
+            .log_epoch = board.header().log_epoch.load(),
             .lifeline = lifeline_end.get(),
-            .handoff = handoff.take.get(),
-            .bell = bell.get(),
+            .log_broadcast = log_broadcast.take.get(),
+            .wakeup = wakeup.get(),
             .memory = memory.data()};
   }
 
@@ -128,8 +128,8 @@ class ChildStage {
   Fd log;
   Listener listener = listen_on(
       {.address = "127.0.0.1", .port = 0, .backlog = 64, .write_timeout = service.write_timeout});
-  LogHandoff handoff = make_log_handoff();
-  Fd bell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  LogBroadcast log_broadcast = make_log_broadcast();
+  Fd wakeup{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   Fd front_end;
   Fd lifeline_end = make_lifeline(front_end);
   std::vector<char> memory;

@@ -57,7 +57,7 @@ void fail_sync(const ChildStage& stage) {
 
 Fd offer_another(const ChildStage& stage) {
   Fd log = open_log(file("log-1"));
-  offer_log(stage.handoff, log.get(), 1);
+  publish_log(stage.log_broadcast, log.get(), 1);
   stage.board.header().commit.offer(1);
   return log;
 }
@@ -97,7 +97,7 @@ TEST("a sync that fails is told to the client at once, and taken back in the nex
   TestClient client = syncing(stage, child);
   fail_sync(stage);
   CHECK_EQ(client.line(), kUnavailable);
-  CHECK_EQ(stage.slot().occupancy().state, State::syncing);  // it still owes its record
+  CHECK_EQ(stage.slot().occupancy().state, State::syncing);  // it still has_pending its record
   const Fd another = offer_another(stage);
   CHECK_EQ(client.rest(), "");
   CHECK(stage.reaches(State::replying) || stage.reaches(State::idle));
@@ -105,7 +105,7 @@ TEST("a sync that fails is told to the client at once, and taken back in the nex
   CHECK(ChildStage::records(file("log-1")) ==
         Records{"not acknowledged: req \"lalala\" on " + number(child) + " total reqs 1"});
   CHECK_EQ(stage.slot().total.load(), 0);
-  CHECK_EQ(stage.slot().taken_back.load(), 1);
+  CHECK_EQ(stage.slot().retracted.load(), 1);
   CHECK_EQ(stage.refused(Refusal::unavailable), 1);
 }
 
@@ -131,7 +131,7 @@ TEST("a request that was received in a log that is dead by now is not completed 
   CHECK(stage.reaches(State::working));
   fail_sync(stage);
   const Fd another = offer_another(stage);
-  stage.board.header().log_generation = 1;
+  stage.board.header().log_epoch = 1;
   CHECK_EQ(client.rest(), kUnavailable + "\n");
   client.close();
   CHECK_EQ(ChildStage::records().size(), 1);
@@ -165,8 +165,8 @@ TEST("one that is told to stop, or to quit, before there is another log has cut 
     fail_sync(stage);
     CHECK_EQ(client.line(), kUnavailable);
     child.signal(signal);
-    CHECK(exited(child.wait(), kExitCut));
-    CHECK_EQ(stage.slot().taken_back.load(), 1);
+    CHECK(exited(child.wait(), kExitAborted));
+    CHECK_EQ(stage.slot().retracted.load(), 1);
   }
 }
 

@@ -118,7 +118,7 @@ TEST("a syncer that is killed leaves nobody waiting") {
       pause_at_random(random);
     }
     if (shared.commit.is_syncing()) shared.commit.fail_sync(0, ECANCELED);
-    shared.commit.wake_again();
+    shared.commit.wake_missed();
   }
 }
 
@@ -132,7 +132,7 @@ TEST("those that a syncer has not woken, though their sync had ended, can be wok
   numbers[0] = 1;
   numbers[3] = 1;
   CHECK(!shared.commit.is_syncing());
-  shared.commit.wake_again();
+  shared.commit.wake_missed();
   CHECK_EQ(waiting.wait(), 0);
 }
 

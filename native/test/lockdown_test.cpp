@@ -247,10 +247,10 @@ TEST("a child serves, turns to a reopened log and retires with what is left to i
   client.send("arijort:one\n");
   CHECK(stage.reaches(State::reading));
   const Fd reopened = open_log(check::file("log.new"));
-  offer_log(stage.handoff, reopened.get(), 1);
-  stage.board.header().log_generation = 1;
+  publish_log(stage.log_broadcast, reopened.get(), 1);
+  stage.board.header().log_epoch = 1;
   child.signal(SIGUSR1);
-  CHECK(check::holds_in_time([&] { return stage.slot().log_generation == 1; }));
+  CHECK(check::holds_in_time([&] { return stage.slot().log_epoch == 1; }));
   client.send("arijort:two\n");
   client.end_sending();
   CHECK(client.rest().find("two") != std::string::npos);

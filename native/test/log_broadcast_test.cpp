@@ -22,22 +22,22 @@ std::string path_of(int fd) {
   return std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd));
 }
 
-std::string log_number(std::uint32_t generation) {
-  return file("log." + std::to_string(generation));
+std::string log_number(std::uint32_t epoch) {
+  return file("log." + std::to_string(epoch));
 }
 
 TEST("where no log is offered, none is had, and nobody waits") {
-  const LogHandoff handoff = make_log_handoff();
-  CHECK(!peek_log(handoff.take.get()));
+  const LogBroadcast log_broadcast = make_log_broadcast();
+  CHECK(!peek_log(log_broadcast.take.get()));
 }
 
 TEST("an offered log can be had again and again, with its generation") {
-  const LogHandoff handoff = make_log_handoff();
-  offer_log(handoff, open_log(log_number(7)).get(), 7);
+  const LogBroadcast log_broadcast = make_log_broadcast();
+  publish_log(log_broadcast, open_log(log_number(7)).get(), 7);
   for (int i = 0; i < 5; i++) {
-    const auto offered = peek_log(handoff.take.get());
+    const auto offered = peek_log(log_broadcast.take.get());
     CHECK(offered.has_value());
-    CHECK_EQ(offered->generation, 7);
+    CHECK_EQ(offered->epoch, 7);
     CHECK_EQ(path_of(offered->fd.get()), log_number(7));
     CHECK((::fcntl(offered->fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
     CHECK((::fcntl(offered->fd.get(), F_GETFL) & O_APPEND) != 0);
@@ -45,20 +45,20 @@ TEST("an offered log can be had again and again, with its generation") {
 }
 
 TEST("the newest log wins, and the older ones are let go") {
-  const LogHandoff handoff = make_log_handoff();
-  for (const std::uint32_t generation : {1U, 2U, 3U, UINT32_MAX}) {
-    offer_log(handoff, open_log(log_number(generation)).get(), generation);
-    const auto offered = peek_log(handoff.take.get());
+  const LogBroadcast log_broadcast = make_log_broadcast();
+  for (const std::uint32_t epoch : {1U, 2U, 3U, UINT32_MAX}) {
+    publish_log(log_broadcast, open_log(log_number(epoch)).get(), epoch);
+    const auto offered = peek_log(log_broadcast.take.get());
     CHECK(offered.has_value());
-    CHECK_EQ(offered->generation, generation);
-    CHECK_EQ(path_of(offered->fd.get()), log_number(generation));
+    CHECK_EQ(offered->epoch, epoch);
+    CHECK_EQ(path_of(offered->fd.get()), log_number(epoch));
   }
   for (const std::uint32_t old : {1U, 2U, 3U}) (void)open_log(log_number(old));  // its lock is free
 }
 
 TEST("many processes that were forked before are handed the same log") {
   constexpr int kReaders = 50;
-  const LogHandoff handoff = make_log_handoff();
+  const LogBroadcast log_broadcast = make_log_broadcast();
   std::array<int, 2> start{};
   CHECK_EQ(::pipe2(start.data(), O_CLOEXEC), 0);
   Fd wait_here(start[0]);
@@ -69,13 +69,13 @@ TEST("many processes that were forked before are handed the same log") {
       starter.reset();
       char none = 0;
       CHECK_EQ(::read(wait_here.get(), &none, 1), 0);
-      const auto offered = peek_log(handoff.take.get());
+      const auto offered = peek_log(log_broadcast.take.get());
       CHECK(offered.has_value());
-      CHECK_EQ(offered->generation, 9);
+      CHECK_EQ(offered->epoch, 9);
       std::vector<char> buffer(AppendLog::buffer_bytes(100));
       CHECK(AppendLog(offered->fd.get(), buffer).record().text("reader ").number(i).commit());
     });
-  offer_log(handoff, open_log(log_number(9)).get(), 9);
+  publish_log(log_broadcast, open_log(log_number(9)).get(), 9);
   starter.reset();
   for (Process& reader : readers) CHECK_EQ(reader.wait(), 0);
   std::set<std::string> texts;
@@ -86,41 +86,41 @@ TEST("many processes that were forked before are handed the same log") {
 
 TEST("who looks while logs are offered gets one with its own generation, or none, never an older") {
   constexpr std::uint32_t kOffers = 300;
-  const LogHandoff handoff = make_log_handoff();
+  const LogBroadcast log_broadcast = make_log_broadcast();
   std::vector<Process> readers;
   for (int i = 0; i < 4; i++)
     readers.emplace_back([&] {
       for (std::uint32_t newest = 0; newest < kOffers;) {
-        const auto offered = peek_log(handoff.take.get());
+        const auto offered = peek_log(log_broadcast.take.get());
         if (!offered) continue;
-        CHECK(offered->generation >= newest);
-        CHECK_EQ(path_of(offered->fd.get()), log_number(offered->generation));
-        newest = offered->generation;
+        CHECK(offered->epoch >= newest);
+        CHECK_EQ(path_of(offered->fd.get()), log_number(offered->epoch));
+        newest = offered->epoch;
       }
     });
-  for (std::uint32_t generation = 1; generation <= kOffers; generation++)
-    offer_log(handoff, open_log(log_number(generation)).get(), generation);
+  for (std::uint32_t epoch = 1; epoch <= kOffers; epoch++)
+    publish_log(log_broadcast, open_log(log_number(epoch)).get(), epoch);
   for (Process& reader : readers) CHECK_EQ(reader.wait(), 0);
 }
 
 TEST("a new log is offered also where the old offer cannot be looked at for want of descriptors") {
-  const LogHandoff handoff = make_log_handoff();
-  offer_log(handoff, open_log(log_number(1)).get(), 1);
+  const LogBroadcast log_broadcast = make_log_broadcast();
+  publish_log(log_broadcast, open_log(log_number(1)).get(), 1);
   const Fd second = open_log(log_number(2));
   std::vector<Fd> all;
   for (int fd = 0; (fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) all.emplace_back(fd);
-  offer_log(handoff, second.get(), 2);
+  publish_log(log_broadcast, second.get(), 2);
   all.clear();
-  const auto offered = peek_log(handoff.take.get());
+  const auto offered = peek_log(log_broadcast.take.get());
   CHECK(offered.has_value());
-  CHECK_EQ(offered->generation, 2);
+  CHECK_EQ(offered->epoch, 2);
 }
 
 TEST("an offer without a descriptor, or of another length, is none") {
-  const LogHandoff handoff = make_log_handoff();
-  CHECK_EQ(send_with_fd(handoff.give.get(), "1234", -1, 0), 4);
-  CHECK(!peek_log(handoff.take.get()));
-  const LogHandoff other = make_log_handoff();
+  const LogBroadcast log_broadcast = make_log_broadcast();
+  CHECK_EQ(send_with_fd(log_broadcast.give.get(), "1234", -1, 0), 4);
+  CHECK(!peek_log(log_broadcast.take.get()));
+  const LogBroadcast other = make_log_broadcast();
   const Fd log = open_log(log_number(1));
   CHECK_EQ(send_with_fd(other.give.get(), "123", log.get(), 0), 3);
   CHECK(!peek_log(other.take.get()));

@@ -40,7 +40,7 @@ struct Rostered {
 
   void bear(std::size_t index, pid_t pid, Cause cause = Cause::start) {
     roster.reserve(index, cause, 0);
-    roster.born(index, pid, cause);
+    roster.confirm(index, pid, cause);
     enter(index, State::starting);
   }
   void enter(std::size_t index, State state, std::int64_t since = 0) {
@@ -59,7 +59,7 @@ struct Rostered {
 const std::vector<std::pair<int, Cause>> kEnds = [] {
   std::vector<std::pair<int, Cause>> ends{{exit_of(kExitOrdered), Cause::asked},
                                           {exit_of(kExitRecycled), Cause::recycled},
-                                          {exit_of(kExitCut), Cause::cut},
+                                          {exit_of(kExitAborted), Cause::cut},
                                           {exit_of(kExitSick), Cause::sick},
                                           {exit_of(kExitStuck), Cause::work_timeout},
                                           {exit_of(1), Cause::crashed},
@@ -79,7 +79,7 @@ TEST("a new roster is vacant and owes nothing") {
   const Rostered rostered(3);
   const Roster& roster = rostered.roster;
   CHECK_EQ(roster.members().size(), 3);
-  CHECK_EQ(roster.alive() + roster.owed(), 0);
+  CHECK_EQ(roster.alive() + roster.pending(), 0);
   CHECK_EQ(roster.find_vacant(0).value(), 0);
   CHECK_EQ(roster.find_vacant(2).value(), 2);
   CHECK(!roster.find_vacant(3));
@@ -90,29 +90,29 @@ TEST("a new roster is vacant and owes nothing") {
 
 TEST("a slot that is reserved is occupied, by a child of the present generation and log") {
   Rostered rostered(2);
-  rostered.board.header().generation = 5;
+  rostered.board.header().child_epoch = 5;
   rostered.board.slots()[1].total = 1000;
   rostered.roster.reserve(1, Cause::queue, 9);
   CHECK_EQ(rostered.state(1), State::starting);
-  CHECK_EQ(rostered.board.slots()[1].log_generation.load(), 9);
-  CHECK_EQ(rostered.board.slots()[1].generation.load(), 5);
-  rostered.roster.born(1, 17, Cause::queue);
+  CHECK_EQ(rostered.board.slots()[1].log_epoch.load(), 9);
+  CHECK_EQ(rostered.board.slots()[1].child_epoch.load(), 5);
+  rostered.roster.confirm(1, 17, Cause::queue);
   CHECK_EQ(rostered.roster.find(17).value(), 1);
   CHECK_EQ(rostered.roster.alive(), 1);
   CHECK_EQ(rostered.board.header().forked.at(static_cast<std::size_t>(Cause::queue)).load(), 1);
   CHECK_EQ(rostered.board.slots()[1].total.load(), 1000);
 }
 
-TEST("a fork that fails leaves the slot as vacant, or as owed, as it was, and counts nothing") {
+TEST("a fork that fails leaves the slot as vacant, or as pending, as it was, and counts nothing") {
   Rostered rostered(2);
-  rostered.roster.owe(0, Cause::killed);
+  rostered.roster.add_pending(0, Cause::killed);
   for (std::size_t index = 0; index < 2; index++) {
     rostered.roster.reserve(index, Cause::killed, 0);
     CHECK_EQ(rostered.state(index), State::starting);
-    rostered.roster.stillborn(index, Cause::killed);
+    rostered.roster.cancel(index, Cause::killed);
     CHECK_EQ(rostered.state(index), State::vacant);
   }
-  CHECK_EQ(rostered.roster.owed(), 1);
+  CHECK_EQ(rostered.roster.pending(), 1);
   CHECK_EQ(rostered.roster.alive(), 0);
   CHECK_EQ(rostered.roster.find_vacant(0).value(), 1);
   for (const auto& count : rostered.board.header().forked) CHECK_EQ(count.load(), 0);
@@ -123,7 +123,7 @@ TEST("each end has its cause, and is counted by it") {
   std::array<std::uint64_t, kCauses> counts{};
   for (const auto& [status, cause] : kEnds) {
     rostered.bear(0, 17);
-    CHECK_EQ(rostered.roster.bury(0, status, false), cause);
+    CHECK_EQ(rostered.roster.remove(0, status, false), cause);
     counts.at(static_cast<std::size_t>(cause))++;
     for (std::size_t i = 0; i < kCauses; i++)
       CHECK_EQ(rostered.board.header().ended.at(i).load(), counts.at(i));
@@ -134,12 +134,12 @@ TEST("who leaves in order does so by the order that it was told, or by the stop 
   Rostered rostered(1);
   for (const Cause order : {Cause::idle, Cause::replaced, Cause::recycled}) {
     rostered.bear(0, 17);
-    rostered.roster.tell(0, order, 1);
-    CHECK_EQ(rostered.roster.bury(0, exit_of(kExitOrdered), false), order);
-    if (rostered.roster.members()[0].owed) rostered.bear(0, 18, order);
+    rostered.roster.mark_leaving(0, order, 1);
+    CHECK_EQ(rostered.roster.remove(0, exit_of(kExitOrdered), false), order);
+    if (rostered.roster.members()[0].pending) rostered.bear(0, 18, order);
     if (rostered.roster.alive() == 0) rostered.bear(0, 18);
-    rostered.roster.tell(0, order, 1);
-    CHECK_EQ(rostered.roster.bury(0, exit_of(kExitOrdered), true), Cause::stopped);
+    rostered.roster.mark_leaving(0, order, 1);
+    CHECK_EQ(rostered.roster.remove(0, exit_of(kExitOrdered), true), Cause::stopped);
   }
 }
 
@@ -148,27 +148,27 @@ TEST("who dies after it was told to leave has died") {
   for (const auto& [status, cause] : kEnds) {
     if (status == exit_of(kExitOrdered)) continue;
     rostered.bear(0, 17);
-    rostered.roster.tell(0, Cause::replaced, 1);
-    CHECK_EQ(rostered.roster.bury(0, status, false), cause);
+    rostered.roster.mark_leaving(0, Cause::replaced, 1);
+    CHECK_EQ(rostered.roster.remove(0, status, false), cause);
   }
 }
 
-TEST("a successor is owed for each end, unless the pool was to shrink or the server stops") {
+TEST("a successor is pending for each end, unless the pool was to shrink or the server stops") {
   for (const bool stopping : {false, true}) {
     for (const auto& [status, cause] : kEnds) {
       for (const int order :
            {-1, static_cast<int>(Cause::idle), static_cast<int>(Cause::replaced)}) {
         Rostered rostered(1);
         rostered.bear(0, 17);
-        if (order >= 0) rostered.roster.tell(0, static_cast<Cause>(order), 1);
-        const Cause end = rostered.roster.bury(0, status, stopping);
-        const bool owed = !stopping && order != static_cast<int>(Cause::idle);
-        CHECK_EQ(rostered.roster.owed(), owed ? 1 : 0);
-        CHECK_EQ(rostered.roster.members()[0].owed, owed);
-        CHECK_EQ(rostered.roster.members()[0].told, 0);
-        CHECK_EQ(rostered.roster.find_vacant(0).has_value(), !owed);
+        if (order >= 0) rostered.roster.mark_leaving(0, static_cast<Cause>(order), 1);
+        const Cause end = rostered.roster.remove(0, status, stopping);
+        const bool pending = !stopping && order != static_cast<int>(Cause::idle);
+        CHECK_EQ(rostered.roster.pending(), pending ? 1 : 0);
+        CHECK_EQ(rostered.roster.members()[0].pending, pending);
+        CHECK_EQ(rostered.roster.members()[0].told_at, 0);
+        CHECK_EQ(rostered.roster.find_vacant(0).has_value(), !pending);
         CHECK_EQ(rostered.state(0), State::vacant);
-        if (owed) CHECK_EQ(rostered.roster.members()[0].cause, end);
+        if (pending) CHECK_EQ(rostered.roster.members()[0].cause, end);
       }
     }
   }
@@ -177,8 +177,8 @@ TEST("a successor is owed for each end, unless the pool was to shrink or the ser
 TEST("a child whose fork has the cause of an order was not given that order") {
   Rostered rostered(1);
   rostered.bear(0, 17, Cause::idle);
-  CHECK_EQ(rostered.roster.bury(0, exit_of(kExitOrdered), false), Cause::asked);
-  CHECK_EQ(rostered.roster.owed(), 1);
+  CHECK_EQ(rostered.roster.remove(0, exit_of(kExitOrdered), false), Cause::asked);
+  CHECK_EQ(rostered.roster.pending(), 1);
 }
 
 TEST("the idle are found by how long they are, without those that start, serve or were told") {
@@ -187,7 +187,7 @@ TEST("the idle are found by how long they are, without those that start, serve o
   rostered.enter(0, State::idle, 50);
   rostered.enter(1, State::idle, 10);
   rostered.enter(2, State::idle, 1);
-  rostered.roster.tell(2, Cause::idle, 1);
+  rostered.roster.mark_leaving(2, Cause::idle, 1);
   rostered.enter(3, State::working, 2);
   rostered.enter(4, State::idle, 30);
   rostered.enter(5, State::stopping, 3);
@@ -207,13 +207,14 @@ TEST("the census counts each child by what it does") {
     rostered.enter(i, kStates.at(i));
     rostered.board.slots()[i].connections = 10;
   }
-  rostered.roster.owe(6, Cause::killed);
+  rostered.roster.add_pending(6, Cause::killed);
   rostered.board.slots()[7].connections = 500;  // of children that are gone
   // Sixty and five hundred have come, three are still there.
   const Census before{.alive = 7, .idle = 3, .waiting = 4, .finished = 557};
   CHECK(rostered.roster.census(4) == before);
   // Told to leave, but not gone: neither is idle any more, and their clients have not finished.
-  for (std::size_t i = 0; i < kStates.size(); i++) rostered.roster.tell(i, Cause::replaced, 1);
+  for (std::size_t i = 0; i < kStates.size(); i++)
+    rostered.roster.mark_leaving(i, Cause::replaced, 1);
   const Census after{.alive = 7, .idle = 1, .waiting = 4, .finished = 557};
   CHECK(rostered.roster.census(4) == after);
 }
@@ -242,7 +243,7 @@ class LongRun {
         if (chance(40)) tell_some(Cause::replaced);
         break;
     }
-    if (chance(60)) pay_what_is_owed();
+    if (chance(60)) fork_pending();
     for (int i = 0; i < 5; i++) serve();
     if (chance(50)) end_one(false);
     if (chance(2)) replace_executable();
@@ -289,27 +290,27 @@ class LongRun {
   void fork_at(std::size_t index, Cause cause) {
     roster_->reserve(index, cause, 0);
     if (chance(10)) {
-      roster_->stillborn(index, cause);
+      roster_->cancel(index, cause);
       return;
     }
     const pid_t pid = free_pid();
-    roster_->born(index, pid, cause);
+    roster_->confirm(index, pid, cause);
     living_[index] = {.pid = pid, .state = State::starting, .order = {}};
-    owed_.erase(index);
+    pending_.erase(index);
     forked_.at(static_cast<std::size_t>(cause))++;
   }
   void grow() {
     const std::size_t from = below(kSlots);
     const auto vacant = roster_->find_vacant(from);
     std::size_t expected = from;
-    while (expected < kSlots && (living_.contains(expected) || owed_.contains(expected)))
+    while (expected < kSlots && (living_.contains(expected) || pending_.contains(expected)))
       expected++;
     CHECK_EQ(vacant.value_or(kSlots), expected);
     if (vacant) fork_at(*vacant, chance(50) ? Cause::queue : Cause::spare_low);
   }
-  void pay_what_is_owed() {
-    const auto owed = owed_;
-    for (const auto& [index, cause] : owed) {
+  void fork_pending() {
+    const auto pending = pending_;
+    for (const auto& [index, cause] : pending) {
       CHECK_EQ(roster_->members()[index].cause, cause);
       fork_at(index, cause);
     }
@@ -320,7 +321,7 @@ class LongRun {
       Living& child = living_.at(index);
       CHECK_EQ(child.state, State::idle);
       CHECK(!child.order);
-      roster_->tell(index, cause, 1);
+      roster_->mark_leaving(index, cause, 1);
       child.order = cause;
     }
   }
@@ -363,10 +364,10 @@ class LongRun {
     if (expected == Cause::asked && stopping) expected = Cause::stopped;
     if (expected == Cause::asked && child.order) expected = *child.order;
     CHECK_EQ(roster_->find(child.pid).value_or(kSlots), index);
-    CHECK_EQ(roster_->bury(index, status, stopping), expected);
+    CHECK_EQ(roster_->remove(index, status, stopping), expected);
     living_.erase(found);
     ended_.at(static_cast<std::size_t>(expected))++;
-    if (!stopping && child.order != Cause::idle) owed_[index] = expected;
+    if (!stopping && child.order != Cause::idle) pending_[index] = expected;
   }
   // What it knew is all that the next one is told.
   void replace_executable() {
@@ -374,14 +375,16 @@ class LongRun {
     std::fill(memory_.begin(), memory_.end(), std::byte{});
     roster_.emplace(board_, memory_);
     for (std::size_t i = 0; i < known.size(); i++)
-      if (known[i].pid != 0 || known[i].owed) roster_->adopt(i, known[i]);
+      if (known[i].pid != 0 || known[i].pending) roster_->adopt(i, known[i]);
   }
 
   void compare() const {
     CHECK_EQ(roster_->alive(), living_.size());
-    CHECK_EQ(roster_->owed(), owed_.size());
-    Census census{
-        .alive = living_.size() + owed_.size(), .idle = owed_.size(), .waiting = 3, .finished = 0};
+    CHECK_EQ(roster_->pending(), pending_.size());
+    Census census{.alive = living_.size() + pending_.size(),
+                  .idle = pending_.size(),
+                  .waiting = 3,
+                  .finished = 0};
     for (std::size_t i = 0; i < kSlots; i++) {
       const Slot& slot = board_.slots()[i];
       const Member& member = roster_->members()[i];
@@ -389,8 +392,8 @@ class LongRun {
       const bool alive = living != living_.end();
       CHECK_EQ(slot.occupancy().state != State::vacant, alive);
       CHECK_EQ(member.pid, alive ? living->second.pid : 0);
-      CHECK_EQ(member.told != 0, alive && living->second.order.has_value());
-      CHECK_EQ(member.owed, owed_.contains(i));
+      CHECK_EQ(member.told_at != 0, alive && living->second.order.has_value());
+      CHECK_EQ(member.pending, pending_.contains(i));
       CHECK_EQ(slot.total.load(), totals_.at(i));
       CHECK_EQ(slot.connections.load(), connections_.at(i));
       census.finished += static_cast<std::int64_t>(connections_.at(i));
@@ -410,7 +413,7 @@ class LongRun {
     CHECK_EQ(sum(forked_), living_.size() + sum(ended_));
     std::size_t vacant = 0;
     for (auto at = roster_->find_vacant(0); at; at = roster_->find_vacant(*at + 1)) vacant++;
-    CHECK_EQ(vacant + roster_->alive() + roster_->owed(), kSlots);
+    CHECK_EQ(vacant + roster_->alive() + roster_->pending(), kSlots);
   }
 
   std::mt19937 random_;
@@ -419,7 +422,7 @@ class LongRun {
   std::optional<Roster> roster_{std::in_place, board_, memory_};
 
   std::map<std::size_t, Living> living_;  // by their slots
-  std::map<std::size_t, Cause> owed_;
+  std::map<std::size_t, Cause> pending_;
   std::array<std::uint64_t, kSlots> totals_{};
   std::array<std::uint64_t, kSlots> connections_{};
   Counts forked_{};

@@ -105,7 +105,7 @@ TEST("a new segment says who made it, is private, allocated, and all vacant") {
   CHECK_EQ(std::string_view(header.release.data()), "1.2.3");
   for (const auto& counts : {&header.forked, &header.ended})
     for (const auto& count : *counts) CHECK_EQ(count.load(), 0);
-  CHECK_EQ(header.supervisor_rests.load(), 0);
+  CHECK_EQ(header.supervisor_parked.load(), 0);
   CHECK_EQ(header.pid_namespace, Scoreboard::pid_namespace());
   for (const Answer& answer : header.answers) {
     CHECK_EQ(answer.count.load(), 0);

@@ -12,7 +12,7 @@
 namespace kilofork {
 namespace {
 
-constexpr Nanoseconds kLook = Sizing::kLookEvery;
+constexpr Nanoseconds kLook = Sizing::kSampleEvery;
 constexpr std::int64_t kLooksInAMoment = Sizing::kMoment / kLook;
 constexpr Nanoseconds kEighth = 1250 * kMillisecond;  // of shrink_after
 constexpr PoolBounds kLimits{
@@ -23,7 +23,7 @@ struct Looks {
   explicit Looks(const PoolBounds& limits = kLimits) : sizing(limits) { sizing.begin({}, now); }
   Need look(const Census& census, Nanoseconds after = kLook) {
     now += after;
-    return sizing.look(census, now);
+    return sizing.sample(census, now);
   }
   Nanoseconds now = 1000 * kSecond;
   Sizing sizing;
@@ -331,7 +331,7 @@ class PaperPool {
     now += kLook;
     const Census census{
         .alive = alive, .idle = alive - busy, .waiting = waiting_, .finished = finished_};
-    const Need need = sizing_.look(census, now);
+    const Need need = sizing_.sample(census, now);
     const std::size_t count = sizing_.surplus(census.idle, now);
     alive -= count;
     retired += count;

@@ -56,8 +56,8 @@ struct Written {
   Fd log = open_log(file("log"));
   Fd lines_fd;
   std::array<char, SpawnRecord::kBufferBytes> buffer{};
-  Owed owed{};
-  SpawnRecord record{log.get(), lines_fd.get(), buffer, owed};
+  PendingRecords pending{};
+  SpawnRecord record{log.get(), lines_fd.get(), buffer, pending};
 };
 
 std::string pool_counts() {
@@ -170,37 +170,37 @@ TEST("a log that is dead gets no record, and the ends that it should have had go
   written.record.forked({.pid = 17, .slot = 3, .cause = Cause::queue}, kAlive, kSeen);
   written.record.ended({.pid = 17, .slot = 3, .cause = Cause::killed}, SIGKILL, kAlive, kSeen);
   CHECK_EQ(read_lines(file("log")).size(), 0);
-  CHECK(written.record.owes());
-  CHECK_EQ(written.owed.ends.load(), 1);
+  CHECK(written.record.has_pending());
+  CHECK_EQ(written.pending.ends.load(), 1);
   written.record.resume();
-  written.record.pay();
+  written.record.write_pending();
   CHECK_EQ(written.record_text(), "child pid 17 ended: signal 9, abnormal");
-  CHECK(!written.record.owes() && written.record.is_complete());
+  CHECK(!written.record.has_pending() && written.record.is_complete());
 }
 
-TEST("what is owed can be left to another, or is known to be lost") {
+TEST("a pending record can be left to another, or is known to be lost") {
   Written written;
   written.record.suspend();
   written.record.ended({.pid = 17, .slot = 3, .cause = Cause::killed}, SIGKILL, kAlive, kSeen);
-  SpawnRecord next(written.log.get(), written.lines_fd.get(), written.buffer, written.owed);
-  CHECK(!next.owes() && !next.is_complete());
-  next.take_over(written.record.owed_ends());
-  CHECK(next.owes());
-  next.pay();
+  SpawnRecord next(written.log.get(), written.lines_fd.get(), written.buffer, written.pending);
+  CHECK(!next.has_pending() && !next.is_complete());
+  next.take_over(written.record.pending_ends());
+  CHECK(next.has_pending());
+  next.write_pending();
   CHECK_EQ(written.record_text(), "child pid 17 ended: signal 9, abnormal");
-  CHECK(!next.owes() && next.is_complete());
+  CHECK(!next.has_pending() && next.is_complete());
 }
 
 TEST("heads that were left torn by others are closed, each by a marker") {
   Written written;
-  written.owed.torn_heads = 2;
+  written.pending.torn_heads = 2;
   written.record.suspend();
-  written.record.pay();
-  CHECK(written.record.owes());
+  written.record.write_pending();
+  CHECK(written.record.has_pending());
   written.record.resume();
-  written.record.pay();
+  written.record.write_pending();
   CHECK_EQ(read_file(file("log")), "<torn>\n<torn>\n");
-  CHECK_EQ(written.owed.torn_heads.load(), 0);
+  CHECK_EQ(written.pending.torn_heads.load(), 0);
 }
 
 TEST("where the lines cannot be written, the log still is") {

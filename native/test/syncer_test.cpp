@@ -34,21 +34,23 @@ struct Stage {
   Process start() {
     const pid_t parent = ::getpid();
     return Process([&] {
-      run_syncer(
-          {.scoreboard = board, .supervisor = parent, .inbox = theirs.get(), .bell = bell.get()});
+      run_syncer({.scoreboard = board,
+                  .supervisor = parent,
+                  .inbox = theirs.get(),
+                  .wakeup = wakeup.get()});
     });
   }
   void sync() { header.commit.wait(header.commit.join()); }
   bool was_rung() {
     std::uint64_t count = 0;
-    return ::read(bell.get(), &count, sizeof count) > 0;
+    return ::read(wakeup.get(), &count, sizeof count) > 0;
   }
 
   Scoreboard board = Scoreboard::create(segment_name(), 1, 4, {});
   Header& header = board.header();
   Fd inbox;
   Fd theirs;
-  Fd bell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  Fd wakeup{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 };
 
 TEST("what joins is synced, and counted") {
@@ -125,7 +127,7 @@ TEST("a log that gets lost on the way, since no descriptor is free, is dead") {
     run_syncer({.scoreboard = stage.board,
                 .supervisor = parent,
                 .inbox = stage.theirs.get(),
-                .bell = stage.bell.get()});
+                .wakeup = stage.wakeup.get()});
   });
   for (std::uint32_t i = 0; i < 30; i++) {
     CHECK(send_log(stage.inbox.get(), log.get(), i));

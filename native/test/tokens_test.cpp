@@ -10,15 +10,15 @@ namespace {
 
 TEST("words are taken off a line one by one, and what is left stays as it is") {
   std::string_view line = "child 17  spare low ";
-  CHECK_EQ(take_word(line), "child");
+  CHECK_EQ(take_token(line), "child");
   CHECK_EQ(line, "17  spare low ");
-  CHECK_EQ(take_word(line), "17");
-  CHECK_EQ(take_word(line), "");
+  CHECK_EQ(take_token(line), "17");
+  CHECK_EQ(take_token(line), "");
   CHECK_EQ(line, "spare low ");
-  CHECK_EQ(take_word(line), "spare");
-  CHECK_EQ(take_word(line), "low");
+  CHECK_EQ(take_token(line), "spare");
+  CHECK_EQ(take_token(line), "low");
   CHECK_EQ(line, "");
-  CHECK_EQ(take_word(line), "");
+  CHECK_EQ(take_token(line), "");
 }
 
 template <typename Number>

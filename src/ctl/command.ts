@@ -84,9 +84,10 @@ async function stopped(server: Server, until: Until): Promise<string> {
   // Another server removes it, too; but not the children from their slots.
   if (isThere(segment) || childrenOf(server) > 0)
     throw failed("the server was killed: its books are not closed");
-  const { cut } = scoreboard.header(); // our own mapping of it is still there
+  const { aborted } = scoreboard.header(); // our own mapping of it is still there
   const total = showCount(scoreboard.total());
-  if (cut > 0) throw failed(`stopped, but ${plural(cut, "request was", "requests were")} cut`);
+  if (aborted > 0)
+    throw failed(`stopped, but ${plural(aborted, "request was", "requests were")} cut`);
   return `stopped after ${total} requests`;
 }
 
@@ -109,22 +110,22 @@ async function answered(order: Order, server: Server, until: Until): Promise<str
   if (order !== "replace") {
     await until(
       () => now().logSettled === now().logOrdered,
-      () => `${plural(countOthers(server, "logGeneration"), "child")} still on the old log`,
+      () => `${plural(countOthers(server, "logEpoch"), "child")} still on the old log`,
     );
     return text;
   }
   await until(
-    () => now().generation !== header.generation && countOthers(server, "generation") === 0,
+    () => now().childEpoch !== header.childEpoch && countOthers(server, "childEpoch") === 0,
     () =>
-      `${plural(countOthers(server, "generation"), "child of an older generation is", "children of an older generation are")} left; those with a client stay until it leaves`,
+      `${plural(countOthers(server, "childEpoch"), "child of an older generation is", "children of an older generation are")} left; those with a client stay until it leaves`,
   );
   return `${text}: done, ${plural(children, "child", "children")} replaced`;
 }
 
 /** Children that are not yet of the newest generation, or just about to be. */
-function countOthers({ scoreboard }: Server, of: "generation" | "logGeneration"): number {
+function countOthers({ scoreboard }: Server, of: "childEpoch" | "logEpoch"): number {
   const header = scoreboard.header();
-  const newest = of === "generation" ? header.generation : header.logOrdered;
+  const newest = of === "childEpoch" ? header.childEpoch : header.logOrdered;
   return scoreboard
     .snapshot()
     .filter((slot) => slot.state !== "vacant" && (slot[of] !== newest || slot.state === "starting"))

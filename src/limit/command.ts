@@ -9,7 +9,7 @@ import { plural, showCount } from "../base/units";
 import { lostOutput, openResult } from "../command/output";
 import { type Machine, readMachine } from "../machine/capacity";
 import { type Bound, boundsOf, memoryBudget } from "./bounds";
-import { Stage } from "./harness";
+import { Harness } from "./harness";
 import { CLIENT, type Limit } from "./judge";
 import { drawPage } from "./page";
 import { type Found, search } from "./search";
@@ -93,9 +93,9 @@ export async function runLimit(options: LimitOptions): Promise<number> {
     stopped.abort();
   };
   process.stdout.on("error", loseOutput);
-  const hunt = new Hunt(options, machine, bounds, stopped.signal);
+  const limitSearch = new LimitSearch(options, machine, bounds, stopped.signal);
   try {
-    const result = await hunt.run();
+    const result = await limitSearch.run();
     const text = options.json ? JSON.stringify(result, null, 2) : showVerdict(result);
     if (lost === undefined) process.stdout.write(`${text}\n`);
     savePage?.(drawPage(result));
@@ -107,7 +107,7 @@ export async function runLimit(options: LimitOptions): Promise<number> {
 }
 
 /** One search, from its opening line to its result. */
-class Hunt {
+class LimitSearch {
   private readonly trials: Trials;
   private readonly progress = new Progress();
 
@@ -118,8 +118,8 @@ class Hunt {
     private readonly signal: AbortSignal,
   ) {
     const floor = (1 - options.maxMemoryShare) * machine.memoryTotal;
-    const stage = new Stage(machine, floor, signal, (text) => this.progress.show(text));
-    this.trials = new Trials(stage, options, (trial) => this.print(showTrial(trial)));
+    const harness = new Harness(machine, floor, signal, (text) => this.progress.show(text));
+    this.trials = new Trials(harness, options, (trial) => this.print(showTrial(trial)));
   }
 
   async run(): Promise<LimitResult> {

@@ -31,7 +31,7 @@ import { Clients, type ClientsPlan, type ClientsResult } from "./clients";
 /** Long enough for a queue that waits while its children are woken. */
 const LONGEST_BACKLOG = 4096;
 
-export interface StagePlan
+export interface TrialPlan
   extends Pick<
     ClientsPlan,
     "clients" | "workMs" | "rampMs" | "rate" | "durationMs" | "barrier" | "timeoutMs"
@@ -85,7 +85,7 @@ export interface Measured {
   readonly queueDrops: number | null;
 }
 
-export class Stage {
+export class Harness {
   readonly backlog: number;
 
   constructor(
@@ -104,7 +104,7 @@ export class Stage {
   }
 
   /** Throws when it was interrupted. */
-  async run(plan: StagePlan): Promise<Measured> {
+  async run(plan: TrialPlan): Promise<Measured> {
     const log = openNameless();
     const ended = new AbortController();
     const end = () => ended.abort();
@@ -137,7 +137,7 @@ export class Stage {
     }
   }
 
-  private async runServer(plan: StagePlan, log: number, watch: Watch, signal: AbortSignal) {
+  private async runServer(plan: TrialPlan, log: number, watch: Watch, signal: AbortSignal) {
     this.say("children are forked");
     let server: StartedServer;
     try {
@@ -172,7 +172,7 @@ export class Stage {
     }
   }
 
-  private async runClients(plan: StagePlan, server: StartedServer, signal: AbortSignal) {
+  private async runClients(plan: TrialPlan, server: StartedServer, signal: AbortSignal) {
     const clients = new Clients({
       ...plan,
       port: server.port,
@@ -199,7 +199,7 @@ export class Stage {
 
   /** The shared memory, until all are seen at work; the processes' own memory, then. */
   private async lookOn(
-    plan: StagePlan,
+    plan: TrialPlan,
     server: StartedServer,
     { pids }: Clients,
     running: () => boolean,
@@ -242,10 +242,10 @@ function openNameless(): number {
   return log;
 }
 
-const nameOf = ({ number }: StagePlan) => `limit-${number}`;
+const nameOf = ({ number }: TrialPlan) => `limit-${number}`;
 
 /** Of the whole run; the requests are all of this trial. */
-function readLog(log: number, plan: StagePlan): LogReading {
+function readLog(log: number, plan: TrialPlan): LogReading {
   const logs = [`/proc/self/fd/${log}`];
   const result = audit({ logs, match: `${nameOf(plan)}-`, atLeast: 0, all: false });
   const run = result.runs[0];

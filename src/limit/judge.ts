@@ -6,7 +6,7 @@
 import { plural, showCount, showDuration } from "../base/units";
 import { describeFailures } from "../client/load";
 import type { FailureKind, LoadFailures } from "../native/native";
-import type { LogReading, Measured, StagePlan } from "./harness";
+import type { LogReading, Measured, TrialPlan } from "./harness";
 
 /** What ends the search, or would end it next. */
 export interface Limit {
@@ -47,7 +47,7 @@ const OWN_SHARE = 0.5;
 /** What more time would have mended. */
 const LATE: readonly FailureKind[] = ["timeout", "ungreeted"];
 
-export function judge(measured: Measured, plan: StagePlan, conditions: Conditions): Verdict {
+export function judge(measured: Measured, plan: TrialPlan, conditions: Conditions): Verdict {
   const overdue = beyondSlo(measured, conditions);
   const wrong = [
     ...problemsOfServer(measured),
@@ -75,7 +75,7 @@ export function judge(measured: Measured, plan: StagePlan, conditions: Condition
 }
 
 /** One request each, all in flight together; otherwise it is a matter of the rate. */
-const isAtOnce = ({ durationMs }: StagePlan) => durationMs === 0;
+const isAtOnce = ({ durationMs }: TrialPlan) => durationMs === 0;
 
 // ---- what is wrong -------------------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ function problemsOfServer({ upMs, said, shortage }: Measured): string[] {
   return upMs === null ? [...said] : [];
 }
 
-function problemsOfClients({ clients }: Measured, plan: StagePlan): string[] {
+function problemsOfClients({ clients }: Measured, plan: TrialPlan): string[] {
   if (!clients) return [];
   const problems = [...clients.lost, ...clients.failures.map(describeFailures)];
   if (isAtOnce(plan) && problems.length === 0 && clients.verified !== plan.clients)
@@ -94,7 +94,7 @@ function problemsOfClients({ clients }: Measured, plan: StagePlan): string[] {
   return problems;
 }
 
-function problemsOfConcurrency({ clients, log }: Measured, plan: StagePlan): string[] {
+function problemsOfConcurrency({ clients, log }: Measured, plan: TrialPlan): string[] {
   if (!isAtOnce(plan) || !clients || !log) return [];
   const problems = [...clients.incomplete];
   if (!isFull(log, plan))
@@ -104,7 +104,7 @@ function problemsOfConcurrency({ clients, log }: Measured, plan: StagePlan): str
   return problems;
 }
 
-const isFull = ({ peak, pids }: LogReading, plan: StagePlan) =>
+const isFull = ({ peak, pids }: LogReading, plan: TrialPlan) =>
   peak === plan.clients && pids === plan.clients;
 
 function problemsOfBooks({ clients, log }: Measured): string[] {
@@ -117,7 +117,7 @@ function problemsOfBooks({ clients, log }: Measured): string[] {
   return problems;
 }
 
-function problemsOfRate({ clients }: Measured, { rate, durationMs }: StagePlan): string[] {
+function problemsOfRate({ clients }: Measured, { rate, durationMs }: TrialPlan): string[] {
   if (!clients || rate === 0) return [];
   const achieved = (clients.verified * 1000) / Math.max(durationMs, clients.elapsedMs);
   return achieved >= rate * KEPT_SHARE
@@ -135,7 +135,7 @@ function beyondSlo({ clients }: Measured, { sloMs }: Conditions): string | null 
 /** The first of these that there is evidence for. */
 function causeOf(
   measured: Measured,
-  plan: StagePlan,
+  plan: TrialPlan,
   { sloMs, nearestProcessLimit }: Conditions,
   problems: readonly string[],
   apart: boolean,
@@ -196,7 +196,7 @@ function causeOfFailure({ detail }: LoadFailures): [string, string] | undefined 
  * More time or processors would have mended nothing: a wrong reply, one that is missing, books that
  * are wrong, or a log that does not have what all clients saw together.
  */
-function serverIsWrong(measured: Measured, plan: StagePlan): boolean {
+function serverIsWrong(measured: Measured, plan: TrialPlan): boolean {
   const { clients, log } = measured;
   if (!clients || !log) return false;
   const { failures, lost, incomplete, verified, togetherMs } = clients;

@@ -1,11 +1,11 @@
 /**
  * The trials: so many clients at once, so many requests a second, or as many as go. Each is one
- * server with its clients on the {@link Stage}, judged, and reported as `--json` gives it.
+ * server with its clients on the {@link Harness}, judged, and reported as `--json` gives it.
  */
 import { availableParallelism } from "node:os";
 import type { Percentiles } from "../client/latency";
 import { nearestProcessLimit, readMachine } from "../machine/capacity";
-import type { Measured, Stage, StagePlan } from "./harness";
+import type { Harness, Measured, TrialPlan } from "./harness";
 import { type Conditions, judge, type Limit, type Verdict } from "./judge";
 import type { Outcome } from "./search";
 
@@ -86,7 +86,7 @@ export class Trials {
   private pace = FIRST_PACE;
 
   constructor(
-    private readonly stage: Stage,
+    private readonly harness: Harness,
     private readonly options: TrialOptions,
     private readonly onTrial: (trial: Trial) => void,
   ) {}
@@ -120,14 +120,14 @@ export class Trials {
 
   /** What the client processes take for their start. */
   private startMs(clients: number): number {
-    const turns = Math.max(1, this.stage.processesFor(clients) / availableParallelism());
+    const turns = Math.max(1, this.harness.processesFor(clients) / availableParallelism());
     return Math.ceil(START_OF_A_PROCESS_MS * turns);
   }
 
-  private async run(kind: Trial["kind"], what: Omit<StagePlan, "number" | "timeoutMs">) {
+  private async run(kind: Trial["kind"], what: Omit<TrialPlan, "number" | "timeoutMs">) {
     const number = this.all.length + 1;
     const plan = { ...what, number, timeoutMs: what.workMs + this.options.sloMs + PATIENCE_MS };
-    const measured = await this.stage.run(plan);
+    const measured = await this.harness.run(plan);
     const conditions: Conditions = {
       sloMs: this.options.sloMs,
       nearestProcessLimit: nearestProcessLimit(readMachine()),
@@ -145,7 +145,7 @@ export class Trials {
 
 function report(
   kind: Trial["kind"],
-  plan: StagePlan,
+  plan: TrialPlan,
   measured: Measured,
   { held, late, problems, cause }: Verdict,
 ): Trial {

@@ -67,10 +67,10 @@ export function isDeath(cause: Cause): boolean {
 }
 
 /** What keeps the pool from growing, in the order of native/core/scoreboard.hpp. */
-export const BRAKES = ["none", "maximum", "memory", "processes", "births"] as const;
-export type Brake = (typeof BRAKES)[number];
+export const GROWTH_LIMITS = ["none", "maximum", "memory", "processes", "births"] as const;
+export type GrowthLimit = (typeof GROWTH_LIMITS)[number];
 
-export interface PoolLimits {
+export interface PoolBounds {
   readonly start: number;
   readonly minSpare: number;
   readonly maxSpare: number;
@@ -81,7 +81,7 @@ export interface ScoreboardHeader {
   readonly front: number;
   readonly supervisor: number;
   /** 0: there is none now. */
-  readonly forkServer: number;
+  readonly forker: number;
   /** Of kilofork, "0.1.0". */
   readonly release: string;
   readonly host: string;
@@ -90,21 +90,21 @@ export interface ScoreboardHeader {
   readonly backlog: number;
   /** A path, or `-`. */
   readonly log: string;
-  readonly limits: PoolLimits;
+  readonly limits: PoolBounds;
   /** Milliseconds since 1970. */
   readonly startedMs: number;
   readonly ageMs: number;
   /** Of the children; grows with each order to replace them. */
-  readonly generation: number;
+  readonly childEpoch: number;
   /** Grows when the log is reopened. */
-  readonly logGeneration: number;
+  readonly logEpoch: number;
   /** An errno value: the last record that a child wanted to write could not be written. 0: it was. */
   readonly logError: number;
   /** Ends of children that are not in the log: it could not be written. */
-  readonly endsOwed: number;
+  readonly pendingEnds: number;
   /** The log that every child has turned to. */
   readonly logSettled: number;
-  readonly brake: Brake;
+  readonly growthLimit: GrowthLimit;
   /** Full: each child that there may be has a client. */
   readonly full: {
     readonly times: number;
@@ -124,7 +124,7 @@ export interface ScoreboardHeader {
   /** It was told to stop. */
   readonly stopping: boolean;
   /** Requests that a stop could not wait for. */
-  readonly cut: number;
+  readonly aborted: number;
   /** All pids are of that one. */
   readonly pidNamespace: number;
   /** What became of the last order of each kind; the count grows with each. */
@@ -162,7 +162,7 @@ export interface ScoreboardOptions {
   readonly address: string;
   readonly port: number;
   readonly backlog: number;
-  readonly limits: PoolLimits;
+  readonly limits: PoolBounds;
   /** Acknowledgements wait for the disk. */
   readonly synced: boolean;
   readonly log: string;
@@ -172,13 +172,13 @@ export interface ScoreboardOptions {
 interface NativeHeader
   extends Omit<
     ScoreboardHeader,
-    "limits" | "brake" | "full" | "forked" | "ended" | "answers" | "sync"
+    "limits" | "growthLimit" | "full" | "forked" | "ended" | "answers" | "sync"
   > {
   readonly slots: number;
   readonly start: number;
   readonly minSpare: number;
   readonly maxSpare: number;
-  readonly brake: number;
+  readonly growthLimit: number;
   readonly fullTimes: number;
   /** -1: it is not. */
   readonly fullNowMs: number;
@@ -205,9 +205,9 @@ interface NativeScoreboard {
   setLogNumber(number: number): void;
   closeTornHeads(log: number): void;
   setStopping(): void;
-  bury(slot: number): void;
+  vacate(slot: number): void;
   countOrphans(): void;
-  oweEnds(by: number): void;
+  addPendingEnds(by: number): void;
   close(): void;
 }
 
@@ -385,10 +385,10 @@ export interface Slot {
   /** Of all children that ever had the slot. */
   readonly total: number;
   readonly connections: number;
-  readonly generation: number;
-  readonly logGeneration: number;
+  readonly childEpoch: number;
+  readonly logEpoch: number;
   /** Requests of all its children that were completed, but could not be acknowledged. */
-  readonly takenBack: number;
+  readonly retracted: number;
   readonly refused: Readonly<Record<Refusal, number>>;
 }
 
@@ -451,7 +451,7 @@ export class Scoreboard {
         ...{ acknowledges: synced, syncer, syncs, requests: syncsAskedFor },
         ...{ lastMs: lastSyncMs, error: syncError },
       },
-      brake: BRAKES[rest.brake] ?? "none",
+      growthLimit: GROWTH_LIMITS[rest.growthLimit] ?? "none",
       full: {
         times: fullTimes,
         nowMs: fullNowMs < 0 ? null : fullNowMs,
@@ -475,16 +475,16 @@ export class Scoreboard {
     return Array.from({ length: this.rows.length / width }, (_, i) => {
       const row = this.rows.subarray(i * width, (i + 1) * width);
       const [pid = 0, state = 0, stateMs = 0, total = 0, connections = 0, ...rest] = row;
-      const [generation = 0, logGeneration = 0, takenBack = 0, ...refused] = rest;
+      const [childEpoch = 0, logEpoch = 0, retracted = 0, ...refused] = rest;
       return {
         pid,
         state: STATES[state] ?? "vacant",
         stateMs,
         total,
         connections,
-        generation,
-        logGeneration,
-        takenBack,
+        childEpoch,
+        logEpoch,
+        retracted,
         refused: Object.fromEntries(
           REFUSALS.map((refusal, k) => [refusal, refused[k] ?? 0]),
         ) as Record<Refusal, number>,
@@ -528,8 +528,8 @@ export class Scoreboard {
   }
 
   /** Front only, after its supervisor died: frees a slot. */
-  bury(slot: number): void {
-    this.native.bury(slot);
+  vacate(slot: number): void {
+    this.native.vacate(slot);
   }
 
   /** Front only, when every slot is free: whoever was forked, and has no end, died. */
@@ -538,8 +538,8 @@ export class Scoreboard {
   }
 
   /** Front only: so many ends more, or less, are not in the log, and cannot be written yet. */
-  oweEnds(by: number): void {
-    this.native.oweEnds(by);
+  addPendingEnds(by: number): void {
+    this.native.addPendingEnds(by);
   }
 
   close(): void {

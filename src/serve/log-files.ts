@@ -10,7 +10,7 @@ import type { Log } from "../native/native";
 import { openLog, openSpawnLog, openSyncedLog } from "./open";
 import type { ServeOptions } from "./options";
 
-export class Journal {
+export class LogFiles {
   log: Log;
   spawnLog: number;
   /** Behind the log's name; 0: nothing. */
@@ -19,18 +19,18 @@ export class Journal {
   isDead = false;
   private readonly path: string;
   /** Records that are a part of the books, and could not be written yet. */
-  private readonly owed: string[] = [];
+  private readonly pending: string[] = [];
   private readonly dead = new Set<string>();
   private readonly open: (path: string) => Log;
 
   /**
-   * `onWrite` is told of each record: 0, or an errno value. `onOwed`: by how many records that must
+   * `onWrite` is told of each record: 0, or an errno value. `onPending`: by how many records that must
    * not be missing, and cannot be written yet, there are more or less.
    */
   constructor(
     private readonly options: Pick<ServeOptions, "log" | "ack" | "spawnLog">,
     private readonly onWrite: (errno: number) => void,
-    private readonly onOwed: (by: number) => void,
+    private readonly onPending: (by: number) => void,
   ) {
     this.path = options.log;
     this.open = options.ack === "synced" ? openSyncedLog : openLog;
@@ -53,9 +53,9 @@ export class Journal {
   /** The end of a child that no supervisor was there to see. */
   recordOrphan(pid: number, slot: number): void {
     const text = `child pid ${pid} ended: with its supervisor, abnormal`;
-    if (this.owed.length > 0 || !this.record(text)) {
-      this.onOwed(+1);
-      this.owed.push(text);
+    if (this.pending.length > 0 || !this.record(text)) {
+      this.onPending(+1);
+      this.pending.push(text);
     }
     const end = { timeMs: Date.now(), event: "end", cause: "orphaned", pid, slot };
     try {
@@ -66,10 +66,10 @@ export class Journal {
   }
 
   /** Writes what is owed, as far as it can be. */
-  pay(): void {
-    while (this.owed[0] !== undefined && this.record(this.owed[0])) {
-      this.owed.shift();
-      this.onOwed(-1);
+  writePending(): void {
+    while (this.pending[0] !== undefined && this.record(this.pending[0])) {
+      this.pending.shift();
+      this.onPending(-1);
     }
   }
 
@@ -89,7 +89,7 @@ export class Journal {
   }
 
   /** Its sync has failed. */
-  giveUpLog(): void {
+  abandonLog(): void {
     this.isDead = true;
     this.dead.add(identityOf(this.log.fd));
   }

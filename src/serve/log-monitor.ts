@@ -4,21 +4,21 @@
  */
 import { nameOfErrno } from "../base/errors";
 import { complain } from "./complain";
-import type { Journal } from "./log-files";
+import type { LogFiles } from "./log-files";
 
 const LOOKED_AT_EVERY_MS = 1000;
 /** Without a record that failed. */
 const WELL_AFTER_MS = 1000;
 
-export class LogCare {
+export class LogMonitor {
   private fails = false;
   private recovery: NodeJS.Timeout | undefined;
   private saidWhyDead = "";
   private readonly watch: NodeJS.Timeout;
 
-  /** `reopened`: all are to turn to what the journal has now. */
+  /** `reopened`: all are to turn to what the logFiles has now. */
   constructor(
-    private readonly journal: Journal,
+    private readonly logFiles: LogFiles,
     private readonly onReopen: () => void,
   ) {
     this.watch = setInterval(() => this.look(), LOOKED_AT_EVERY_MS);
@@ -36,7 +36,7 @@ export class LogCare {
       if (this.fails) return;
       this.fails = true;
       complain(
-        `cannot write to the log ${this.journal.name}: ${nameOfErrno(errno)}; clients get "error unavailable" until it can be written again`,
+        `cannot write to the log ${this.logFiles.name}: ${nameOfErrno(errno)}; clients get "error unavailable" until it can be written again`,
       );
     } else if (this.fails && !this.recovery) {
       // On a disk that is nearly full, short records still fit where long ones do not.
@@ -50,27 +50,27 @@ export class LogCare {
 
   /** The kernel may have dropped what it could not write, so nobody goes on with that file. */
   syncFailed(errno: number): void {
-    if (this.journal.isDead) return;
-    this.journal.giveUpLog();
+    if (this.logFiles.isDead) return;
+    this.logFiles.abandonLog();
     const why =
       nameOfErrno(errno) === "ECANCELED"
         ? "the syncer died in the middle of a sync"
         : `it cannot be synced: ${nameOfErrno(errno)}`;
     complain(
-      `the log ${this.journal.name} is given up, ${why}; whoever waited for that gets "error unavailable"`,
+      `the log ${this.logFiles.name} is given up, ${why}; whoever waited for that gets "error unavailable"`,
     );
     this.moveOn();
   }
 
   private look(): void {
-    if (this.journal.isDead) this.moveOn();
-    else if (this.journal.isLogRemoved()) this.replaceRemoved();
-    this.journal.pay();
+    if (this.logFiles.isDead) this.moveOn();
+    else if (this.logFiles.isLogRemoved()) this.replaceRemoved();
+    this.logFiles.writePending();
   }
 
   private moveOn(): void {
     try {
-      this.journal.moveOn();
+      this.logFiles.moveOn();
     } catch (error) {
       const { message } = error as Error;
       if (message !== this.saidWhyDead)
@@ -80,13 +80,13 @@ export class LogCare {
     }
     this.saidWhyDead = "";
     this.onReopen();
-    complain(`the log goes on in ${this.journal.name}`);
+    complain(`the log goes on in ${this.logFiles.name}`);
   }
 
   private replaceRemoved(): void {
-    complain(`the log ${this.journal.name} was removed, and the records in it are gone`);
+    complain(`the log ${this.logFiles.name} was removed, and the records in it are gone`);
     try {
-      if (this.journal.reopenLog()) this.onReopen();
+      if (this.logFiles.reopenLog()) this.onReopen();
       complain("log opened again");
     } catch (error) {
       complain(`log kept as it was: ${(error as Error).message}`);

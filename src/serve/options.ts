@@ -1,13 +1,13 @@
 /** What `kilofork serve` was asked to do. Times in milliseconds. */
 import { misused } from "../base/errors";
-import type { PoolLimits } from "../native/native";
+import type { PoolBounds } from "../native/native";
 
 export type Work =
   | { readonly kind: "none" }
   | { readonly kind: "sleep" | "spin"; readonly durationMs: number };
 
 /** How many children there are. In a static pool, all at any time. */
-export interface PoolOptions extends PoolLimits {
+export interface PoolOptions extends PoolBounds {
   /** How long a child beyond `maxSpare` must not have been needed before it leaves. */
   readonly shrinkAfterMs: number;
 }

@@ -18,8 +18,8 @@ import { LONGEST_TIMER_MS, plural, showCount, showDuration, writeDuration } from
 import { version } from "../base/version";
 import { nearestProcessLimit, problemsOfServer, readMachine } from "../machine/capacity";
 import {
-  type Brake,
   compatibility,
+  type GrowthLimit,
   notify,
   type Order,
   reapStranger,
@@ -27,8 +27,8 @@ import {
 } from "../native/native";
 import { listSegments, whereIs } from "../status/find";
 import { complain } from "./complain";
-import { Journal } from "./log-files";
-import { LogCare } from "./log-monitor";
+import { LogFiles } from "./log-files";
+import { LogMonitor } from "./log-monitor";
 import { openListener } from "./open";
 import type { ServeOptions } from "./options";
 import { killOrphan } from "./orphans";
@@ -52,15 +52,15 @@ export class Front {
   private phase: Phase = "starting";
   // Set by open() and startSupervisor(), in this order: a start that fails has had some of them.
   private listener!: { fd: number; port: number };
-  private journal!: Journal;
-  private logCare!: LogCare;
+  private logFiles!: LogFiles;
+  private logMonitor!: LogMonitor;
   private pidFileWritten = false;
   private scoreboard!: Scoreboard;
   private supervisor!: Supervisor;
   private address = "";
   private users: readonly string[] = DEFAULT_USERS;
   private reportedTotal = 0;
-  private cut = 0;
+  private aborted = 0;
   private births = 0;
   private trouble = "";
   private saidMaximumAt = 0;
@@ -87,7 +87,7 @@ export class Front {
       this.close();
     }
     if (this.trouble) throw failed(this.trouble);
-    return this.cut > 0 ? EXIT.no : EXIT.yes;
+    return this.aborted > 0 ? EXIT.no : EXIT.yes;
   }
 
   // ---- open and close ---------------------------------------------------------------------------
@@ -106,12 +106,12 @@ export class Front {
     for (const name of listSegments()) Scoreboard.sweep(name);
 
     this.listener = openListener(this.address, options);
-    this.journal = new Journal(
+    this.logFiles = new LogFiles(
       options,
-      (errno) => this.logCare.written(errno),
-      (by) => this.scoreboard.oweEnds(by),
+      (errno) => this.logMonitor.written(errno),
+      (by) => this.scoreboard.addPendingEnds(by),
     );
-    this.logCare = new LogCare(this.journal, () => this.turnToLog());
+    this.logMonitor = new LogMonitor(this.logFiles, () => this.turnToLog());
     if (options.pidFile !== undefined) this.writePidFile(options.pidFile);
     this.scoreboard = new Scoreboard(this.segmentName, {
       users: MOST_USERS,
@@ -129,8 +129,8 @@ export class Front {
       fchownSync(this.scoreboard.fd, uid, gid); // so that the last of its children can remove it
     }
     this.scoreboard.setUsers(this.users);
-    this.journal.record("Server init");
-    this.journal.record(
+    this.logFiles.record("Server init");
+    this.logFiles.record(
       `front ${process.pid} at ${this.where()}, kilofork ${version}, UTC${utcOffset(new Date())}`,
     );
   }
@@ -149,17 +149,17 @@ export class Front {
     if (this.options.stopAtEof) process.stdin.destroy();
     if (this.scoreboard) {
       this.reportTotal(true);
-      this.scoreboard.closeTornHeads(this.journal.log);
+      this.scoreboard.closeTornHeads(this.logFiles.log);
       // An end says that nothing is missing.
-      this.journal.pay();
-      if (this.scoreboard.header().endsOwed === 0) this.journal.record("Server stop");
+      this.logFiles.writePending();
+      if (this.scoreboard.header().pendingEnds === 0) this.logFiles.record("Server stop");
       Scoreboard.remove(this.segmentName); // first: one that nobody holds is a killed server's
       this.scoreboard.close();
     }
     if (this.pidFileWritten) rmSync(this.options.pidFile ?? "", { force: true });
-    this.logCare?.end();
+    this.logMonitor?.end();
     if (this.listener) closeSync(this.listener.fd);
-    this.journal?.close();
+    this.logFiles?.close();
   }
 
   // ---- the supervisor ---------------------------------------------------------------------------
@@ -169,8 +169,8 @@ export class Front {
     this.supervisor = new Supervisor(this.options, {
       segmentName: this.segmentName,
       listener: this.listener.fd,
-      log: this.journal.log.fd,
-      spawnLog: this.journal.spawnLog,
+      log: this.logFiles.log.fd,
+      spawnLog: this.logFiles.spawnLog,
       scoreboard: this.scoreboard,
     });
     this.supervisor
@@ -184,17 +184,17 @@ export class Front {
         this.phase = "stopping";
         notify("STOPPING=1");
       })
-      .on("stopped", (cut) => {
-        this.cut = cut;
+      .on("stopped", (aborted) => {
+        this.aborted = aborted;
       })
       .on("fork-failed", (errno, alive) => this.forkFailed(errno, alive))
       .on("back-off", (ms) =>
         complain(`a child died before it could accept; the next is forked in ${ms} ms`),
       )
-      .on("brake", (brake) => this.heldBack(brake))
-      .on("log-error", (errno) => this.logCare.written(errno))
+      .on("growth-limit", (limit) => this.growthLimited(limit))
+      .on("log-error", (errno) => this.logMonitor.written(errno))
       .on("sync-failed", (errno) => {
-        if (this.scoreboard.header().logDead) this.logCare.syncFailed(errno);
+        if (this.scoreboard.header().logDead) this.logMonitor.syncFailed(errno);
       })
       .on("log-settled", (ms) =>
         complain(`log reopened; the last child left the old one after ${showDuration(ms)}`),
@@ -246,9 +246,9 @@ export class Front {
   private awaitOrphans(): void {
     const timer = setTimeout(() => {
       for (const { pid } of this.scoreboard.snapshot()) killOrphan(pid);
-      const { sync, forkServer } = this.scoreboard.header();
+      const { sync, forker } = this.scoreboard.header();
       killOrphan(sync.syncer);
-      killOrphan(forkServer);
+      killOrphan(forker);
     }, ORPHANS_LEAVE_WITHIN_MS);
     timer.unref();
     this.supervisor.once("gone", () => clearTimeout(timer));
@@ -257,12 +257,12 @@ export class Front {
   /** It has ended, and all its children with it. Unless that was the plan, another one takes over. */
   private supervisorGone(how: string, lifeMs: number): void {
     this.reapStrangers(); // until now, the supervisor itself was in the way
-    const orphans = this.buryOrphans();
-    const { stopping, cut } = this.scoreboard.header(); // its own words may have been lost
+    const orphans = this.recordOrphans();
+    const { stopping, aborted } = this.scoreboard.header(); // its own words may have been lost
     if (stopping) this.phase = "stopping";
-    this.cut = Math.max(this.cut, cut);
+    this.aborted = Math.max(this.aborted, aborted);
     if (this.phase === "stopping") {
-      this.cut += orphans;
+      this.aborted += orphans;
       this.finish();
       return;
     }
@@ -282,12 +282,12 @@ export class Front {
   }
 
   /** Who still had a slot has ended abnormally; the records say so, in the supervisor's place. */
-  private buryOrphans(): number {
+  private recordOrphans(): number {
     let count = 0;
     for (const [index, slot] of this.scoreboard.snapshot().entries()) {
       if (slot.state === "vacant") continue;
-      if (slot.pid > 0) this.journal.recordOrphan(slot.pid, index);
-      this.scoreboard.bury(index);
+      if (slot.pid > 0) this.logFiles.recordOrphan(slot.pid, index);
+      this.scoreboard.vacate(index);
       count++;
     }
     this.scoreboard.countOrphans();
@@ -387,7 +387,7 @@ export class Front {
   /** The children get the descriptor: they may not be allowed to open the file. */
   private reopenLog(): string {
     try {
-      if (!this.journal.reopenLog()) return "the log is still the same file";
+      if (!this.logFiles.reopenLog()) return "the log is still the same file";
     } catch (error) {
       throw new Error(`log kept as it was: ${(error as Error).message}`);
     }
@@ -396,17 +396,17 @@ export class Front {
   }
 
   private turnToLog(): void {
-    this.scoreboard.setLogNumber(this.journal.number);
-    this.supervisor.order(`log ${this.scoreboard.orderLog()}`, this.journal.log.fd);
+    this.scoreboard.setLogNumber(this.logFiles.number);
+    this.supervisor.order(`log ${this.scoreboard.orderLog()}`, this.logFiles.log.fd);
   }
 
   private reopenSpawnLog(): string {
     try {
-      if (!this.journal.reopenSpawnLog()) return "";
+      if (!this.logFiles.reopenSpawnLog()) return "";
     } catch (error) {
       throw new Error(`spawn log kept as it was: ${(error as Error).message}`);
     }
-    this.supervisor.order("spawn-log", this.journal.spawnLog);
+    this.supervisor.order("spawn-log", this.logFiles.spawnLog);
     return "spawn log opened again";
   }
 
@@ -429,13 +429,13 @@ export class Front {
   private reportTotal(last = false): void {
     const total = this.scoreboard.total();
     if (total === this.reportedTotal && !last) return;
-    if (this.journal.record(`total requests ${total}`)) this.reportedTotal = total;
+    if (this.logFiles.record(`total requests ${total}`)) this.reportedTotal = total;
   }
 
-  private heldBack(brake: Brake): void {
+  private growthLimited(limit: GrowthLimit): void {
     const { max } = this.options.pool;
-    if (brake === "memory") complain("too little memory is left: no more children for now");
-    if (brake !== "maximum" || Date.now() - this.saidMaximumAt < MAXIMUM_SAID_EVERY_MS) return;
+    if (limit === "memory") complain("too little memory is left: no more children for now");
+    if (limit !== "maximum" || Date.now() - this.saidMaximumAt < MAXIMUM_SAID_EVERY_MS) return;
     this.saidMaximumAt = Date.now();
     complain(`all ${showCount(max)} children are busy, and clients wait`);
   }

@@ -8,7 +8,13 @@ import { createInterface } from "node:readline";
 import { supervisorPath } from "../base/paths";
 import { GREETING, REPLY, refusalLines } from "../base/protocol";
 import { BYTES_PER_CHILD, MEMORY_RESERVE } from "../machine/capacity";
-import { type Brake, reap, type Scoreboard, sendControl, startSupervisor } from "../native/native";
+import {
+  type GrowthLimit,
+  reap,
+  type Scoreboard,
+  sendControl,
+  startSupervisor,
+} from "../native/native";
 import type { ServeOptions } from "./options";
 
 /** How long a refused client gets to read why. */
@@ -25,18 +31,18 @@ interface Events {
   /** It began to stop, by whosever order. */
   stopping: [];
   /** All children are gone; so many requests were cut. */
-  stopped: [cut: number];
+  stopped: [aborted: number];
   "fork-failed": [errno: number, alive: number];
   "back-off": [ms: number];
   /** What the pool is held back by now. */
-  brake: [what: Brake];
+  "growth-limit": [limit: GrowthLimit];
   /** Records of children can no longer be written, or again: 0. */
   "log-error": [errno: number];
   /** Nothing in the log can be acknowledged any more: an errno value. */
   "sync-failed": [errno: number];
   /** The last child has turned to the reopened log. */
   "log-settled": [ms: number];
-  /** The last child of an older generation has left. */
+  /** The last child of an older epoch has left. */
   replaced: [];
   /** The new executable could not be taken on; the old one goes on. */
   "exec-failed": [errno: number];
@@ -82,9 +88,9 @@ export class Supervisor extends EventEmitter<Events> {
     this.control.once("end", () => this.emit("deserted"));
     this.lifeline.on("error", () => {});
     // The lifeline ends when the last process that inherited it has ended: nobody is left.
-    this.lifeline.resume().once("close", () => this.bury());
+    this.lifeline.resume().once("close", () => this.awaitExit());
     for (const line of settingsOf(options)) this.order(line);
-    this.order(`log-generation ${parts.scoreboard.header().logOrdered}`); // of the log it has
+    this.order(`log-epoch ${parts.scoreboard.header().logOrdered}`); // of the log it has
     this.order("start");
   }
 
@@ -101,7 +107,7 @@ export class Supervisor extends EventEmitter<Events> {
     if (word === "stopped") this.emit("stopped", Number(first));
     if (word === "fork-failed") this.emit("fork-failed", Number(first), Number(second));
     if (word === "back-off") this.emit("back-off", Number(first));
-    if (word === "brake") this.emit("brake", first as Brake);
+    if (word === "growth-limit") this.emit("growth-limit", first as GrowthLimit);
     if (word === "log-error") this.emit("log-error", Number(first));
     if (word === "sync-failed") this.emit("sync-failed", Number(first));
     if (word === "log-settled") this.emit("log-settled", Number(first) / 1e6);
@@ -110,10 +116,10 @@ export class Supervisor extends EventEmitter<Events> {
   }
 
   /** Its process closes the lifeline a moment before it can be reaped. */
-  private bury(): void {
+  private awaitExit(): void {
     const status = reap(this.pid);
     if (status === null) {
-      setTimeout(() => this.bury(), 1);
+      setTimeout(() => this.awaitExit(), 1);
       return;
     }
     this.control.destroy();

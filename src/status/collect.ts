@@ -6,14 +6,14 @@ import { readFileSync, statSync } from "node:fs";
 import { nameOfErrno } from "../base/errors";
 import { showCount } from "../base/units";
 import {
-  type Brake,
   CAUSES,
   type Cause,
+  type GrowthLimit,
   isDeath,
   isSystemError,
   type ListenQueue,
   listenQueue,
-  type PoolLimits,
+  type PoolBounds,
   REFUSALS,
   type Refusal,
   type Scoreboard,
@@ -63,9 +63,9 @@ export interface Status extends Rate {
   readonly upMs: number;
   readonly front: { readonly pid: number; readonly life: Life };
   readonly supervisor: { readonly pid: number; readonly life: Life };
-  readonly limits: PoolLimits & { readonly pool: "static" | "dynamic"; readonly backlog: number };
+  readonly limits: PoolBounds & { readonly pool: "static" | "dynamic"; readonly backlog: number };
   /** What keeps the pool from growing. */
-  readonly brake: Brake;
+  readonly brake: GrowthLimit;
   /** Each child that there may be has a client. */
   readonly full: ScoreboardHeader["full"];
   /** Null: the kernel does not tell; `problems` says why. */
@@ -134,7 +134,7 @@ export function readStatus(server: Server, rate: Rate): Status {
   const log = {
     path,
     inPlace: isOpenIn(header.supervisor, path),
-    takenBack: sum(slots.map(({ takenBack }) => takenBack)),
+    takenBack: sum(slots.map(({ retracted }) => retracted)),
     sync: header.sync,
   };
   const forked = sum(Object.values(header.forked));
@@ -142,7 +142,7 @@ export function readStatus(server: Server, rate: Rate): Status {
   const problems = [
     ...frontProblems(front),
     ...supervisorProblems(supervisor),
-    ...brakeProblems(header),
+    ...growthProblems(header),
     ...(queue && queue.waiting > queue.limit
       ? ["the queue is full: whoever connects now is dropped, and tries again after a second"]
       : []),
@@ -178,7 +178,7 @@ export function readStatus(server: Server, rate: Rate): Status {
       ...header.limits,
       backlog: header.backlog,
     },
-    brake: header.brake,
+    brake: header.growthLimit,
     full: header.full,
     queue,
     ...rate,
@@ -194,9 +194,8 @@ export function readStatus(server: Server, rate: Rate): Status {
       died,
       forkedByCause: header.forked,
       endedByCause: header.ended,
-      ofOlderGeneration: there.filter(({ generation }) => generation !== header.generation).length,
-      onOlderLog: there.filter(({ logGeneration }) => logGeneration !== header.logGeneration)
-        .length,
+      ofOlderGeneration: there.filter(({ childEpoch }) => childEpoch !== header.childEpoch).length,
+      onOlderLog: there.filter(({ logEpoch }) => logEpoch !== header.logEpoch).length,
     },
     log,
     memory: readMemory(there),
@@ -220,8 +219,8 @@ function readBoard(scoreboard: Scoreboard) {
   }
 }
 
-/** As PoolLimits::is_dynamic() in native/core/sizing.hpp. */
-function isDynamic({ start, maxSpare, max }: PoolLimits): boolean {
+/** As PoolBounds::is_dynamic() in native/core/sizing.hpp. */
+function isDynamic({ start, maxSpare, max }: PoolBounds): boolean {
   return start < max || maxSpare < max;
 }
 
@@ -273,15 +272,15 @@ function syncProblems({ logDead, logNumber, sync }: ScoreboardHeader): string[] 
   return logNumber > 0 ? ["an earlier file of the log was given up since its sync failed"] : [];
 }
 
-function brakeProblems({ brake, limits }: ScoreboardHeader): string[] {
-  const reasons: Readonly<Record<Brake, string>> = {
+function growthProblems({ growthLimit, limits }: ScoreboardHeader): string[] {
+  const reasons: Readonly<Record<GrowthLimit, string>> = {
     none: "",
     maximum: `its maximum: all ${showCount(limits.max)} children have a client, and clients wait`,
     memory: "memory: too little is left for the children that are needed",
     processes: "the limits on processes: fork failed, and is tried again",
     births: "deaths at birth: the last child died before it could accept",
   };
-  return brake === "none" ? [] : [`held back by ${reasons[brake]}`];
+  return growthLimit === "none" ? [] : [`held back by ${reasons[growthLimit]}`];
 }
 
 // ---- proc(5) ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@
 namespace kilofork {
 
 // Takes the first word off a line.
-inline std::string_view take_word(std::string_view& line) {
+inline std::string_view take_token(std::string_view& line) {
   const std::size_t space = line.find(' ');
   const std::string_view word = line.substr(0, space);
   line = space == std::string_view::npos ? std::string_view{} : line.substr(space + 1);

@@ -93,14 +93,14 @@ class Child {
   void serve(Connection& client);
   bool answer(Connection& client, bool ended);
   bool handle(Connection& client, const Request& request);
-  bool take_back(Connection& client, const Request& request, std::uint64_t count);
+  bool retract(Connection& client, const Request& request, std::uint64_t count);
   bool refuse(Connection& client, Refusal refusal);
   bool tell(Connection& client, Refusal refusal);
   void work(const Request& request);
   void work() const;
 
-  void ring() const { ring_bell(context_.bell); }
-  void ring_if_awaited() const;
+  void wake_supervisor() const { wake_up(context_.wakeup); }
+  void wake_supervisor_if_parked() const;
   bool send(Connection& client, const Template& text, const Template::Values& values);
   void enter(State state) { slot_.enter(pid_, state, scoreboard_.age()); }
 
@@ -152,9 +152,9 @@ void Child::run() {
   while (g_child->retiring == 0 && g_child->stopping == 0) {
     if (slot_.total.load(std::memory_order_relaxed) >= last_total_) leave(kExitRecycled);
     enter(State::idle);
-    if (!ready) ring();
+    if (!ready) wake_supervisor();
     ready = true;
-    ring_if_awaited();
+    wake_supervisor_if_parked();
     const int fd = accept();
     if (fd >= 0) {
       Connection client(Fd(fd), service_, input_, g_child->stopping);
@@ -207,9 +207,10 @@ bool Child::is_one_too_many() const {
 // announces its rest and then looks once more; the child makes its turn and then looks for the
 // announcement: with a full fence on both sides, one of the two sees the other. Only the supervisor
 // takes it back: a child that is stopped before it rings takes nobody's ring along.
-void Child::ring_if_awaited() const {
+void Child::wake_supervisor_if_parked() const {
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (scoreboard_.header().supervisor_rests.load(std::memory_order_relaxed) != 0) ring();
+  if (scoreboard_.header().supervisor_parked.load(std::memory_order_relaxed) != 0)
+    wake_supervisor();
 }
 
 // One connection, from its greeting to its end; closing it is the caller's.
@@ -217,7 +218,7 @@ void Child::serve(Connection& client) {
   using Got = Connection::Got;
   slot_.connections.fetch_add(1, std::memory_order_relaxed);
   enter(State::reading);
-  ring_if_awaited();
+  wake_supervisor_if_parked();
   // Had the order come before the connection was known, its handler would not have shut it.
   if (g_child->stopping != 0) {
     refuse(client, Refusal::shutting_down);
@@ -276,7 +277,7 @@ bool Child::handle(Connection& client, const Request& request) {
   if (!log_.record_received(request)) return refuse(client, Refusal::unavailable);
   enter(State::working);
   work(request);
-  // Before the look at whether the log is still good: see LogKeeper::take_back_first().
+  // Before the look at whether the log is still good: see LogManager::wait_for_retractions().
   enter(service_.synced ? State::syncing : State::replying);
   const std::uint64_t total = slot_.total.load(std::memory_order_relaxed) + 1;
   const std::uint64_t count = total - total_at_birth_;
@@ -285,7 +286,7 @@ bool Child::handle(Connection& client, const Request& request) {
     return refuse(client, Refusal::unavailable);
   }
   if (service_.synced) {
-    if (!log_.sync()) return take_back(client, request, count);
+    if (!log_.sync()) return retract(client, request, count);
     enter(State::replying);
   }
   // The order that the ledger rests on: completed, counted, replied.
@@ -295,9 +296,9 @@ bool Child::handle(Connection& client, const Request& request) {
 }
 
 // The client is told at once, the log when there is one that it can be told. Always false.
-bool Child::take_back(Connection& client, const Request& request, std::uint64_t count) {
+bool Child::retract(Connection& client, const Request& request, std::uint64_t count) {
   const bool told = tell(client, Refusal::unavailable);
-  if (!log_.take_back(request, count, g_child->stopping)) leave(kExitCut);
+  if (!log_.retract(request, count, g_child->stopping)) leave(kExitAborted);
   enter(State::replying);
   if (told) client.end(service_.linger_timeout);
   return false;
@@ -380,7 +381,7 @@ void on_quit(int /*signal*/) {
     pollfd front{.fd = context.lifeline, .events = 0, .revents = 0};
     if (::poll(&front, 1, kFrontsLastMoment) > 0) ::unlink(context.segment_path);
   }
-  self().leave(g_child->in_request != 0 ? kExitCut : kExitOrdered);
+  self().leave(g_child->in_request != 0 ? kExitAborted : kExitOrdered);
 }
 
 // Not left to the loop: a child between its look at the log and accept() would keep the old one.

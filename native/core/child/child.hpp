@@ -25,7 +25,7 @@ namespace kilofork {
 // How a child ends, as the supervisor reads it from waitpid(2).
 enum ChildExit : int {
   kExitOrdered = 0,   // told to, between two requests
-  kExitCut = 3,       // told to, in the middle of a request
+  kExitAborted = 3,   // told to, in the middle of a request
   kExitSick = 4,      // cannot accept: its successor will wait a little
   kExitRecycled = 5,  // has served as many requests as a child may, and its last client to the end
   kExitStuck = 6,     // the work of a request took too long
@@ -40,10 +40,10 @@ struct ChildContext {
   pid_t supervisor;
   int listener;
   int log;
-  std::uint32_t log_generation;  // of that log; the scoreboard may name a newer one
-  int lifeline;                  // end of file: the front is gone
-  int handoff;                   // holds the newest log, see log_handoff.hpp
-  int bell;                      // eventfd(2): wakes the supervisor
+  std::uint32_t log_epoch;  // of that log; the scoreboard may name a newer one
+  int lifeline;             // end of file: the front is gone
+  int log_broadcast;        // holds the newest log, see log_handoff.hpp
+  int wakeup;               // eventfd(2): wakes the supervisor
   char* memory;  // child_memory_bytes(), untouched: its pages become the child's own when used
 };
 

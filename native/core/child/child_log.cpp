@@ -15,36 +15,36 @@ ChildLog::ChildLog(const ChildContext& context, Slot& slot, pid_t pid, std::span
       slot_(slot),
       pid_(pid),
       log_(context.log, buffer, header_.utc_offset),
-      generation_(context.log_generation) {
-  slot_.log_generation.store(generation_, std::memory_order_relaxed);
+      epoch_(context.log_epoch) {
+  slot_.log_epoch.store(epoch_, std::memory_order_relaxed);
 }
 
 void ChildLog::follow() {
-  follow(header_.log_generation);
+  follow(header_.log_epoch);
 }
 
 // Not while a signal handler does the same: the older log would replace the newer one.
 void ChildLog::follow(const std::atomic<std::uint32_t>& newest) {
-  if (newest.load(std::memory_order_acquire) == generation_) return;
+  if (newest.load(std::memory_order_acquire) == epoch_) return;
   sigset_t to_follow;
   sigset_t before;
   sigemptyset(&to_follow);
   sigaddset(&to_follow, SIGUSR1);
   ::sigprocmask(SIG_BLOCK, &to_follow, &before);
-  if (newest.load(std::memory_order_acquire) != generation_ &&
-      take_log(context_.handoff, context_.log, generation_))
-    slot_.log_generation.store(generation_, std::memory_order_release);
+  if (newest.load(std::memory_order_acquire) != epoch_ &&
+      receive_log(context_.log_broadcast, context_.log, epoch_))
+    slot_.log_epoch.store(epoch_, std::memory_order_release);
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
 }
 
 bool ChildLog::may_write() {
   follow();
-  return !header_.commit.is_dead(generation_);
+  return !header_.commit.is_dead(epoch_);
 }
 
 bool ChildLog::record_received(const Request& request) {
   if (!may_write()) return false;
-  received_in_ = generation_;
+  received_in_ = epoch_;
   log_.record().text("server ").number(pid_).text(" recvd message ").quoted(request.message);
   return note(log_.text(" from user ").text(request.user).commit());
 }
@@ -59,20 +59,20 @@ bool ChildLog::record_completed(const Request& request, std::uint64_t count) {
 bool ChildLog::sync() {
   header_.commit.wait(header_.commit.join());
   if (!header_.commit.is_dead(received_in_)) return true;
-  slot_.taken_back.fetch_add(1, std::memory_order_relaxed);
+  slot_.retracted.fetch_add(1, std::memory_order_relaxed);
   return false;
 }
 
 // Nothing else will be written before, neither by this child nor, for some time, by others: the
 // supervisor waits for those that are syncing.
-bool ChildLog::take_back(const Request& request, std::uint64_t count,
-                         const volatile sig_atomic_t& stopping) {
+bool ChildLog::retract(const Request& request, std::uint64_t count,
+                       const volatile sig_atomic_t& stopping) {
   constexpr useconds_t kBetweenTries = 100'000;
   const GroupCommit& commit = header_.commit;
   for (;;) {
     const std::uint32_t offered = commit.offered();
     follow(commit.offered());
-    if (!commit.is_dead(generation_)) {
+    if (!commit.is_dead(epoch_)) {
       log_.record().text("not acknowledged: req ").quoted(request.message);
       log_.text(" on ").number(pid_).text(" total reqs ").number(static_cast<std::int64_t>(count));
       if (note(log_.commit())) return true;
@@ -104,7 +104,7 @@ void ChildLog::record_work_timeout(std::string_view message, Nanoseconds took) {
 }
 
 void ChildLog::leave() {
-  if (!log_.close_torn_head()) header_.owed.torn_heads.fetch_add(1);
+  if (!log_.close_torn_head()) header_.pending.torn_heads.fetch_add(1);
 }
 
 // What became of a record, after commit(): the first that fails, and the first that does not, is
@@ -113,7 +113,7 @@ bool ChildLog::note(bool written) {
   auto& error = header_.log_error;
   if (written != (error.load(std::memory_order_relaxed) == 0)) {
     error.store(written ? 0 : static_cast<std::uint32_t>(errno), std::memory_order_relaxed);
-    ring_bell(context_.bell);
+    wake_up(context_.wakeup);
   }
   return written;
 }

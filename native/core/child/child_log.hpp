@@ -32,8 +32,7 @@ class ChildLog {
   [[nodiscard]] bool sync();
   // That record is not to count: says so in the log that comes instead, when there is one. False:
   // it could not be said before `stopping`.
-  bool take_back(const Request& request, std::uint64_t count,
-                 const volatile sig_atomic_t& stopping);
+  bool retract(const Request& request, std::uint64_t count, const volatile sig_atomic_t& stopping);
 
   void record_unknown_user(std::string_view user);
   void record_refusal(Refusal refusal);
@@ -52,8 +51,8 @@ class ChildLog {
   Slot& slot_;
   const pid_t pid_;
   AppendLog log_;
-  std::uint32_t generation_;
-  std::uint32_t received_in_ = 0;  // the generation that the present request belongs to
+  std::uint32_t epoch_;
+  std::uint32_t received_in_ = 0;  // the epoch that the present request belongs to
 };
 
 }  // namespace kilofork

@@ -128,9 +128,9 @@ void LoadEngine::connect_due(Nanoseconds now) {
     else
       connect(index);
   }
-  while (resting_.first != kNone && clients_[resting_.first].deadline <= now) {
-    const std::uint32_t index = resting_.first;
-    remove(resting_, index);
+  while (parked_.first != kNone && clients_[parked_.first].deadline <= now) {
+    const std::uint32_t index = parked_.first;
+    remove(parked_, index);
     if (has_more(clients_[index], now))
       connect(index);
     else
@@ -170,7 +170,7 @@ void LoadEngine::expire(Nanoseconds now) {
 }
 
 Nanoseconds LoadEngine::next_due(Nanoseconds until) const {
-  for (const Queue* queue : {&greeting_, &waiting_, &resting_})
+  for (const Queue* queue : {&greeting_, &waiting_, &parked_})
     if (queue->first != kNone) until = std::min(until, clients_[queue->first].deadline);
   if (may_begin()) until = std::min(until, started_ + next_client_ * options_.ramp_step);
   if (ready_.first != kNone && options_.interval > 0 && released_)
@@ -280,7 +280,7 @@ void LoadEngine::ended_by_server(std::uint32_t index, int error) {
     }
     case State::ready:  // nothing is lost
       disconnect(index);
-      return rest(index);
+      return park(index);
     default:
       return fail_request(index, Failure::lost, detail);
   }
@@ -443,15 +443,15 @@ void LoadEngine::fail_request(std::uint32_t index, Failure kind, std::string_vie
       count_failure(index, Failure::unsent, "", options_.requests - client.request + 1);
     return finish(index);
   }
-  rest(index);
+  park(index);
 }
 
 // Before it connects again: a server that ends every connection must not keep us busy.
-void LoadEngine::rest(std::uint32_t index) {
+void LoadEngine::park(std::uint32_t index) {
   Client& client = clients_[index];
   client.state = State::idle;
   client.deadline = monotonic_now() + kRest;
-  push(resting_, index);
+  push(parked_, index);
 }
 
 void LoadEngine::disconnect(std::uint32_t index) {

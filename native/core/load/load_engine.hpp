@@ -152,7 +152,7 @@ class LoadEngine {
   void continue_sending(std::uint32_t index, bool has_waited);
   void fail_request(std::uint32_t index, Failure kind, std::string_view detail);
   void disconnect(std::uint32_t index);
-  void rest(std::uint32_t index);
+  void park(std::uint32_t index);
   void finish(std::uint32_t index);
   void settle(Client& client);
   void count_failure(std::uint32_t index, Failure kind, std::string_view detail,
@@ -179,7 +179,7 @@ class LoadEngine {
   Fd epoll_;
   Queue greeting_;                 // by deadline
   Queue waiting_;                  // by deadline; those that send are in it too
-  Queue resting_;                  // by deadline
+  Queue parked_;                   // by deadline
   Queue ready_;                    // open loop: by the time of their last reply
   std::uint32_t next_client_ = 0;  // the next that connects for the first time
   std::uint32_t finished_ = 0;

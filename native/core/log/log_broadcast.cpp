@@ -13,39 +13,40 @@
 
 namespace kilofork {
 
-LogHandoff make_log_handoff() {
+LogBroadcast make_log_broadcast() {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
     fail("socketpair for the log");
   return {.give = Fd(ends[0]), .take = Fd(ends[1])};
 }
 
-void offer_log(const LogHandoff& handoff, int log, std::uint32_t generation) {
+void publish_log(const LogBroadcast& log_broadcast, int log, std::uint32_t epoch) {
   // The last offer is withdrawn first; its descriptor is dropped by not being asked for. A child
   // that looks in between finds nothing, goes on with the log that it has, and looks again before
   // its next record.
   char discarded = 0;
-  while (::recv(handoff.take.get(), &discarded, sizeof discarded, MSG_DONTWAIT) >= 0) continue;
-  std::array<char, sizeof generation> bytes{};
-  std::memcpy(bytes.data(), &generation, sizeof generation);
-  if (send_with_fd(handoff.give.get(), {bytes.data(), bytes.size()}, log, MSG_DONTWAIT) < 0)
+  while (::recv(log_broadcast.take.get(), &discarded, sizeof discarded, MSG_DONTWAIT) >= 0)
+    continue;
+  std::array<char, sizeof epoch> bytes{};
+  std::memcpy(bytes.data(), &epoch, sizeof epoch);
+  if (send_with_fd(log_broadcast.give.get(), {bytes.data(), bytes.size()}, log, MSG_DONTWAIT) < 0)
     fail("offer the log");
 }
 
 std::optional<OfferedLog> peek_log(int take) {
   OfferedLog offered{};
-  std::array<char, sizeof offered.generation> bytes{};
+  std::array<char, sizeof offered.epoch> bytes{};
   const ssize_t received = receive_with_fd(take, bytes, offered.fd, MSG_PEEK | MSG_DONTWAIT);
   if (received != static_cast<ssize_t>(bytes.size()) || !offered.fd) return std::nullopt;
-  std::memcpy(&offered.generation, bytes.data(), sizeof offered.generation);
+  std::memcpy(&offered.epoch, bytes.data(), sizeof offered.epoch);
   return offered;
 }
 
-bool take_log(int take, int log, std::uint32_t& generation) {
+bool receive_log(int take, int log, std::uint32_t& epoch) {
   const auto offered = peek_log(take);
-  if (!offered || offered->generation == generation) return false;
+  if (!offered || offered->epoch == epoch) return false;
   ::dup3(offered->fd.get(), log, O_CLOEXEC);
-  generation = offered->generation;
+  epoch = offered->epoch;
   return true;
 }
 

@@ -11,24 +11,24 @@
 
 namespace kilofork {
 
-struct LogHandoff {
+struct LogBroadcast {
   Fd give;  // the supervisor's
   Fd take;  // inherited by the children
 };
 
 struct OfferedLog {
   Fd fd;
-  std::uint32_t generation;
+  std::uint32_t epoch;
 };
 
 // Supervisor. Throw SystemError.
-LogHandoff make_log_handoff();
-void offer_log(const LogHandoff& handoff, int log, std::uint32_t generation);
+LogBroadcast make_log_broadcast();
+void publish_log(const LogBroadcast& log_broadcast, int log, std::uint32_t epoch);
 
 // Child. Nothing, when no log is offered at this moment.
 std::optional<OfferedLog> peek_log(int take);
-// Puts the log that is offered in the place of `log`, which is of that generation. False: no other
+// Puts the log that is offered in the place of `log`, which is of that epoch. False: no other
 // one is offered at this moment.
-bool take_log(int take, int log, std::uint32_t& generation);
+bool receive_log(int take, int log, std::uint32_t& epoch);
 
 }  // namespace kilofork

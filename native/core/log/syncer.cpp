@@ -62,7 +62,7 @@ class Syncer {
  private:
   struct Log {
     Fd fd;
-    std::uint32_t generation;
+    std::uint32_t epoch;
   };
   // That some child may still write to: more than one only while the log is being reopened.
   static constexpr std::size_t kMostLogs = 256;
@@ -94,8 +94,8 @@ class Syncer {
     const Nanoseconds began = monotonic_now();
     for (const Log& log : logs_)
       if (::fdatasync(log.fd.get()) != 0) return fail(static_cast<std::uint32_t>(errno));
-    std::erase_if(logs_, [&](const Log& log) { return log.generation < settled; });
-    header_.oldest_unsynced.store(logs_.empty() ? settled : logs_.front().generation);
+    std::erase_if(logs_, [&](const Log& log) { return log.epoch < settled; });
+    header_.oldest_unsynced.store(logs_.empty() ? settled : logs_.front().epoch);
     commit_.end_sync(monotonic_now() - began);
   }
 
@@ -103,23 +103,23 @@ class Syncer {
   void fail(std::uint32_t error) {
     commit_.fail_sync(std::max(newest_sent_, commit_.offered().load()), error);
     logs_.clear();
-    ring_bell(context_.bell);
+    wake_up(context_.wakeup);
   }
 
   // All that a child may have written to: they are sent before a child can have them. False: there
   // are more than can be held.
   bool receive_logs() {
     while (logs_.size() < kMostLogs) {
-      std::uint32_t generation = 0;
-      std::array<char, sizeof generation> bytes{};
+      std::uint32_t epoch = 0;
+      std::array<char, sizeof epoch> bytes{};
       Fd log;
       const ssize_t got = receive_with_fd(context_.inbox, bytes, log, MSG_DONTWAIT);
       if (got < 0 && errno == EINTR) continue;
       if (got != static_cast<ssize_t>(bytes.size())) return true;
-      std::memcpy(&generation, bytes.data(), sizeof generation);
-      newest_sent_ = generation;
+      std::memcpy(&epoch, bytes.data(), sizeof epoch);
+      newest_sent_ = epoch;
       if (!log) return false;  // lost on the way: no descriptor is free
-      logs_.push_back({.fd = std::move(log), .generation = generation});
+      logs_.push_back({.fd = std::move(log), .epoch = epoch});
     }
     return false;
   }
@@ -135,9 +135,9 @@ class Syncer {
 
 }  // namespace
 
-bool send_log(int inbox, int log, std::uint32_t generation) {
-  std::array<char, sizeof generation> bytes{};
-  std::memcpy(bytes.data(), &generation, sizeof generation);
+bool send_log(int inbox, int log, std::uint32_t epoch) {
+  std::array<char, sizeof epoch> bytes{};
+  std::memcpy(bytes.data(), &epoch, sizeof epoch);
   return send_with_fd(inbox, {bytes.data(), bytes.size()}, log, MSG_DONTWAIT) >= 0;
 }
 

@@ -16,12 +16,12 @@ namespace kilofork {
 struct SyncerContext {
   Scoreboard& scoreboard;
   pid_t supervisor;
-  int inbox;  // where logs come from
-  int bell;   // wakes the supervisor when a sync has failed
+  int inbox;   // where logs come from
+  int wakeup;  // wakes the supervisor when a sync has failed
 };
 
 // Supervisor. False: the inbox is full, the syncer takes nothing from it.
-[[nodiscard]] bool send_log(int inbox, int log, std::uint32_t generation);
+[[nodiscard]] bool send_log(int inbox, int log, std::uint32_t epoch);
 
 [[noreturn]] void run_syncer(const SyncerContext& context);
 

@@ -90,7 +90,7 @@ std::size_t keep_command_line(std::span<std::byte> stack) {
   words.remove_prefix(std::min(words.size(), words.rfind(") ") + 2));
   std::array<std::uint64_t, kFields> field{};
   for (std::size_t i = kState; i < kFields; i++)
-    parse_number(take_word(words), field.at(i));  // no number, or below 0: none of those we want
+    parse_number(take_token(words), field.at(i));  // no number, or below 0: none of those we want
   constexpr std::size_t kLongest = 1024;
   constexpr std::size_t kAlignment = 16;
   const std::string command = read_file("/proc/self/cmdline");

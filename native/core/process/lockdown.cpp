@@ -69,7 +69,7 @@ constexpr std::array kOfChildren{
 };
 constexpr std::array kOfSyncer{
     SYS_futex,        SYS_fdatasync,       SYS_clock_nanosleep, SYS_recvmsg,       SYS_close,
-    SYS_write,  // to the bell
+    SYS_write,  // to the wakeup
     SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group,      SYS_clock_gettime,
 };
 // unlink(2), or where there is none, unlinkat(2): which call, and which argument is the path.

@@ -1,4 +1,4 @@
-// The bell of the supervisor: an eventfd(2) that its children ring to end its wait.
+// The wakeup of the supervisor: an eventfd(2) that its children ring to end its wait.
 #pragma once
 
 #include <unistd.h>
@@ -8,9 +8,9 @@
 namespace kilofork {
 
 // Never waits; safe in a signal handler.
-inline void ring_bell(int bell) {
+inline void wake_up(int wakeup) {
   const std::uint64_t one = 1;
-  (void)!::write(bell, &one, sizeof one);
+  (void)!::write(wakeup, &one, sizeof one);
 }
 
 }  // namespace kilofork

@@ -35,10 +35,10 @@ bool is_before(std::uint32_t a, std::uint32_t b) {
 
 std::uint32_t GroupCommit::join() {
   joined_.fetch_add(1, std::memory_order_relaxed);
-  return ask_for_sync();
+  return request_sync();
 }
 
-std::uint32_t GroupCommit::ask_for_sync() {
+std::uint32_t GroupCommit::request_sync() {
   const std::uint32_t sync = next_.load();
   std::uint32_t wanted = wanted_.load();
   while (is_before(wanted, sync + 1) && !wanted_.compare_exchange_weak(wanted, sync + 1)) {
@@ -46,7 +46,7 @@ std::uint32_t GroupCommit::ask_for_sync() {
   // The syncer announces its rest and then looks once more: one of the two sees the other. Only the
   // syncer takes the announcement back, and all who join look at it: it holds for as long as the
   // syncer sleeps, and who is killed between the two lines leaves the waking to the next.
-  if (syncer_rests_.load() != 0) futex_wake(wanted_, FUTEX_BITSET_MATCH_ANY);
+  if (syncer_parked_.load() != 0) futex_wake(wanted_, FUTEX_BITSET_MATCH_ANY);
   return sync;
 }
 
@@ -65,12 +65,12 @@ void GroupCommit::wait_for_offer(std::uint32_t last) const {
 
 void GroupCommit::wait_for_joiner() {
   for (;;) {
-    syncer_rests_.store(1);
+    syncer_parked_.store(1);
     const std::uint32_t wanted = wanted_.load();
     if (is_before(next_.load(), wanted)) break;
     futex_wait(wanted_, wanted, FUTEX_BITSET_MATCH_ANY);
   }
-  syncer_rests_.store(0);
+  syncer_parked_.store(0);
 }
 
 // As if somebody had joined: a wait that is about to begin finds the word changed.
@@ -101,7 +101,7 @@ void GroupCommit::end(std::uint32_t sync) {
   futex_wake(ended_, bit_of(sync));
 }
 
-void GroupCommit::wake_again() {
+void GroupCommit::wake_missed() {
   futex_wake(ended_, FUTEX_BITSET_MATCH_ANY);
 }
 

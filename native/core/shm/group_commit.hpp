@@ -24,7 +24,7 @@ class GroupCommit {
   std::uint32_t join();
   // Until that one has ended, however it went.
   void wait(std::uint32_t sync);
-  // Whether no record in the log of that generation will be acknowledged any more.
+  // Whether no record in the log of that epoch will be acknowledged any more.
   [[nodiscard]] bool is_dead(std::uint32_t log) const {
     return dead_.load(std::memory_order_acquire) > log;
   }
@@ -45,16 +45,16 @@ class GroupCommit {
   void end_sync(Nanoseconds took);
 
   // ---- syncer, and the supervisor when that is gone ----
-  // The sync that has begun fails, if one has: kills the log of that generation and all before it.
+  // The sync that has begun fails, if one has: kills the log of that epoch and all before it.
   // `error`: an errno value.
   void fail_sync(std::uint32_t log, std::uint32_t error);
 
   // ---- supervisor ----
   // For nobody: so that the syncer looks at what it was sent. The sync that is to come.
-  std::uint32_t ask_for_sync();
+  std::uint32_t request_sync();
   [[nodiscard]] bool is_syncing() const { return next_.load() != ended_.load(); }
   // Those that a syncer which was killed has not woken, though its sync had ended.
-  void wake_again();
+  void wake_missed();
   void offer(std::uint32_t log);
 
   // ---- whoever looks ----
@@ -65,13 +65,13 @@ class GroupCommit {
  private:
   void end(std::uint32_t sync);
 
-  std::atomic<std::uint32_t> next_;          // the sync that begins next
-  std::atomic<std::uint32_t> wanted_;        // somebody waits for all before it; a futex
-  std::atomic<std::uint32_t> syncer_rests_;  // 1: it is to be woken; its own
-  std::atomic<std::uint32_t> ended_;         // all before it have ended; a futex
-  std::atomic<std::uint32_t> dead_;          // all logs before this generation are
-  std::atomic<std::uint32_t> error_;         // of the last sync that failed
-  std::atomic<std::uint32_t> offered_;       // a futex
+  std::atomic<std::uint32_t> next_;           // the sync that begins next
+  std::atomic<std::uint32_t> wanted_;         // somebody waits for all before it; a futex
+  std::atomic<std::uint32_t> syncer_parked_;  // 1: it is to be woken; its own
+  std::atomic<std::uint32_t> ended_;          // all before it have ended; a futex
+  std::atomic<std::uint32_t> dead_;           // all logs before this epoch are
+  std::atomic<std::uint32_t> error_;          // of the last sync that failed
+  std::atomic<std::uint32_t> offered_;        // a futex
   std::atomic<std::uint64_t> joined_;
   std::atomic<std::uint64_t> syncs_;
   std::atomic<Nanoseconds> took_;  // the last one

@@ -98,9 +98,9 @@ std::size_t UserTable::bytes(std::uint32_t capacity) {
   return (1 + std::size_t{2} * capacity) * sizeof(Name);  // the head takes the place of one name
 }
 
-UserTable::Name* UserTable::table(std::uint64_t generation) const {
+UserTable::Name* UserTable::table(std::uint64_t version) const {
   static_assert(sizeof(Head) <= sizeof(Name));
-  return reinterpret_cast<Name*>(memory_) + 1 + (generation & 1) * capacity_;
+  return reinterpret_cast<Name*>(memory_) + 1 + (version & 1) * capacity_;
 }
 
 void UserTable::replace(const std::vector<std::string>& names) {
@@ -112,8 +112,8 @@ void UserTable::replace(const std::vector<std::string>& names) {
   }
   std::sort(keys.begin(), keys.end());
 
-  const auto next = head().generation.load(std::memory_order_relaxed) + 1;
-  // Readers of the last generation but one must see that it is over before its table changes.
+  const auto next = head().version.load(std::memory_order_relaxed) + 1;
+  // Readers of the last version but one must see that it is over before its table changes.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   Name* name = table(next);
   for (const auto& key : keys) {
@@ -122,17 +122,17 @@ void UserTable::replace(const std::vector<std::string>& names) {
     name++;
   }
   head().count[next & 1].store(static_cast<std::uint32_t>(keys.size()), std::memory_order_relaxed);
-  head().generation.store(next, std::memory_order_release);
+  head().version.store(next, std::memory_order_release);
 }
 
 bool UserTable::contains(std::string_view name) const {
   if (name.empty() || name.size() > kLongestName) return false;
   const Key wanted = pack_name(name);
   for (;;) {
-    const auto generation = head().generation.load(std::memory_order_acquire);
-    const Name* names = table(generation);
+    const auto version = head().version.load(std::memory_order_acquire);
+    const Name* names = table(version);
     std::size_t low = 0;
-    std::size_t high = head().count[generation & 1].load(std::memory_order_relaxed);
+    std::size_t high = head().count[version & 1].load(std::memory_order_relaxed);
     bool found = false;
     while (low < high && !found) {
       const std::size_t middle = (low + high) / 2;
@@ -145,9 +145,9 @@ bool UserTable::contains(std::string_view name) const {
       else
         high = middle;
     }
-    // The table was not written to while we read it when the generation is still the same.
+    // The table was not written to while we read it when the version is still the same.
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (head().generation.load(std::memory_order_relaxed) == generation) return found;
+    if (head().version.load(std::memory_order_relaxed) == version) return found;
   }
 }
 

@@ -51,9 +51,9 @@ struct alignas(128) Slot {
   std::atomic<std::uint64_t> total;        // requests of every child that ever had this slot
   std::atomic<std::uint64_t> connections;  // likewise
   std::array<std::atomic<std::uint64_t>, kRefusals> refused;  // likewise, by Refusal
-  std::atomic<std::uint64_t> taken_back;      // likewise: completed, but never acknowledged
-  std::atomic<std::uint32_t> log_generation;  // the log that the child writes to
-  std::atomic<std::uint32_t> generation;      // of the child, see Header
+  std::atomic<std::uint64_t> retracted;    // likewise: completed, but never acknowledged
+  std::atomic<std::uint32_t> log_epoch;    // the log that the child writes to
+  std::atomic<std::uint32_t> child_epoch;  // of the child, see Header
 
   [[nodiscard]] Occupancy occupancy() const;
   // The one function that makes a transition.
@@ -83,18 +83,18 @@ class UserTable {
 
  private:
   struct Head {
-    std::atomic<std::uint64_t> generation;  // its lowest bit names the table in use
+    std::atomic<std::uint64_t> version;  // its lowest bit names the table in use
     std::array<std::atomic<std::uint32_t>, 2> count;
   };
   [[nodiscard]] Head& head() const { return *reinterpret_cast<Head*>(memory_); }
-  [[nodiscard]] Name* table(std::uint64_t generation) const;
+  [[nodiscard]] Name* table(std::uint64_t version) const;
 
   std::byte* memory_;
   std::uint32_t capacity_;
 };
 
 // What keeps the supervisor from forking a child that is needed.
-enum class Brake : std::uint8_t {
+enum class GrowthLimit : std::uint8_t {
   none,
   maximum,    // the pool has all the children that it may have
   memory,     // the system has too little left
@@ -103,7 +103,7 @@ enum class Brake : std::uint8_t {
 };
 
 // Records that the log lacks: a full disk took none.
-struct Owed {
+struct PendingRecords {
   std::atomic<std::uint32_t> torn_heads;  // their markers; the writers have gone
   std::atomic<std::uint32_t> ends;        // of children
 };
@@ -157,26 +157,27 @@ struct Header {
   std::array<char, 32> release;               // of kilofork
 
   // Read by the children with every record and connection, hence apart from what changes often.
-  alignas(128) std::atomic<std::uint32_t> log_generation;  // grows when the log is reopened
-  std::atomic<std::uint32_t> log_error;                    // of the last write; 0: it went well
-  std::atomic<std::uint32_t> supervisor_rests;  // 1: who changes from busy to idle or back calls it
-  Owed owed;
+  alignas(128) std::atomic<std::uint32_t> log_epoch;  // grows when the log is reopened
+  std::atomic<std::uint32_t> log_error;               // of the last write; 0: it went well
+  std::atomic<std::uint32_t>
+      supervisor_parked;  // 1: who changes from busy to idle or back calls it
+  PendingRecords pending;
   UtcOffset utc_offset;  // of the times in the log
 
   // Written by the children and the syncer.
   alignas(128) GroupCommit commit;
   std::atomic<std::int32_t> syncer;            // pid, 0: there is none; by the supervisor
-  std::atomic<std::int32_t> fork_server;       // likewise
+  std::atomic<std::int32_t> forker;            // likewise
   std::atomic<std::uint32_t> oldest_unsynced;  // log that is not dead and not all on disk
 
   // Written by the supervisor.
   alignas(128) std::atomic<std::int32_t> supervisor;  // pid
-  std::atomic<std::uint32_t> generation;              // of the children; grows with each replacing
-  std::atomic<std::uint32_t> log_settled;             // the log that every child has turned to
-  std::atomic<std::uint32_t> cut;                     // requests that a stop could not wait for
-  std::atomic<std::uint32_t> brake;                   // a Brake
-  std::atomic<std::uint32_t> full_times;              // how often all that there may be were busy
-  std::atomic<std::int64_t> full_since;               // age; 0: they are not
+  std::atomic<std::uint32_t> child_epoch;   // grows with each order to replace all children
+  std::atomic<std::uint32_t> log_settled;   // the log that every child has turned to
+  std::atomic<std::uint32_t> aborted;       // requests that a stop could not wait for
+  std::atomic<std::uint32_t> growth_limit;  // a GrowthLimit
+  std::atomic<std::uint32_t> full_times;    // how often all that there may be were busy
+  std::atomic<std::int64_t> full_since;     // age; 0: they are not
 
   std::atomic<std::int64_t> full_before;                   // milliseconds, all the earlier times
   std::array<std::atomic<std::uint64_t>, kCauses> forked;  // children, by Cause

@@ -23,13 +23,13 @@ bool has_left(int fd) {
 
 }  // namespace
 
-void TurnAway::begin() {
+void BacklogDrain::begin() {
   accepting_ = true;
   // Children share this flag; those that have not yet seen their order ask again (child.cpp).
   ::fcntl(listener_, F_SETFL, ::fcntl(listener_, F_GETFL) | O_NONBLOCK);
 }
 
-void TurnAway::refuse_newcomers() const {
+void BacklogDrain::stop_accepting() const {
   // Nearly every host begins with 64 or 128 hops to live, and each router takes one: this asks for
   // more. A filter of packets would take all, but needs a privilege on newer kernels.
   constexpr int kHopsToLive = 255;
@@ -37,14 +37,14 @@ void TurnAway::refuse_newcomers() const {
   ::setsockopt(listener_, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &kHopsToLive, sizeof kHopsToLive);
 }
 
-void TurnAway::add_to(std::vector<pollfd>& polled) const {
+void BacklogDrain::add_to(std::vector<pollfd>& polled) const {
   if (!accepting_) return;
   if (!out_of_means_) polled.push_back({.fd = listener_, .events = POLLIN, .revents = 0});
-  for (const Guest& guest : lingering_)
+  for (const RefusedClient& guest : lingering_)
     polled.push_back({.fd = guest.fd.get(), .events = POLLIN, .revents = 0});
 }
 
-void TurnAway::run() {
+void BacklogDrain::run() {
   if (!accepting_) return;
   const Nanoseconds now = monotonic_now();
   for (;;) {
@@ -56,7 +56,7 @@ void TurnAway::run() {
     ::shutdown(guest.get(), SHUT_WR);
     lingering_.push_back({.fd = std::move(guest), .deadline = now + linger_});
   }
-  std::erase_if(lingering_, [now](const Guest& guest) {
+  std::erase_if(lingering_, [now](const RefusedClient& guest) {
     return guest.deadline <= now || has_left(guest.fd.get());
   });
 }

@@ -12,16 +12,16 @@
 
 namespace kilofork {
 
-class TurnAway {
+class BacklogDrain {
  public:
-  TurnAway(int listener, std::string line, Nanoseconds linger)
+  BacklogDrain(int listener, std::string line, Nanoseconds linger)
       : listener_(listener), line_(std::move(line)), linger_(linger) {}
 
   // From now on the supervisor accepts. The children must have been told to stop.
   void begin();
   // Lets the kernel drop each SYN that arrives from now on, so that the queue can be emptied for
   // good. Where it would be closed with connections in it, these would be reset.
-  void refuse_newcomers() const;
+  void stop_accepting() const;
 
   // For poll(2): what to wait for.
   void add_to(std::vector<pollfd>& polled) const;
@@ -30,7 +30,7 @@ class TurnAway {
   [[nodiscard]] bool lingers() const { return !lingering_.empty(); }
 
  private:
-  struct Guest {
+  struct RefusedClient {
     Fd fd;
     Nanoseconds deadline;
   };
@@ -39,7 +39,7 @@ class TurnAway {
   Nanoseconds linger_;
   bool accepting_ = false;
   bool out_of_means_ = false;  // descriptors or memory: until a guest has left
-  std::vector<Guest> lingering_;
+  std::vector<RefusedClient> lingering_;
 };
 
 }  // namespace kilofork

@@ -13,7 +13,7 @@ namespace kilofork {
 namespace {
 
 bool parse_work(std::string_view text, Work& work) {
-  const std::string_view kind = take_word(text);
+  const std::string_view kind = take_token(text);
   if (kind == "none") {
     work = {.kind = Work::Kind::none, .duration = 0};
     return text.empty();
@@ -31,7 +31,7 @@ std::string with_newline(std::string_view text) {
 
 bool apply_setting(PoolSettings& settings, std::string_view line) {
   Service& service = settings.service;
-  const std::string_view name = take_word(line);
+  const std::string_view name = take_token(line);
   if (name == "work") return parse_work(line, service.work);
   if (name == "ack") {
     service.synced = line == "synced";
@@ -53,7 +53,7 @@ bool apply_setting(PoolSettings& settings, std::string_view line) {
   if (name == "shrink-after") return parse_number(line, settings.limits.shrink_after);
   if (name == "bytes-per-child") return parse_number(line, settings.bytes_per_child);
   if (name == "memory-reserve") return parse_number(line, settings.memory_reserve);
-  if (name == "log-generation") return parse_number(line, settings.log_generation);
+  if (name == "log-epoch") return parse_number(line, settings.log_epoch);
   if (name == "grace") return parse_number(line, settings.grace);
   if (name == "first-back-off") return parse_number(line, settings.first_back_off);
   if (name == "longest-back-off") return parse_number(line, settings.longest_back_off);
@@ -66,7 +66,7 @@ bool apply_setting(PoolSettings& settings, std::string_view line) {
     return true;
   }
   if (name == "refusal") {
-    const auto refusal = refusal_named(take_word(line));
+    const auto refusal = refusal_named(take_token(line));
     if (refusal) service.refusals.at(static_cast<std::size_t>(*refusal)) = with_newline(line);
     return refusal.has_value();
   }

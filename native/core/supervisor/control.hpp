@@ -20,7 +20,7 @@ struct PoolSettings {
   PoolBounds limits{};
   std::size_t bytes_per_child = 0;   // of memory; what lacks is not forked,
   std::size_t memory_reserve = 0;    // and so much is left to others
-  std::uint32_t log_generation = 0;  // of the log that the supervisor is started with
+  std::uint32_t log_epoch = 0;       // of the log that the supervisor is started with
   Nanoseconds grace = 0;             // from an order to stop until requests are cut
   Nanoseconds first_back_off = 0;    // before the next fork, after a child that died at birth;
   Nanoseconds longest_back_off = 0;  // doubled each time, up to this

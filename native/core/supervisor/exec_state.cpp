@@ -33,60 +33,60 @@ std::string_view take_line(std::string_view& text) {
   return line;
 }
 
-bool parse_child(std::string_view words, Handover::Child& child) {
+bool parse_child(std::string_view words, ExecState::Child& child) {
   Member& member = child.member;
-  int owed = 0;
+  int pending = 0;
   const bool parsed =
-      parse_number(take_word(words), child.slot) && parse_number(take_word(words), member.pid) &&
-      parse_number(take_word(words), owed) && parse_number(take_word(words), member.told);
+      parse_number(take_token(words), child.slot) && parse_number(take_token(words), member.pid) &&
+      parse_number(take_token(words), pending) && parse_number(take_token(words), member.told_at);
   const auto cause = cause_named(words);
-  member.owed = owed != 0;
+  member.pending = pending != 0;
   if (cause) member.cause = *cause;
   return parsed && cause;
 }
 
-bool apply_line(Handover& handover, std::string_view line) {
-  const std::string_view name = take_word(line);
-  if (name == "bell") return parse_number(line, handover.bell);
-  if (name == "give-log") return parse_number(line, handover.give_log);
-  if (name == "take-log") return parse_number(line, handover.take_log);
-  if (name == "syncer") return parse_number(line, handover.syncer);
-  if (name == "inbox") return parse_number(line, handover.inbox);
+bool apply_line(ExecState& state, std::string_view line) {
+  const std::string_view name = take_token(line);
+  if (name == "wakeup") return parse_number(line, state.wakeup);
+  if (name == "publish-log") return parse_number(line, state.publish_fd);
+  if (name == "receive-log") return parse_number(line, state.receive_log);
+  if (name == "syncer") return parse_number(line, state.syncer);
+  if (name == "inbox") return parse_number(line, state.inbox);
   if (name == "announced") {
-    handover.announced = true;
+    state.announced = true;
     return line.empty();
   }
-  if (name == "owed") {
-    handover.owed.emplace_back(line);
+  if (name == "pending-end") {
+    state.pending_ends.emplace_back(line);
     return true;
   }
   if (name != "child") return false;
-  handover.children.emplace_back();
-  return parse_child(line, handover.children.back());
+  state.children.emplace_back();
+  return parse_child(line, state.children.back());
 }
 
 }  // namespace
 
-Fd write_handover(const Handover& handover) {
+Fd write_exec_state(const ExecState& state) {
   std::string text;
   const auto add = [&text](const auto&... words) { ((text += words, text += ' '), ...); };
   const auto end_line = [&text] { text.back() = '\n'; };
-  for (const auto& line : handover.settings) add(line), end_line();
+  for (const auto& line : state.settings) add(line), end_line();
   add("start"), end_line();
-  add("bell", std::to_string(handover.bell)), end_line();
-  add("give-log", std::to_string(handover.give_log)), end_line();
-  add("take-log", std::to_string(handover.take_log)), end_line();
-  add("syncer", std::to_string(handover.syncer)), end_line();
-  add("inbox", std::to_string(handover.inbox)), end_line();
-  if (handover.announced) add("announced"), end_line();
-  for (const auto& [slot, member] : handover.children) {
-    add("child", std::to_string(slot), std::to_string(member.pid), member.owed ? "1" : "0",
-        std::to_string(member.told), name_of(member.cause));
+  add("wakeup", std::to_string(state.wakeup)), end_line();
+  add("publish-log", std::to_string(state.publish_fd)), end_line();
+  add("receive-log", std::to_string(state.receive_log)), end_line();
+  add("syncer", std::to_string(state.syncer)), end_line();
+  add("inbox", std::to_string(state.inbox)), end_line();
+  if (state.announced) add("announced"), end_line();
+  for (const auto& [slot, member] : state.children) {
+    add("child", std::to_string(slot), std::to_string(member.pid), member.pending ? "1" : "0",
+        std::to_string(member.told_at), name_of(member.cause));
     end_line();
   }
-  for (const auto& record : handover.owed) add("owed", record), end_line();
+  for (const auto& record : state.pending_ends) add("pending-end", record), end_line();
 
-  Fd fd(::memfd_create("kilofork-handover", 0));
+  Fd fd(::memfd_create("kilofork-exec-state", 0));
   if (!fd) fail("memfd_create");
   for (std::size_t at = 0; at < text.size();) {
     const ssize_t put = ::write(fd.get(), text.data() + at, text.size() - at);
@@ -96,20 +96,20 @@ Fd write_handover(const Handover& handover) {
   return fd;
 }
 
-Handover read_handover(int fd) {
-  Handover handover;
+ExecState read_exec_state(int fd) {
+  ExecState state;
   const std::string whole = read_all(fd);
   std::string_view text = whole;
   for (auto line = take_line(text); line != "start"; line = take_line(text)) {
     if (text.empty()) throw SystemError("a handover without \"start\"", EPROTO);
-    handover.settings.emplace_back(line);
+    state.settings.emplace_back(line);
   }
   while (!text.empty()) {
     const std::string_view line = take_line(text);
-    if (!apply_line(handover, line))
+    if (!apply_line(state, line))
       throw SystemError("handover \"" + std::string(line) + "\"", EPROTO);
   }
-  return handover;
+  return state;
 }
 
 }  // namespace kilofork

@@ -14,32 +14,32 @@
 
 namespace kilofork {
 
-struct Handover {
+struct ExecState {
   struct Child {
     std::size_t slot;
     Member member;
   };
   std::vector<std::string> settings;  // lines
-  int bell = -1;                      // descriptors, which stay open across exec
-  int give_log = -1;
-  int take_log = -1;
+  int wakeup = -1;                    // descriptors, which stay open across exec
+  int publish_fd = -1;
+  int receive_log = -1;
   pid_t syncer = 0;  // 0: there is none
   int inbox = -1;    // a descriptor, of the syncer
   bool announced = false;
   std::vector<Child> children;
-  std::vector<std::string> owed;  // records of ends, see SpawnRecord
+  std::vector<std::string> pending_ends;  // records of ends, see SpawnRecord
 };
 
 // Throws SystemError.
-Fd write_handover(const Handover& handover);
+Fd write_exec_state(const ExecState& state);
 // Throws SystemError, EPROTO when a line is not understood.
-Handover read_handover(int fd);
+ExecState read_exec_state(int fd);
 
 // All that two executables must agree upon for one to take over from the other.
 inline std::string compatibility() {
-  constexpr int kHandoverVersion = 3;
+  constexpr int kExecStateVersion = 4;
   return "scoreboard " + std::to_string(Scoreboard::kVersion) + " handover " +
-         std::to_string(kHandoverVersion);
+         std::to_string(kExecStateVersion);
 }
 
 }  // namespace kilofork

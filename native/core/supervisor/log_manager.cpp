@@ -18,52 +18,52 @@ namespace kilofork {
 namespace {
 
 // A child that is stopped may owe a record for ever: the others do not wait longer for it.
-constexpr Nanoseconds kTakenBackWithin = kSecond;
+constexpr Nanoseconds kRetractedWithin = kSecond;
 // After a syncer that did not live longer than this, before the next.
 constexpr Nanoseconds kSyncersApart = 100 * kMillisecond;
 constexpr Nanoseconds kToldAgainAfter = 100 * kMillisecond;
 
 }  // namespace
 
-LogKeeper::LogKeeper(Parts parts, const std::optional<Handover>& predecessor)
+LogManager::LogManager(Parts parts, const std::optional<ExecState>& predecessor)
     : parts_(std::move(parts)),
       header_(parts_.scoreboard.header()),
-      handoff_(predecessor ? LogHandoff{.give = Fd(predecessor->give_log),
-                                        .take = Fd(predecessor->take_log)}
-                           : make_log_handoff()),
-      generation_(predecessor ? header_.log_generation.load() : parts_.generation) {
+      broadcast_(predecessor ? LogBroadcast{.give = Fd(predecessor->publish_fd),
+                                            .take = Fd(predecessor->receive_log)}
+                             : make_log_broadcast()),
+      epoch_(predecessor ? header_.log_epoch.load() : parts_.epoch) {
   if (predecessor) {
     syncer_ = predecessor->syncer;
     inbox_.reset(predecessor->inbox);
     to_renew_ = syncer_ > 0;
-    if (header_.log_settled != generation_) reopened_ = monotonic_now();
+    if (header_.log_settled != epoch_) reopened_ = monotonic_now();
     return;
   }
   // A syncer that was killed together with its supervisor.
-  if (header_.commit.is_syncing()) header_.commit.fail_sync(header_.log_generation, ECANCELED);
-  header_.log_generation = generation_;
-  header_.log_settled = generation_;
-  header_.commit.offer(generation_);
+  if (header_.commit.is_syncing()) header_.commit.fail_sync(header_.log_epoch, ECANCELED);
+  header_.log_epoch = epoch_;
+  header_.log_settled = epoch_;
+  header_.commit.offer(epoch_);
   header_.syncer = 0;
 }
 
 // ---- a reopened log -----------------------------------------------------------------------------
 
-void LogKeeper::reopen(Fd log, std::uint32_t generation, const Roster& roster) {
+void LogManager::reopen(Fd log, std::uint32_t epoch, const Roster& roster) {
   // What is in the old log by now is a syncer's that has it.
-  if (leaves_ && has_left_within(kTakenBackWithin)) bury(syncer_);
+  if (leaves_ && has_left_within(kRetractedWithin)) on_exit(syncer_);
   if (parts_.synced && syncer_ == 0) start_syncer(monotonic_now());
-  const bool was_dead = header_.commit.is_dead(generation_);
+  const bool was_dead = header_.commit.is_dead(epoch_);
   ::dup3(log.get(), parts_.log, O_CLOEXEC);
-  generation_ = generation;
+  epoch_ = epoch;
   // First the syncer, then anyone who may write. One that takes nothing any more is of no use.
-  if (syncer_ > 0 && !send_log(inbox_.get(), parts_.log, generation_)) ::kill(syncer_, SIGKILL);
-  header_.commit.offer(generation_);
-  offer_log(handoff_, parts_.log, generation_);
-  if (was_dead) take_back_first(roster);
+  if (syncer_ > 0 && !send_log(inbox_.get(), parts_.log, epoch_)) ::kill(syncer_, SIGKILL);
+  header_.commit.offer(epoch_);
+  publish_log(broadcast_, parts_.log, epoch_);
+  if (was_dead) wait_for_retractions(roster);
   told_dead_ = false;
   parts_.record.resume();
-  header_.log_generation.store(generation_, std::memory_order_release);
+  header_.log_epoch.store(epoch_, std::memory_order_release);
   for (const Member& member : roster.members())
     if (member.pid != 0) ::kill(member.pid, SIGUSR1);  // the idle ones let go of the old file, too
   reopened_ = monotonic_now();
@@ -72,24 +72,23 @@ void LogKeeper::reopen(Fd log, std::uint32_t generation, const Roster& roster) {
 
 // The supervisor itself waits, so that nothing else is done meanwhile. A child is in that state
 // from before it looks whether the log is good until its record is taken back.
-void LogKeeper::take_back_first(const Roster& roster) {
+void LogManager::wait_for_retractions(const Roster& roster) {
   constexpr useconds_t kBetweenLooks = 1000;
   const auto slots = parts_.scoreboard.slots();
-  const auto owes = [&](std::size_t i) {
+  const auto has_pending = [&](std::size_t i) {
     return roster.members()[i].pid != 0 && slots[i].occupancy().state == State::syncing;
   };
-  const Nanoseconds deadline = monotonic_now() + kTakenBackWithin;
+  const Nanoseconds deadline = monotonic_now() + kRetractedWithin;
   for (std::size_t i = 0; i < slots.size(); i++)
-    while (owes(i) && monotonic_now() < deadline) ::usleep(kBetweenLooks);
+    while (has_pending(i) && monotonic_now() < deadline) ::usleep(kBetweenLooks);
 }
 
 // A barrier: from here on, nobody writes to the old file any more.
-void LogKeeper::settle(const Roster& roster, Nanoseconds now) {
+void LogManager::settle(const Roster& roster, Nanoseconds now) {
   if (reopened_ == 0 || now < next_settling_) return;
   const auto& members = roster.members();
   for (std::size_t i = 0; i < members.size(); i++) {
-    if (members[i].pid == 0 || parts_.scoreboard.slots()[i].log_generation.load() == generation_)
-      continue;
+    if (members[i].pid == 0 || parts_.scoreboard.slots()[i].log_epoch.load() == epoch_) continue;
     next_settling_ = now + std::clamp((now - reopened_) / 4, kMillisecond, kSecond);
     return;
   }
@@ -97,19 +96,19 @@ void LogKeeper::settle(const Roster& roster, Nanoseconds now) {
   reopened_ = 0;
   parts_.record.write("pool: the last child has left the old log, " +
                       std::to_string(took / kMicrosecond) + " us after it was told");
-  header_.log_settled.store(generation_, std::memory_order_release);
-  if (syncer_ > 0) header_.commit.ask_for_sync();  // the last one of the old log: it lets go of it
+  header_.log_settled.store(epoch_, std::memory_order_release);
+  if (syncer_ > 0) header_.commit.request_sync();  // the last one of the old log: it lets go of it
   parts_.control.send("log-settled " + std::to_string(took));
 }
 
 // ---- errors -------------------------------------------------------------------------------------
 
 // What the front has no room for is told again.
-void LogKeeper::tell_errors() {
+void LogManager::tell_errors() {
   const std::uint32_t error = header_.log_error.load(std::memory_order_relaxed);
   if (error != told_error_ && parts_.control.send("log-error " + std::to_string(error)))
     told_error_ = error;
-  const bool is_dead = header_.commit.is_dead(generation_);
+  const bool is_dead = header_.commit.is_dead(epoch_);
   if (is_dead && !told_dead_) {
     parts_.record.suspend();
     told_dead_ = parts_.control.send("sync-failed " + std::to_string(header_.commit.error()));
@@ -119,7 +118,7 @@ void LogKeeper::tell_errors() {
 
 // ---- the syncer ---------------------------------------------------------------------------------
 
-void LogKeeper::start_syncer(Nanoseconds now) {
+void LogManager::start_syncer(Nanoseconds now) {
   std::array<int, 2> ends{};
   may_start_syncer_at_ = now + kSyncersApart;
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
@@ -127,9 +126,9 @@ void LogKeeper::start_syncer(Nanoseconds now) {
   const Fd theirs(ends[1]);
   // It gets the newest log, before it can be asked for a sync. What an older one holds that the
   // last syncer has not seen to, in whatever way that one ended, nobody will sync.
-  if (header_.oldest_unsynced < generation_) header_.commit.fail_sync(generation_ - 1, ECANCELED);
-  header_.oldest_unsynced = generation_;
-  if (!header_.commit.is_dead(generation_)) (void)send_log(inbox_.get(), parts_.log, generation_);
+  if (header_.oldest_unsynced < epoch_) header_.commit.fail_sync(epoch_ - 1, ECANCELED);
+  header_.oldest_unsynced = epoch_;
+  if (!header_.commit.is_dead(epoch_)) (void)send_log(inbox_.get(), parts_.log, epoch_);
   const pid_t supervisor = ::getpid();
   const pid_t pid = ::fork();
   if (pid == 0) {
@@ -139,7 +138,7 @@ void LogKeeper::start_syncer(Nanoseconds now) {
     run_syncer({.scoreboard = parts_.scoreboard,
                 .supervisor = supervisor,
                 .inbox = theirs.get(),
-                .bell = parts_.bell});
+                .wakeup = parts_.wakeup});
   }
   if (pid < 0) return;
   syncer_ = pid;
@@ -148,7 +147,7 @@ void LogKeeper::start_syncer(Nanoseconds now) {
 }
 
 // It leaves in order, and not in the middle of a sync: it takes no longer than one.
-bool LogKeeper::has_left_within(Nanoseconds patience) const {
+bool LogManager::has_left_within(Nanoseconds patience) const {
   constexpr useconds_t kBetweenLooks = 200;
   const Nanoseconds deadline = monotonic_now() + patience;
   while (::waitpid(syncer_, nullptr, WNOHANG) == 0) {
@@ -159,30 +158,30 @@ bool LogKeeper::has_left_within(Nanoseconds patience) const {
 }
 
 // What it has synced last is unknown when it died in the middle.
-void LogKeeper::bury(pid_t pid) {
+void LogManager::on_exit(pid_t pid) {
   if (pid != syncer_) return;
   syncer_ = 0;
   leaves_ = false;
   header_.syncer = 0;
   inbox_.reset();
-  if (header_.commit.is_syncing()) header_.commit.fail_sync(generation_, ECANCELED);
-  header_.commit.wake_again();
+  if (header_.commit.is_syncing()) header_.commit.fail_sync(epoch_, ECANCELED);
+  header_.commit.wake_missed();
 }
 
-void LogKeeper::look_after(const Roster& roster, Nanoseconds now) {
+void LogManager::maintain(const Roster& roster, Nanoseconds now) {
   tell_errors();
   settle(roster, now);
   if (!parts_.synced) return;
   if (syncer_ == 0 && now >= may_start_syncer_at_) start_syncer(now);
   // Not while it knows of an older log, which its successor would not.
-  if (to_renew_ && syncer_ > 0 && reopened_ == 0 && header_.oldest_unsynced == generation_) {
+  if (to_renew_ && syncer_ > 0 && reopened_ == 0 && header_.oldest_unsynced == epoch_) {
     ::kill(syncer_, SIGTERM);
     to_renew_ = false;
     leaves_ = true;
   }
 }
 
-Nanoseconds LogKeeper::next_deadline() const {
+Nanoseconds LogManager::next_deadline() const {
   Nanoseconds next = kNever;
   if (reopened_ > 0) next = next_settling_;
   if (tells_again_) next = std::min(next, monotonic_now() + kToldAgainAfter);
@@ -190,7 +189,7 @@ Nanoseconds LogKeeper::next_deadline() const {
   return next;
 }
 
-void LogKeeper::end(Nanoseconds patience) {
+void LogManager::end(Nanoseconds patience) {
   if (syncer_ == 0) return;
   ::kill(syncer_, SIGTERM);
   if (!has_left_within(patience)) ::kill(syncer_, SIGKILL);
@@ -198,14 +197,14 @@ void LogKeeper::end(Nanoseconds patience) {
 
 // ---- the next executable ------------------------------------------------------------------------
 
-void LogKeeper::leave_to(Handover& handover) const {
-  handover.give_log = give();
-  handover.take_log = take();
-  handover.syncer = syncer_;
-  handover.inbox = inbox_.get();
+void LogManager::save_to(ExecState& state) const {
+  state.publish_fd = give();
+  state.receive_log = take();
+  state.syncer = syncer_;
+  state.inbox = inbox_.get();
 }
 
-std::vector<int> LogKeeper::descriptors() const {
+std::vector<int> LogManager::descriptors() const {
   std::vector<int> kept{give(), take()};
   if (inbox_) kept.push_back(inbox_.get());
   return kept;

@@ -21,44 +21,44 @@
 
 namespace kilofork {
 
-class LogKeeper {
+class LogManager {
  public:
   struct Parts {
     Scoreboard& scoreboard;
     const Control& control;
     SpawnRecord& record;
-    int log;                   // the place of the newest one
-    std::uint32_t generation;  // its number, unless there is a predecessor
-    int bell;
+    int log;              // the place of the newest one
+    std::uint32_t epoch;  // its number, unless there is a predecessor
+    int wakeup;
     bool synced;
     std::function<void()> prepare_syncer;  // in that process: closes what is not for it
   };
-  LogKeeper(Parts parts, const std::optional<Handover>& predecessor);
+  LogManager(Parts parts, const std::optional<ExecState>& predecessor);
 
   // Where children find a reopened log, and what they are forked with.
-  [[nodiscard]] int take() const { return handoff_.take.get(); }
-  [[nodiscard]] int give() const { return handoff_.give.get(); }
-  [[nodiscard]] std::uint32_t generation() const { return generation_; }
+  [[nodiscard]] int take() const { return broadcast_.take.get(); }
+  [[nodiscard]] int give() const { return broadcast_.give.get(); }
+  [[nodiscard]] std::uint32_t epoch() const { return epoch_; }
 
   // By order of the front.
-  void reopen(Fd log, std::uint32_t generation, const Roster& roster);
+  void reopen(Fd log, std::uint32_t epoch, const Roster& roster);
   // In the loop: what has gone wrong, who has left the old log, and a syncer where there is none.
-  void look_after(const Roster& roster, Nanoseconds now);
+  void maintain(const Roster& roster, Nanoseconds now);
   [[nodiscard]] Nanoseconds next_deadline() const;
 
   // What became of a process that is no child: of the syncer, or of a stranger.
-  void bury(pid_t pid);
+  void on_exit(pid_t pid);
   // In a process that is forked beside the syncer, which must not have it.
   void close_inbox() { inbox_.reset(); }
   // When the last child is gone: what is in the log is on disk, if it can be.
   void end(Nanoseconds patience);
 
-  void leave_to(Handover& handover) const;
+  void save_to(ExecState& state) const;
   // What must stay open across exec.
   [[nodiscard]] std::vector<int> descriptors() const;
 
  private:
-  void take_back_first(const Roster& roster);
+  void wait_for_retractions(const Roster& roster);
   void settle(const Roster& roster, Nanoseconds now);
   void tell_errors();
   void start_syncer(Nanoseconds now);
@@ -66,8 +66,8 @@ class LogKeeper {
 
   Parts parts_;
   Header& header_;
-  LogHandoff handoff_;
-  std::uint32_t generation_;
+  LogBroadcast broadcast_;
+  std::uint32_t epoch_;
   Nanoseconds reopened_ = 0;  // 0: every child has turned to the log
   Nanoseconds next_settling_ = 0;
   std::uint32_t told_error_ = 0;

@@ -60,9 +60,9 @@ std::span<std::byte> map_private(std::size_t bytes) {
 
 // How often a pool is looked at that cannot grow now: only to know how long it is full. A look may
 // cost at most this part of the time until the next.
-constexpr Nanoseconds kSparseLooks = 100 * kMillisecond;
-constexpr Nanoseconds kCostlyLook = 50;
-constexpr int kUnchangedLooksBeforeRest = 20;
+constexpr Nanoseconds kSparseSamples = 100 * kMillisecond;
+constexpr Nanoseconds kCostlySample = 50;
+constexpr int kUnchangedSamplesBeforePark = 20;
 
 // When all children are replaced, a part of them may be on their way out or in at the same time.
 // One that has not left long after it was told is stopped or stuck, and waited for no more.
@@ -76,17 +76,18 @@ constexpr Nanoseconds kLongestTick = 10 * kMillisecond;
 
 Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Control control,
            const PoolDescriptors& descriptors, Scoreboard scoreboard, std::string segment_name,
-           std::optional<Handover> predecessor)
+           std::optional<ExecState> predecessor)
     : settings_(std::move(settings)),
       setting_lines_(std::move(setting_lines)),
       scoreboard_(std::move(scoreboard)),
       segment_name_(std::move(segment_name)),
       control_(std::move(control)),
       descriptors_(descriptors),
-      bell_(predecessor ? predecessor->bell : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      turn_away_(descriptors.listener,
-                 settings_.service.refusals.at(static_cast<std::size_t>(Refusal::shutting_down)),
-                 settings_.service.linger_timeout),
+      wakeup_(predecessor ? predecessor->wakeup : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      backlog_drain_(
+          descriptors.listener,
+          settings_.service.refusals.at(static_cast<std::size_t>(Refusal::shutting_down)),
+          settings_.service.linger_timeout),
       private_memory_(
           map_private(Roster::bytes(scoreboard_.slots().size()) + SpawnRecord::kBufferBytes)),
       roster_(scoreboard_, private_memory_),
@@ -94,17 +95,17 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
               {reinterpret_cast<char*>(private_memory_.data()) +
                    Roster::bytes(scoreboard_.slots().size()),
                SpawnRecord::kBufferBytes},
-              scoreboard_.header().owed),
+              scoreboard_.header().pending),
       log_({.scoreboard = scoreboard_,
             .control = control_,
             .record = record_,
             .log = descriptors.log,
-            .generation = settings_.log_generation,
-            .bell = bell_.get(),
+            .epoch = settings_.log_epoch,
+            .wakeup = wakeup_.get(),
             .synced = settings_.service.synced,
             .prepare_syncer =
                 [this] {
-                  fork_server_.close_orders();
+                  forker_.close_orders();
                   control_.close();
                   for (const int fd : {descriptors_.listener, descriptors_.spawn_log}) ::close(fd);
                 }},
@@ -116,31 +117,31 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                .supervisor = ::getpid(),
                .listener = descriptors.listener,
                .log = descriptors.log,
-               .log_generation = log_.generation(),
+               .log_epoch = log_.epoch(),
                .lifeline = descriptors.lifeline,
-               .handoff = log_.take(),
-               .bell = bell_.get(),
+               .log_broadcast = log_.take(),
+               .wakeup = wakeup_.get(),
                .memory = reinterpret_cast<char*>(
                    map_private(child_memory_bytes(settings_.service)).data())},
-      fork_server_(context_,
-                   [this] {
-                     log_.close_inbox();
-                     control_.close();
-                     for (const int fd : {descriptors_.spawn_log, log_.give()}) ::close(fd);
-                   }),
+      forker_(context_,
+              [this] {
+                log_.close_inbox();
+                control_.close();
+                for (const int fd : {descriptors_.spawn_log, log_.give()}) ::close(fd);
+              }),
       sizing_(settings_.limits),
       started_(monotonic_now()) {
   ::madvise(private_memory_.data(), private_memory_.size(), MADV_DONTFORK);
   set_up_signals();
   if (predecessor) {
     for (const auto& [slot, member] : predecessor->children) roster_.adopt(slot, member);
-    record_.take_over(std::move(predecessor->owed));
+    record_.take_over(std::move(predecessor->pending_ends));
     announced_ = predecessor->announced;
     replacing_ = true;
   } else {
-    for (std::size_t i = 0; i < settings_.limits.start; i++) roster_.owe(i, Cause::start);
-    scoreboard_.header().generation++;  // none of these children was there before
-    set_brake(Brake::none);
+    for (std::size_t i = 0; i < settings_.limits.start; i++) roster_.add_pending(i, Cause::start);
+    scoreboard_.header().child_epoch++;  // none of these children was there before
+    set_growth_limit(GrowthLimit::none);
   }
   scoreboard_.header().supervisor.store(::getpid(), std::memory_order_release);
 }
@@ -150,37 +151,37 @@ Pool::~Pool() {
 }
 
 std::uint64_t Pool::run() {
-  fork_server_.start();
-  log_.look_after(roster_, started_);
+  forker_.start();
+  log_.maintain(roster_, started_);
   top_up();
   while (phase_ == Phase::running || roster_.alive() > 0) {
     wait();
-    obey();
+    take_orders();
     begin_replacing();
     reap();
-    hurry();
-    look();
+    escalate();
+    sample();
     top_up();
     replace_some();
-    log_.look_after(roster_, monotonic_now());
-    record_.pay();
-    turn_away_.run();
+    log_.maintain(roster_, monotonic_now());
+    record_.write_pending();
+    backlog_drain_.run();
   }
-  part_from_guests();
+  finish_drain();
   log_.end(settings_.grace);
   close_books();
-  return cut_;
+  return aborted_;
 }
 
 // The last of them came just now, unless newcomers find a way in all the same.
-void Pool::part_from_guests() {
+void Pool::finish_drain() {
   const Nanoseconds deadline = monotonic_now() + 2 * settings_.service.linger_timeout;
-  turn_away_.refuse_newcomers();
-  for (turn_away_.run();
-       turn_away_.lingers() && monotonic_now() < deadline && phase_ < Phase::quitting;
-       turn_away_.run()) {
+  backlog_drain_.stop_accepting();
+  for (backlog_drain_.run();
+       backlog_drain_.lingers() && monotonic_now() < deadline && phase_ < Phase::quitting;
+       backlog_drain_.run()) {
     wait();
-    obey();
+    take_orders();
   }
 }
 
@@ -188,10 +189,10 @@ void Pool::part_from_guests() {
 void Pool::wait() {
   std::vector<pollfd> polled{
       {.fd = control_.at_end() ? -1 : control_.fd(), .events = POLLIN, .revents = 0},
-      {.fd = bell_.get(), .events = POLLIN, .revents = 0}};
-  turn_away_.add_to(polled);
+      {.fd = wakeup_.get(), .events = POLLIN, .revents = 0}};
+  backlog_drain_.add_to(polled);
   // Of a full pool, no child turns to say that a client has come.
-  const bool may_queue = resting_ && phase_ == Phase::running && census_.idle == 0;
+  const bool may_queue = parked_ && phase_ == Phase::running && census_.idle == 0;
   if (may_queue && census_.waiting == 0)
     polled.push_back({.fd = descriptors_.listener, .events = POLLIN, .revents = 0});
   const Nanoseconds deadline = next_deadline();
@@ -199,18 +200,18 @@ void Pool::wait() {
   sigset_t none;
   sigemptyset(&none);
   ::ppoll(polled.data(), polled.size(), deadline != kNever ? &timeout : nullptr, &none);
-  if (may_queue && polled.back().revents != 0) next_look_ = 0;
+  if (may_queue && polled.back().revents != 0) next_sample_ = 0;
 }
 
 Nanoseconds Pool::next_deadline() const {
   constexpr Nanoseconds kGuestsAreLookedAt = 50 * kMillisecond;
   if (g_child_ended != 0 && roster_.alive() > 0) return monotonic_now();
-  if (turn_away_.lingers()) return monotonic_now() + kGuestsAreLookedAt;
+  if (backlog_drain_.lingers()) return monotonic_now() + kGuestsAreLookedAt;
   if (phase_ != Phase::running) return std::min(phase_ends_, log_.next_deadline());
   constexpr Nanoseconds kOwedRecordsAreTried = 100 * kMillisecond;
-  Nanoseconds next = std::min(next_look_, log_.next_deadline());
-  if (record_.owes()) next = std::min(next, monotonic_now() + kOwedRecordsAreTried);
-  if (roster_.owed() > 0) next = std::min(next, may_fork_at_);
+  Nanoseconds next = std::min(next_sample_, log_.next_deadline());
+  if (record_.has_pending()) next = std::min(next, monotonic_now() + kOwedRecordsAreTried);
+  if (roster_.pending() > 0) next = std::min(next, may_fork_at_);
   if (replacing_) next = std::min(next, next_replacing_);
   return next;
 }
@@ -220,8 +221,8 @@ Nanoseconds Pool::next_deadline() const {
 // By signal, by the front, and by a child that rings. The end of the front is an order too. A
 // service manager may have sent the same order to everyone at once: only a second signal is a
 // second order.
-void Pool::obey() {
-  while (auto line = control_.read(false)) obey_line(std::move(*line));
+void Pool::take_orders() {
+  while (auto line = control_.read(false)) carry_out(std::move(*line));
   if (g_told_to_quit != 0) {
     g_told_to_quit = 0;
     advance(Phase::quitting);
@@ -229,20 +230,20 @@ void Pool::obey() {
   if (g_told_to_stop != 0) advance(g_told_to_stop == 1 ? Phase::stopping : Phase::quitting);
   if (control_.at_end()) advance(Phase::stopping);
   std::uint64_t count = 0;
-  if (::read(bell_.get(), &count, sizeof count) <= 0) return;
+  if (::read(wakeup_.get(), &count, sizeof count) <= 0) return;
   announce_when_up();
-  if (resting_) next_look_ = 0;
+  if (parked_) next_sample_ = 0;
 }
 
-void Pool::obey_line(Control::Line line) {
+void Pool::carry_out(Control::Line line) {
   if (line.text == "stop") advance(Phase::stopping);
   if (line.text == "quit") advance(Phase::quitting);
   std::string_view words = line.text;
-  const std::string_view order = take_word(words);
+  const std::string_view order = take_token(words);
   std::uint32_t generation = 0;
   if (order == "log" && line.passed && parse_number(words, generation)) {
     log_.reopen(std::move(line.passed), generation, roster_);
-    fork_server_.follow_log();
+    forker_.follow_log();
   }
   if (order == "spawn-log" && line.passed)
     ::dup3(line.passed.get(), descriptors_.spawn_log, O_CLOEXEC);
@@ -258,7 +259,7 @@ void Pool::begin_replacing() {
   replace_ordered_ = false;
   replacing_ = true;
   next_replacing_ = 0;
-  scoreboard_.header().generation.fetch_add(1, std::memory_order_release);
+  scoreboard_.header().child_epoch.fetch_add(1, std::memory_order_release);
   if (new_executable_.empty()) return;
   try {
     execute(std::exchange(new_executable_, {}));  // does not come back
@@ -273,8 +274,8 @@ void Pool::replace_some() {
   const Nanoseconds now = monotonic_now();
   if (!replacing_ || phase_ != Phase::running || now < next_replacing_) return;
   const auto members = roster_.members();
-  const std::uint32_t generation = scoreboard_.header().generation.load();
-  std::size_t on_the_way = roster_.owed();
+  const std::uint32_t generation = scoreboard_.header().child_epoch.load();
+  std::size_t on_the_way = roster_.pending();
   std::vector<std::size_t> idle;
   std::vector<std::size_t> busy;
   bool left = false;
@@ -283,19 +284,19 @@ void Pool::replace_some() {
     const Slot& slot = scoreboard_.slots()[i];
     const State state = slot.occupancy().state;
     const bool serves = state >= State::reading && state <= State::replying;
-    const bool old = slot.generation.load(std::memory_order_relaxed) != generation;
+    const bool old = slot.child_epoch.load(std::memory_order_relaxed) != generation;
     left = left || old;
-    const Nanoseconds told = members[i].told;
-    const bool leaves = told > 0 && !serves && now < told + kWaitedForWhenTold;
+    const Nanoseconds told_at = members[i].told_at;
+    const bool leaves = told_at > 0 && !serves && now < told_at + kWaitedForWhenTold;
     if (state == State::starting || leaves) on_the_way++;
-    if (old && told == 0) (serves ? busy : idle).push_back(i);
+    if (old && told_at == 0) (serves ? busy : idle).push_back(i);
   }
   idle.insert(idle.end(), busy.begin(), busy.end());
   const std::size_t part = std::max<std::size_t>(roster_.alive() / kParts, 1);
   const std::size_t room = part > on_the_way ? part - on_the_way : 0;
   for (std::size_t i = 0; i < std::min(room, idle.size()); i++) retire(idle[i], Cause::replaced);
   // When all are told, what is left goes on with the death of each of them.
-  next_replacing_ = idle.size() > room ? now + Sizing::kLookEvery : left ? kNever : 0;
+  next_replacing_ = idle.size() > room ? now + Sizing::kSampleEvery : left ? kNever : 0;
   if (left) return;
   replacing_ = false;
   record_.write("pool: all children are of generation " + std::to_string(generation));
@@ -303,25 +304,25 @@ void Pool::replace_some() {
 }
 
 void Pool::execute(const std::string& path) {
-  Handover handover{.settings = setting_lines_,
-                    .bell = bell_.get(),
-                    .announced = announced_,
-                    .children = {},
-                    .owed = record_.owed_ends()};
-  log_.leave_to(handover);
+  ExecState state{.settings = setting_lines_,
+                  .wakeup = wakeup_.get(),
+                  .announced = announced_,
+                  .children = {},
+                  .pending_ends = record_.pending_ends()};
+  log_.save_to(state);
   const auto members = roster_.members();
   for (std::size_t i = 0; i < members.size(); i++)
-    if (members[i].pid != 0 || members[i].owed)
-      handover.children.push_back({.slot = i, .member = members[i]});
-  const Fd fd = write_handover(handover);
+    if (members[i].pid != 0 || members[i].pending)
+      state.children.push_back({.slot = i, .member = members[i]});
+  const Fd fd = write_exec_state(state);
 
   // Nobody would know it any more; and a stopped one would outlive us.
-  fork_server_.end();
-  if (!record_.close_torn_head()) scoreboard_.header().owed.torn_heads++;
+  forker_.end();
+  if (!record_.close_torn_head()) scoreboard_.header().pending.torn_heads++;
   std::vector<int> kept = log_.descriptors();
   kept.insert(kept.end(),
               {control_.fd(), descriptors_.listener, descriptors_.log, descriptors_.segment,
-               descriptors_.lifeline, descriptors_.spawn_log, bell_.get()});
+               descriptors_.lifeline, descriptors_.spawn_log, wakeup_.get()});
   for (const int each : kept) ::fcntl(each, F_SETFD, 0);
   std::string name = "kilofork-supervisor";
   std::string segment_name = segment_name_;
@@ -345,12 +346,12 @@ void Pool::advance(Phase phase) {
       return;
     case Phase::stopping:
       signal_members(SIGUSR2);
-      turn_away_.begin();
+      backlog_drain_.begin();
       phase_ends_ = monotonic_now() + settings_.grace;
       break;
     case Phase::quitting:
       signal_members(SIGQUIT);
-      turn_away_.begin();
+      backlog_drain_.begin();
       phase_ends_ = monotonic_now() + kForSignalHandlers;
       break;
     case Phase::killing:
@@ -361,7 +362,7 @@ void Pool::advance(Phase phase) {
 }
 
 // Whoever has not left by the end of a phase is told more firmly.
-void Pool::hurry() {
+void Pool::escalate() {
   if (phase_ == Phase::running || monotonic_now() < phase_ends_) return;
   advance(phase_ == Phase::stopping ? Phase::quitting : Phase::killing);
 }
@@ -379,54 +380,57 @@ void Pool::reap() {
     const pid_t pid = ::waitpid(-1, &status, WNOHANG);
     if (pid <= 0) return;
     if (const auto index = roster_.find(pid))
-      bury(*index, status);
+      handle_exit(*index, status);
     else
-      log_.bury(pid), fork_server_.bury(pid);
+      log_.on_exit(pid), forker_.on_exit(pid);
   }
   const auto members = roster_.members();
   for (std::size_t i = 0; i < members.size(); i++)
-    if (members[i].pid != 0 && ::waitpid(members[i].pid, &status, WNOHANG) > 0) bury(i, status);
+    if (members[i].pid != 0 && ::waitpid(members[i].pid, &status, WNOHANG) > 0)
+      handle_exit(i, status);
   g_child_ended = 1;  // who is none of them may have ended, too
 }
 
-void Pool::bury(std::size_t index, int status) {
+void Pool::handle_exit(std::size_t index, int status) {
   const State last = scoreboard_.slots()[index].occupancy().state;
   const pid_t pid = roster_.members()[index].pid;
   const bool stopping = phase_ != Phase::running;
   const Cause cause = roster_.cause_of_end(index, status, stopping);
   if (stopping && is_death(cause) && last >= State::working && last <= State::replying) {
-    cut_++;
-    scoreboard_.header().cut.fetch_add(1);
+    aborted_++;
+    scoreboard_.header().aborted.fetch_add(1);
   }
   // The record comes first: of who is still in a slot when we are killed, the front writes one. Two
   // are harmless.
   record_.ended({.pid = pid, .slot = index, .cause = cause}, status, roster_.alive() - 1, census_);
-  roster_.bury(index, status, stopping);
-  if (cause == Cause::sick || (is_death(cause) && last <= State::starting)) back_off(Brake::births);
+  roster_.remove(index, status, stopping);
+  if (cause == Cause::sick || (is_death(cause) && last <= State::starting))
+    back_off(GrowthLimit::births);
   next_replacing_ = 0;
-  if (resting_) next_look_ = 0;
+  if (parked_) next_sample_ = 0;
 }
 
 // Doubled from one try to the next, not from one death to the next: many may die of the same.
-void Pool::back_off(Brake brake) {
+void Pool::back_off(GrowthLimit limit) {
   const Nanoseconds now = monotonic_now();
-  set_brake(brake);
+  set_growth_limit(limit);
   if (now < may_fork_at_) return;
   const bool anew = now > may_fork_at_ + settings_.longest_back_off;
   back_off_ =
       std::clamp(anew ? 0 : back_off_ * 2, settings_.first_back_off, settings_.longest_back_off);
   may_fork_at_ = now + back_off_;
-  if (brake == Brake::births) control_.send("back-off " + std::to_string(back_off_ / kMillisecond));
+  if (limit == GrowthLimit::births)
+    control_.send("back-off " + std::to_string(back_off_ / kMillisecond));
 }
 
 void Pool::top_up() {
   const Need need = std::exchange(need_, {});
   if (phase_ != Phase::running || monotonic_now() < may_fork_at_) return;
-  if (roster_.owed() + need.queue + need.spare == 0) return;
+  if (roster_.pending() + need.queue + need.spare == 0) return;
   std::vector<std::size_t> slots;
   const auto members = roster_.members();
-  for (std::size_t i = 0; i < members.size() && slots.size() < roster_.owed(); i++)
-    if (members[i].owed) slots.push_back(i);
+  for (std::size_t i = 0; i < members.size() && slots.size() < roster_.pending(); i++)
+    if (members[i].pending) slots.push_back(i);
   fork_children(slots, [&](std::size_t slot) { return members[slot].cause; });
   fork_needed(Cause::queue, need.queue);
   fork_needed(Cause::spare_low, need.spare);
@@ -439,7 +443,7 @@ void Pool::fork_needed(Cause cause, std::size_t count) {
   const std::size_t room = available > settings_.memory_reserve
                                ? (available - settings_.memory_reserve) / settings_.bytes_per_child
                                : 0;
-  if (room < count) set_brake(Brake::memory);
+  if (room < count) set_growth_limit(GrowthLimit::memory);
   std::vector<std::size_t> slots;
   for (std::size_t from = 0; slots.size() < std::min(count, room); from = slots.back() + 1) {
     const auto vacant = roster_.find_vacant(from);
@@ -452,21 +456,21 @@ void Pool::fork_needed(Cause cause, std::size_t count) {
 void Pool::fork_children(std::span<const std::size_t> slots,
                          const std::function<Cause(std::size_t)>& cause_of) {
   if (slots.empty()) return;
-  for (const std::size_t slot : slots) roster_.reserve(slot, cause_of(slot), log_.generation());
+  for (const std::size_t slot : slots) roster_.reserve(slot, cause_of(slot), log_.epoch());
   std::vector<pid_t> pids(slots.size());
-  fork_server_.fork_children(slots, pids);
+  forker_.fork_children(slots, pids);
   const int error = errno;
   for (std::size_t i = 0; i < slots.size(); i++) {
     const Cause cause = cause_of(slots[i]);
     if (pids[i] == 0) {
-      roster_.stillborn(slots[i], cause);
+      roster_.cancel(slots[i], cause);
       continue;
     }
-    roster_.born(slots[i], pids[i], cause);
+    roster_.confirm(slots[i], pids[i], cause);
     record_.forked({.pid = pids[i], .slot = slots[i], .cause = cause}, roster_.alive(), census_);
   }
   const bool complete = std::find(pids.begin(), pids.end(), 0) == pids.end();
-  const bool forker_lost = !complete && !fork_server_.is_running();
+  const bool forker_lost = !complete && !forker_.is_running();
   const bool lost_before = std::exchange(forker_lost_, forker_lost);
   if (complete) return;
   // A forker that was killed says nothing about the machine: the next try has another one. But not
@@ -475,20 +479,20 @@ void Pool::fork_children(std::span<const std::size_t> slots,
     may_fork_at_ = std::max(may_fork_at_, monotonic_now() + 2 * kLongestTick);
     return;
   }
-  back_off(Brake::processes);
+  back_off(GrowthLimit::processes);
   control_.send("fork-failed " + std::to_string(error) + " " + std::to_string(roster_.alive()));
 }
 
 void Pool::retire(std::size_t index, Cause cause) {
   const pid_t pid = roster_.members()[index].pid;
-  roster_.tell(index, cause, monotonic_now());
+  roster_.mark_leaving(index, cause, monotonic_now());
   record_.retires({.pid = pid, .slot = index, .cause = cause}, roster_.alive(), census_);
   ::kill(pid, SIGTERM);
 }
 
 // The first time that all children wait for clients, the front is told.
 void Pool::announce_when_up() {
-  if (announced_ || roster_.owed() > 0) return;
+  if (announced_ || roster_.pending() > 0) return;
   const auto slots = scoreboard_.slots();
   if (std::any_of(slots.begin(), slots.end(),
                   [](const Slot& slot) { return slot.occupancy().state == State::starting; }))
@@ -510,58 +514,58 @@ Census Pool::take_census() const {
 }
 
 // What the pool needs, by the rule of sizing.hpp.
-void Pool::look() {
+void Pool::sample() {
   const Nanoseconds now = monotonic_now();
-  if (phase_ != Phase::running || now < next_look_) return;
+  if (phase_ != Phase::running || now < next_sample_) return;
   const Census census = take_census();
-  if (std::exchange(resting_, false)) {
-    scoreboard_.header().supervisor_rests.store(0);
+  if (std::exchange(parked_, false)) {
+    scoreboard_.header().supervisor_parked.store(0);
     sizing_.begin(census, now);
   } else {
-    need_ = sizing_.look(census, now);
+    need_ = sizing_.sample(census, now);
   }
   for (const std::size_t index :
-       roster_.find_idle(sizing_.surplus(census.idle - roster_.owed(), now)))
+       roster_.find_idle(sizing_.surplus(census.idle - roster_.pending(), now)))
     retire(index, Cause::idle);
   note_fullness(census);
 
   const bool unmet = need_.queue + need_.spare > 0;
   unchanged_ = census == census_ && !unmet ? unchanged_ + 1 : 0;
   census_ = census;
-  if (unchanged_ >= kUnchangedLooksBeforeRest) {
-    rest(now);
+  if (unchanged_ >= kUnchangedSamplesBeforePark) {
+    park(now);
     return;
   }
-  const auto brake = static_cast<Brake>(scoreboard_.header().brake.load());
-  const bool often =
-      settings_.limits.is_dynamic() && (brake == Brake::none || brake == Brake::maximum);
-  const Nanoseconds interval = often ? Sizing::kLookEvery : kSparseLooks;
-  next_look_ = now + std::max(interval, (monotonic_now() - now) * kCostlyLook);
+  const auto limit = static_cast<GrowthLimit>(scoreboard_.header().growth_limit.load());
+  const bool often = settings_.limits.is_dynamic() &&
+                     (limit == GrowthLimit::none || limit == GrowthLimit::maximum);
+  const Nanoseconds interval = often ? Sizing::kSampleEvery : kSparseSamples;
+  next_sample_ = now + std::max(interval, (monotonic_now() - now) * kCostlySample);
 }
 
 // The last look comes after the announcement: whoever turns from now on sees that and rings.
-void Pool::rest(Nanoseconds now) {
-  auto& rests = scoreboard_.header().supervisor_rests;
-  rests.store(1);
+void Pool::park(Nanoseconds now) {
+  auto& parked = scoreboard_.header().supervisor_parked;
+  parked.store(1);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  resting_ = take_census() == census_;
-  if (resting_) {
-    const Nanoseconds surplus_at = sizing_.next_surplus(census_.idle - roster_.owed());
-    next_look_ = surplus_at > 0 ? surplus_at : kNever;
+  parked_ = take_census() == census_;
+  if (parked_) {
+    const Nanoseconds surplus_at = sizing_.next_surplus(census_.idle - roster_.pending());
+    next_sample_ = surplus_at > 0 ? surplus_at : kNever;
   } else {
-    rests.store(0);
-    next_look_ = now + Sizing::kLookEvery;
+    parked.store(0);
+    next_sample_ = now + Sizing::kSampleEvery;
   }
 }
 
 // What the pool is held back by, until a look finds that it has all it needs.
-void Pool::set_brake(Brake brake) {
-  auto& now = scoreboard_.header().brake;
-  const auto value = static_cast<std::uint32_t>(brake);
+void Pool::set_growth_limit(GrowthLimit limit) {
+  auto& now = scoreboard_.header().growth_limit;
+  const auto value = static_cast<std::uint32_t>(limit);
   if (now.load(std::memory_order_relaxed) == value) return;
   now.store(value, std::memory_order_relaxed);
   constexpr std::array<const char*, 5> kNames{"none", "maximum", "memory", "processes", "births"};
-  control_.send(std::string("brake ") + kNames.at(value));
+  control_.send(std::string("growth-limit ") + kNames.at(value));
 }
 
 // Full: every child that there may be has a client, and the next client has to wait.
@@ -577,19 +581,19 @@ void Pool::note_fullness(const Census& census) {
     header.full_before.fetch_add(age - since, std::memory_order_relaxed);
     header.full_since.store(0, std::memory_order_relaxed);
   }
-  if (need_.queue + need_.spare > 0 || roster_.owed() > 0) return;
+  if (need_.queue + need_.spare > 0 || roster_.pending() > 0) return;
   const bool clients_wait = census.waiting > 0 && census_.waiting > 0;  // also at the last look
-  set_brake(full && clients_wait ? Brake::maximum : Brake::none);
+  set_growth_limit(full && clients_wait ? GrowthLimit::maximum : GrowthLimit::none);
 }
 
 // The front writes the last records; where it is gone, the supervisor does, and removes the
 // segment.
 void Pool::close_books() {
-  record_.pay();  // a disk that was full may have room again
+  record_.write_pending();  // a disk that was full may have room again
   while (control_.read(false)) continue;
-  control_.send("stopped " + std::to_string(cut_));
+  control_.send("stopped " + std::to_string(aborted_));
   if (!control_.at_end()) {
-    if (!record_.close_torn_head()) scoreboard_.header().owed.torn_heads++;
+    if (!record_.close_torn_head()) scoreboard_.header().pending.torn_heads++;
     return;
   }
   record_.write("total requests " + std::to_string(scoreboard_.total()));

@@ -1,8 +1,8 @@
-// The pool of children, and the loop of the supervisor that keeps it: wait, obey, reap, hurry,
-// look, top up. Runs in the supervisor alone, a process with one thread. Modelled on the arbiters
-// of unicorn and gunicorn: signal handlers only set flags, there is one place to wait.
+// The pool of children, and the loop of the supervisor that keeps it: wait, take_orders, reap,
+// escalate, look, top up. Runs in the supervisor alone, a process with one thread. Modelled on the
+// arbiters of unicorn and gunicorn: signal handlers only set flags, there is one place to wait.
 //
-// While nothing changes the pool rests: it is not looked at, and the loop waits without end. The
+// While nothing changes the pool parked: it is not looked at, and the loop waits without end. The
 // next child that turns from idle to busy or back rings (child.cpp), and the looks begin again.
 // fork(2), waitpid(2), prctl(2), eventfd(2).
 #pragma once
@@ -21,7 +21,7 @@
 #include "supervisor/backlog_drain.hpp"
 #include "supervisor/control.hpp"
 #include "supervisor/exec_state.hpp"
-#include "supervisor/fork_server.hpp"
+#include "supervisor/forker.hpp"
 #include "supervisor/log_manager.hpp"
 #include "supervisor/roster.hpp"
 #include "supervisor/sizing.hpp"
@@ -43,7 +43,7 @@ class Pool {
   // `predecessor`: what the last executable of this process knew, if there was one.
   Pool(PoolSettings settings, std::vector<std::string> setting_lines, Control control,
        const PoolDescriptors& descriptors, Scoreboard scoreboard, std::string segment_name,
-       std::optional<Handover> predecessor);
+       std::optional<ExecState> predecessor);
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool();
@@ -60,18 +60,18 @@ class Pool {
   };
 
   // The loop.
-  void part_from_guests();
+  void finish_drain();
   void wait();
-  void obey();
+  void take_orders();
   void reap();
-  void hurry();
-  void look();
+  void escalate();
+  void sample();
   void top_up();
   void replace_some();
   void begin_replacing();
 
   // Orders.
-  void obey_line(Control::Line line);
+  void carry_out(Control::Line line);
   [[noreturn]] void execute(const std::string& path);
   void advance(Phase phase);
 
@@ -80,16 +80,16 @@ class Pool {
   void fork_children(std::span<const std::size_t> slots,
                      const std::function<Cause(std::size_t)>& cause_of);
   void fork_needed(Cause cause, std::size_t count);
-  void bury(std::size_t index, int status);
+  void handle_exit(std::size_t index, int status);
   void retire(std::size_t index, Cause cause);
-  void back_off(Brake brake);
+  void back_off(GrowthLimit limit);
   void announce_when_up();
   void signal_members(int signal);
 
   // Looks.
   [[nodiscard]] Census take_census() const;
-  void rest(Nanoseconds now);
-  void set_brake(Brake brake);
+  void park(Nanoseconds now);
+  void set_growth_limit(GrowthLimit limit);
   void note_fullness(const Census& census);
 
   void close_books();
@@ -101,20 +101,20 @@ class Pool {
   const std::string segment_name_;
   Control control_;
   const PoolDescriptors descriptors_;
-  Fd bell_;
-  TurnAway turn_away_;
+  Fd wakeup_;
+  BacklogDrain backlog_drain_;
 
   // Private to the supervisor: not even mapped in its children, since a page that is written to
   // between two forks would be copied for each of them.
   std::span<std::byte> private_memory_;
   Roster roster_;
   SpawnRecord record_;
-  LogKeeper log_;
+  LogManager log_;
   ChildContext context_;
-  ForkServer fork_server_;
+  Forker forker_;
   Sizing sizing_;
 
-  std::uint64_t cut_ = 0;
+  std::uint64_t aborted_ = 0;
   Phase phase_ = Phase::running;
   Nanoseconds phase_ends_ = 0;
   Nanoseconds started_ = 0;
@@ -126,9 +126,9 @@ class Pool {
 
   Census census_{};
   Need need_{};
-  int unchanged_ = 0;  // looks
-  bool resting_ = true;
-  Nanoseconds next_look_ = 0;
+  int unchanged_ = 0;  // samples
+  bool parked_ = true;
+  Nanoseconds next_sample_ = 0;
 
   bool replace_ordered_ = false;
   bool replacing_ = false;

@@ -44,7 +44,7 @@ std::optional<std::size_t> Roster::find(pid_t pid) const {
 
 std::optional<std::size_t> Roster::find_vacant(std::size_t from) const {
   for (std::size_t i = from; i < members_.size(); i++)
-    if (members_[i].pid == 0 && !members_[i].owed) return i;
+    if (members_[i].pid == 0 && !members_[i].pending) return i;
   return std::nullopt;
 }
 
@@ -56,7 +56,7 @@ std::vector<std::size_t> Roster::find_idle(std::size_t count) const {
   };
   std::vector<Idle> idle;
   for (std::size_t i = 0; i < members_.size(); i++) {
-    if (members_[i].pid == 0 || members_[i].told != 0) continue;
+    if (members_[i].pid == 0 || members_[i].told_at != 0) continue;
     const Occupancy occupancy = scoreboard_.slots()[i].occupancy();
     if (occupancy.state == State::idle) idle.push_back({.since = occupancy.since, .index = i});
   }
@@ -68,7 +68,7 @@ std::vector<std::size_t> Roster::find_idle(std::size_t count) const {
 }
 
 Census Roster::census(std::size_t waiting) const {
-  Census census{.alive = alive_ + owed_, .idle = owed_, .waiting = waiting, .finished = 0};
+  Census census{.alive = alive_ + pending_, .idle = pending_, .waiting = waiting, .finished = 0};
   const auto slots = scoreboard_.slots();
   for (std::size_t i = 0; i < members_.size(); i++) {
     census.finished +=
@@ -76,7 +76,7 @@ Census Roster::census(std::size_t waiting) const {
     if (members_[i].pid == 0) continue;
     const State state = slots[i].occupancy().state;
     if (state == State::starting || state == State::idle) {
-      if (members_[i].told == 0) census.idle++;
+      if (members_[i].told_at == 0) census.idle++;
     } else if (state != State::stopping) {
       census.finished--;  // it has a client now
     }
@@ -84,36 +84,36 @@ Census Roster::census(std::size_t waiting) const {
   return census;
 }
 
-void Roster::owe(std::size_t index, Cause cause) {
+void Roster::add_pending(std::size_t index, Cause cause) {
   Member& member = members_[index];
-  assert(member.pid == 0 && !member.owed);
-  member = {.pid = 0, .cause = cause, .owed = true, .told = 0};
-  owed_++;
+  assert(member.pid == 0 && !member.pending);
+  member = {.pid = 0, .cause = cause, .pending = true, .told_at = 0};
+  pending_++;
 }
 
-void Roster::reserve(std::size_t index, Cause cause, std::uint32_t log_generation) {
+void Roster::reserve(std::size_t index, Cause cause, std::uint32_t log_epoch) {
   scoreboard_.count_fork(cause);
   Slot& slot = scoreboard_.slots()[index];
-  slot.log_generation.store(log_generation, std::memory_order_relaxed);
-  slot.generation.store(scoreboard_.header().generation.load(), std::memory_order_relaxed);
+  slot.log_epoch.store(log_epoch, std::memory_order_relaxed);
+  slot.child_epoch.store(scoreboard_.header().child_epoch.load(), std::memory_order_relaxed);
   slot.enter(0, State::starting, scoreboard_.age());
 }
 
-void Roster::born(std::size_t index, pid_t pid, Cause cause) {
+void Roster::confirm(std::size_t index, pid_t pid, Cause cause) {
   Member& member = members_[index];
   assert(member.pid == 0);
-  if (member.owed) owed_--;
-  member = {.pid = pid, .cause = cause, .owed = false, .told = 0};
+  if (member.pending) pending_--;
+  member = {.pid = pid, .cause = cause, .pending = false, .told_at = 0};
   alive_++;
 }
 
-void Roster::stillborn(std::size_t index, Cause cause) {
+void Roster::cancel(std::size_t index, Cause cause) {
   scoreboard_.count_fork(cause, -1);
   scoreboard_.vacate(index);
 }
 
-void Roster::tell(std::size_t index, Cause cause, Nanoseconds now) {
-  members_[index].told = now;
+void Roster::mark_leaving(std::size_t index, Cause cause, Nanoseconds now) {
+  members_[index].told_at = now;
   members_[index].cause = cause;
 }
 
@@ -123,10 +123,10 @@ Cause Roster::cause_of_end(std::size_t index, int status, bool stopping) const {
     return comes_from_inside(WTERMSIG(status)) ? Cause::crashed : Cause::killed;
   switch (WEXITSTATUS(status)) {
     case kExitOrdered:
-      return stopping ? Cause::stopped : member.told != 0 ? member.cause : Cause::asked;
+      return stopping ? Cause::stopped : member.told_at != 0 ? member.cause : Cause::asked;
     case kExitRecycled:
       return Cause::recycled;
-    case kExitCut:
+    case kExitAborted:
       return Cause::cut;
     case kExitSick:
       return Cause::sick;
@@ -137,22 +137,22 @@ Cause Roster::cause_of_end(std::size_t index, int status, bool stopping) const {
   }
 }
 
-Cause Roster::bury(std::size_t index, int status, bool stopping) {
+Cause Roster::remove(std::size_t index, int status, bool stopping) {
   Member& member = members_[index];
   assert(member.pid != 0);
   const Cause cause = cause_of_end(index, status, stopping);
-  const bool was_surplus = member.told != 0 && member.cause == Cause::idle;
+  const bool was_surplus = member.told_at != 0 && member.cause == Cause::idle;
   scoreboard_.count_end(cause);
   scoreboard_.vacate(index);
   member = {};
   alive_--;
-  if (!was_surplus && !stopping) owe(index, cause);
+  if (!was_surplus && !stopping) add_pending(index, cause);
   return cause;
 }
 
 void Roster::adopt(std::size_t index, const Member& member) {
   members_[index] = member;
-  (member.owed ? owed_ : alive_)++;
+  (member.pending ? pending_ : alive_)++;
 }
 
 }  // namespace kilofork

@@ -12,12 +12,12 @@ std::size_t beyond(std::size_t value, std::size_t limit) {
 
 void Sizing::begin(const Census& census, Nanoseconds now) {
   finished_ = census.finished;
-  looked_at_ = now;
+  sampled_at_ = now;
   spare_lack_ = 0;
 }
 
-Need Sizing::look(const Census& census, Nanoseconds now) {
-  const Nanoseconds elapsed = std::max(now - looked_at_, kLookEvery);
+Need Sizing::sample(const Census& census, Nanoseconds now) {
+  const Nanoseconds elapsed = std::max(now - sampled_at_, kSampleEvery);
   const std::int64_t finished = std::max<std::int64_t>(census.finished - finished_, 0);
   const auto leaving = static_cast<std::size_t>(finished * kMoment / elapsed);
   const std::size_t served = census.idle + leaving;  // so many can be accepted within a moment
@@ -29,7 +29,7 @@ Need Sizing::look(const Census& census, Nanoseconds now) {
   const std::size_t spare = std::min({spare_lack, spare_lack_, room - queue, limits_.min_spare});
 
   finished_ = census.finished;
-  looked_at_ = now;
+  sampled_at_ = now;
   spare_lack_ = spare_lack;
   return {.queue = queue, .spare = spare};
 }

@@ -38,7 +38,7 @@ struct Need {
 class Sizing {
  public:
   // How often the pool should be looked at while something changes.
-  static constexpr Nanoseconds kLookEvery = 10 * kMillisecond;
+  static constexpr Nanoseconds kSampleEvery = 10 * kMillisecond;
   // What "a moment" is: a queue that is gone within it is not worth a fork.
   static constexpr Nanoseconds kMoment = 50 * kMillisecond;
 
@@ -46,8 +46,8 @@ class Sizing {
 
   // After a time without looks: what happened meanwhile says nothing about the present pace.
   void begin(const Census& census, Nanoseconds now);
-  // At least kLookEvery after the last look.
-  [[nodiscard]] Need look(const Census& census, Nanoseconds now);
+  // At least kSampleEvery after the last look.
+  [[nodiscard]] Need sample(const Census& census, Nanoseconds now);
 
   // How many idle children to let go now.
   [[nodiscard]] std::size_t surplus(std::size_t idle, Nanoseconds now);
@@ -61,7 +61,7 @@ class Sizing {
 
   PoolBounds limits_;
   std::int64_t finished_ = 0;
-  Nanoseconds looked_at_ = 0;
+  Nanoseconds sampled_at_ = 0;
   std::size_t spare_lack_ = 0;  // at the last look
 
   std::array<std::size_t, kSteps> lows_{};  // the least that were idle, in each of the last steps

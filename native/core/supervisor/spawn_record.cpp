@@ -41,7 +41,7 @@ void SpawnRecord::ended(const Child& child, int status, std::size_t alive, const
   text += is_death(child.cause) ? ", abnormal" : stopped ? ", stopped" : ", retired";
   if (!ends_.empty() || !write(text)) {
     ends_.push_back(std::move(text));
-    owed_.ends++;
+    pending_.ends++;
   }
 
   std::array<char, 32> how{};
@@ -49,11 +49,11 @@ void SpawnRecord::ended(const Child& child, int status, std::size_t alive, const
   write_line("end", child, how.data(), alive, seen);
 }
 
-void SpawnRecord::pay() {
-  std::size_t paid = 0;
-  for (; paid < ends_.size() && write(ends_[paid]); paid++) owed_.ends--;
-  ends_.erase(ends_.begin(), ends_.begin() + static_cast<std::ptrdiff_t>(paid));
-  if (!suspended_) close_torn_heads(fd_, owed_.torn_heads);
+void SpawnRecord::write_pending() {
+  std::size_t written = 0;
+  for (; written < ends_.size() && write(ends_[written]); written++) pending_.ends--;
+  ends_.erase(ends_.begin(), ends_.begin() + static_cast<std::ptrdiff_t>(written));
+  if (!suspended_) close_torn_heads(fd_, pending_.torn_heads);
 }
 
 bool SpawnRecord::write(std::string_view text) {

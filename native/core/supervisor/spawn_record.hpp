@@ -31,8 +31,8 @@ class SpawnRecord {
   static constexpr std::size_t kBufferBytes = 512;
 
   // `file`: an open file for the lines of JSON. `buffer`: kBufferBytes, kept by the caller.
-  SpawnRecord(int log, int file, std::span<char> buffer, Owed& owed)
-      : fd_(log), log_(log, buffer), file_(file), owed_(owed) {}
+  SpawnRecord(int log, int file, std::span<char> buffer, PendingRecords& pending)
+      : fd_(log), log_(log, buffer), file_(file), pending_(pending) {}
 
   struct Child {
     pid_t pid;
@@ -46,12 +46,12 @@ class SpawnRecord {
 
   // The end of a child is a part of the books: a record of it that could not be written is owed.
   // So are the markers of heads that children have left behind.
-  [[nodiscard]] bool owes() const { return !ends_.empty() || owed_.torn_heads > 0; }
-  void pay();
+  [[nodiscard]] bool has_pending() const { return !ends_.empty() || pending_.torn_heads > 0; }
+  void write_pending();
   // What a supervisor that was killed has owed is lost. False: so there is, or it is still owed.
-  [[nodiscard]] bool is_complete() const { return owed_.ends == 0 && owed_.torn_heads == 0; }
+  [[nodiscard]] bool is_complete() const { return pending_.ends == 0 && pending_.torn_heads == 0; }
   // For the executable that takes over: the texts of the records.
-  [[nodiscard]] const std::vector<std::string>& owed_ends() const { return ends_; }
+  [[nodiscard]] const std::vector<std::string>& pending_ends() const { return ends_; }
   void take_over(std::vector<std::string> ends) { ends_ = std::move(ends); }
 
   // The supervisor's other records. False: it is not in the log.
@@ -70,7 +70,7 @@ class SpawnRecord {
   int fd_;
   AppendLog log_;
   int file_;
-  Owed& owed_;
+  PendingRecords& pending_;
   bool suspended_ = false;
   std::vector<std::string> ends_;  // the texts of those that are owed
 };

@@ -34,7 +34,7 @@ export async function until(ask: () => boolean, limitMs: number): Promise<boolea
   return true;
 }
 
-export class Site {
+export class Harness {
   readonly folder = mkdtempSync(join(tmpdir(), "kilofork-chaos-"));
   readonly usersFile = join(this.folder, "users");
   private readonly disk = join(this.folder, "disk");
@@ -44,11 +44,11 @@ export class Site {
   private keeper: ChildProcess | undefined;
   private rotations = 0;
 
-  static async open(megabytes: number): Promise<Site> {
-    const site = new Site();
-    writeFileSync(site.usersFile, "arijort\n");
+  static async open(megabytes: number): Promise<Harness> {
+    const harness = new Harness();
+    writeFileSync(harness.usersFile, "arijort\n");
     const script = `mkdir "$0" && mount -t tmpfs -o size=${megabytes}m none "$0" && echo ready && exec cat`;
-    const keeper = spawn("unshare", ["--mount", "sh", "-c", script, site.disk], {
+    const keeper = spawn("unshare", ["--mount", "sh", "-c", script, harness.disk], {
       stdio: ["pipe", "pipe", "ignore"], // it ends with us, however we end
       detached: true, // Ctrl-C is for us alone
     });
@@ -57,8 +57,8 @@ export class Site {
       () => false,
       () => false,
     );
-    if (await Promise.race([ready, refused])) site.keeper = keeper;
-    return site;
+    if (await Promise.race([ready, refused])) harness.keeper = keeper;
+    return harness;
   }
 
   get hasDisk(): boolean {

@@ -1,4 +1,4 @@
-#include "supervisor/fork_server.hpp"
+#include "supervisor/forker.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -31,7 +31,7 @@ void offer_to_oom_killer() {
 
 }  // namespace
 
-void ForkServer::start() {
+void Forker::start() {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
     fail("socketpair for the fork server");
@@ -49,7 +49,7 @@ void ForkServer::start() {
     pid_ = 0;
     fail("fork the fork server");
   }
-  context_.scoreboard.header().fork_server = pid_;
+  context_.scoreboard.header().forker = pid_;
   Answer ready{};
   if (ask({}, ready)) return;
   const int error = errno;
@@ -59,7 +59,7 @@ void ForkServer::start() {
 
 // ---- the process --------------------------------------------------------------------------------
 
-void ForkServer::run(int orders) const {
+void Forker::run(int orders) const {
   ::prctl(PR_SET_NAME, "kilofork-forker");
   offer_to_oom_killer();
   ChildSignals signals;
@@ -72,7 +72,7 @@ void ForkServer::run(int orders) const {
   Order order{};
   while (::recv(orders, &order, sizeof order, 0) == sizeof order) {
     Answer answer{};
-    if (order.count == 0) take_log(context.handoff, context.log, context.log_generation);
+    if (order.count == 0) receive_log(context.log_broadcast, context.log, context.log_epoch);
     for (std::size_t i = 0; i < order.count && answer.error == 0; i++) {
       const pid_t pid = fork_by_key(*key);
       if (pid == 0) {
@@ -91,7 +91,7 @@ void ForkServer::run(int orders) const {
 
 // ---- the supervisor's side ----------------------------------------------------------------------
 
-bool ForkServer::ask(const Order& order, Answer& answer) {
+bool Forker::ask(const Order& order, Answer& answer) {
   if (::send(orders_.get(), &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return false;
   ssize_t got = 0;
   while ((got = ::recv(orders_.get(), &answer, sizeof answer, 0)) < 0 && errno == EINTR) continue;
@@ -99,7 +99,7 @@ bool ForkServer::ask(const Order& order, Answer& answer) {
   return got == sizeof answer;
 }
 
-void ForkServer::fork_children(std::span<const std::size_t> slots, std::span<pid_t> pids) {
+void Forker::fork_children(std::span<const std::size_t> slots, std::span<pid_t> pids) {
   for (std::size_t at = 0; at < slots.size(); at += kAtATime) {
     const std::size_t count = std::min(kAtATime, slots.size() - at);
     fork_some(slots.subspan(at, count), pids.subspan(at, count));
@@ -108,7 +108,7 @@ void ForkServer::fork_children(std::span<const std::size_t> slots, std::span<pid
   }
 }
 
-void ForkServer::fork_some(std::span<const std::size_t> slots, std::span<pid_t> pids) {
+void Forker::fork_some(std::span<const std::size_t> slots, std::span<pid_t> pids) {
   const auto slot = [&](std::size_t i) -> Slot& { return context_.scoreboard.slots()[slots[i]]; };
   Order order{.count = slots.size(), .slots = {}, .reserved = {}};
   for (std::size_t i = 0; i < slots.size(); i++) {
@@ -135,24 +135,24 @@ void ForkServer::fork_some(std::span<const std::size_t> slots, std::span<pid_t> 
   errno = error;
 }
 
-void ForkServer::follow_log() {
+void Forker::follow_log() {
   Answer answer{};
   if (pid_ > 0 && !ask({}, answer)) end();
 }
 
-void ForkServer::bury(pid_t pid) {
+void Forker::on_exit(pid_t pid) {
   if (pid == pid_) forget();
 }
 
-void ForkServer::end() {
+void Forker::end() {
   if (pid_ > 0) ::kill(pid_, SIGKILL);
   forget();
 }
 
-void ForkServer::forget() {
+void Forker::forget() {
   pid_ = 0;
   orders_.reset();
-  context_.scoreboard.header().fork_server = 0;
+  context_.scoreboard.header().forker = 0;
 }
 
 }  // namespace kilofork

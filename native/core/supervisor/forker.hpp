@@ -21,15 +21,15 @@
 
 namespace kilofork {
 
-class ForkServer {
+class Forker {
  public:
   // `context` is kept by the caller; what is newer in it is not seen by a server that runs.
   // `prepare` runs in the server: closes what is not for children.
-  ForkServer(const ChildContext& context, std::function<void()> prepare)
+  Forker(const ChildContext& context, std::function<void()> prepare)
       : context_(context), prepare_(std::move(prepare)) {}
-  ~ForkServer() { end(); }
-  ForkServer(const ForkServer&) = delete;
-  ForkServer& operator=(const ForkServer&) = delete;
+  ~Forker() { end(); }
+  Forker(const Forker&) = delete;
+  Forker& operator=(const Forker&) = delete;
 
   // Throws SystemError.
   void start();
@@ -40,7 +40,7 @@ class ForkServer {
   // Lets go of the log that it holds for its children, for the newest one.
   void follow_log();
   // What became of a process that may have been it.
-  void bury(pid_t pid);
+  void on_exit(pid_t pid);
   [[nodiscard]] pid_t pid() const { return pid_; }
   // False: it has died, or did not answer in time, and the next order starts another.
   [[nodiscard]] bool is_running() const { return pid_ > 0; }

@@ -1,4 +1,5 @@
-// The bell that a child rings for a supervisor that rests: when it turns from idle to busy or back.
+// The wakeup that a child rings for a supervisor that rests: when it turns from idle to busy or
+// back.
 #include <poll.h>
 
 #include <algorithm>
@@ -25,11 +26,11 @@ constexpr int kChanges = 30'000;
 
 std::uint64_t rings(const ChildStage& stage) {
   std::uint64_t count = 0;
-  return ::read(stage.bell.get(), &count, sizeof count) > 0 ? count : 0;
+  return ::read(stage.wakeup.get(), &count, sizeof count) > 0 ? count : 0;
 }
 
 std::atomic<std::uint32_t>& rests(const ChildStage& stage) {
-  return stage.board.header().supervisor_rests;
+  return stage.board.header().supervisor_parked;
 }
 
 // From here on the child has passed each point where it could ring, until the client leaves.
@@ -105,8 +106,8 @@ TEST("of many children that turn, each rings: one that is stopped before takes n
       set_up_signals_of_children(signals);
       run_child(context, slots[i], slots[i].word);
     });
-  std::uint64_t born = 0;
-  CHECK(check::holds_in_time([&] { return (born += rings(stage)) == kChildren; }));
+  std::uint64_t confirm = 0;
+  CHECK(check::holds_in_time([&] { return (confirm += rings(stage)) == kChildren; }));
   rests(stage) = 1;
   std::vector<TestClient> clients;
   for (std::size_t i = 0; i < kChildren; i++) clients.emplace_back(stage.port());
@@ -117,7 +118,7 @@ TEST("of many children that turn, each rings: one that is stopped before takes n
 
 // ---- the race ---------------------------------------------------------------------------------
 
-// Rests as the supervisor does: announces it, looks once more, and then waits for the bell.
+// Rests as the supervisor does: announces it, looks once more, and then waits for the wakeup.
 // Returns when the slot's state is no longer what was seen. It must not sleep through the change.
 // True: it has slept.
 bool rest_until_changed(const ChildStage& stage, State seen) {
@@ -129,8 +130,8 @@ bool rest_until_changed(const ChildStage& stage, State seen) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (changed()) break;
     slept = true;
-    pollfd bell{.fd = stage.bell.get(), .events = POLLIN, .revents = 0};
-    CHECK_EQ(::poll(&bell, 1, kFarTooLong), 1);
+    pollfd wakeup{.fd = stage.wakeup.get(), .events = POLLIN, .revents = 0};
+    CHECK_EQ(::poll(&wakeup, 1, kFarTooLong), 1);
     (void)rings(stage);
   }
   rests(stage).store(0);

@@ -1,5 +1,5 @@
 // Children that are forked by a process beside their parent.
-#include "supervisor/fork_server.hpp"
+#include "supervisor/forker.hpp"
 
 #include <signal.h>
 #include <sys/prctl.h>
@@ -60,7 +60,7 @@ struct Stage {
 
   ChildStage stage{check::make_service(), check::file("log"), kSlots};
   ChildContext context = stage.make_context();
-  ForkServer server{context, [this] { stage.front_end.reset(); }};
+  Forker server{context, [this] { stage.front_end.reset(); }};
   std::vector<std::size_t> all_slots;
   std::int64_t since = 0;
 };
@@ -102,7 +102,7 @@ TEST("a server that was killed is replaced with the next order") {
     const pid_t before = stage->server.pid();
     CHECK_EQ(::kill(before, SIGKILL), 0);
     CHECK_EQ(::waitpid(before, nullptr, 0), before);
-    stage->server.bury(before);
+    stage->server.on_exit(before);
     CHECK_EQ(stage->server.pid(), 0);
   }
 }
@@ -156,8 +156,8 @@ TEST("it ends with its orders, and lets go of an older log when told to") {
   const auto stage = Stage::make();
   stage->server.start();
   const Fd reopened = open_log(check::file("log.new"));
-  offer_log(stage->stage.handoff, reopened.get(), 1);
-  stage->stage.board.header().log_generation = 1;
+  publish_log(stage->stage.log_broadcast, reopened.get(), 1);
+  stage->stage.board.header().log_epoch = 1;
   stage->server.follow_log();
   const auto link =
       "/proc/" + std::to_string(stage->server.pid()) + "/fd/" + std::to_string(stage->context.log);
@@ -165,7 +165,7 @@ TEST("it ends with its orders, and lets go of an older log when told to") {
   const pid_t server = stage->server.pid();
   stage->server.close_orders();
   CHECK_EQ(::waitpid(server, nullptr, 0), server);
-  stage->server.bury(server);
+  stage->server.on_exit(server);
 }
 
 }  // namespace
