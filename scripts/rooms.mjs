@@ -1,7 +1,7 @@
-// The rooms of native/core, and who may build on whom: a room includes from itself and from rooms
-// before it. Every build takes its sources from here.
+// The rooms of native/core and their order: a room includes from itself and from rooms before it.
+// The linter checks that. A room's sources are the files in its folder; binding.gyp asks for them:
 //
-//   node scripts/rooms.mjs ROOM…   prints the sources of these rooms, a path a line; all: of each
+//   node scripts/rooms.mjs ROOM…   prints the sources of these rooms, a path a line
 import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -42,7 +42,6 @@ export function problemsOfIncludes(file, text) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const wanted = process.argv.slice(2);
-  for (const room of wanted.includes("all") ? rooms : wanted)
+  for (const room of process.argv.slice(2))
     process.stdout.write(`${sourcesOf(room).join("\n")}\n`);
 }

@@ -5,6 +5,7 @@
 
 #include "convert.hpp"
 #include "log/append_log.hpp"
+#include "process/pid_namespace.hpp"
 
 namespace kilofork {
 
@@ -66,7 +67,7 @@ ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(
   const std::string name = info[0].As<Napi::String>();
   guarded(info.Env(), [&] {
     if (!info[1].IsObject()) {
-      board_.emplace(Scoreboard::open(name, false));
+      board_.emplace(Scoreboard(Segment::open(name, false)));
       return;
     }
     const auto options = info[1].As<Napi::Object>();
@@ -140,7 +141,7 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
     const Answer& from = header.answers.at(i);
     Napi::Object answer = Napi::Object::New(env);
     answer.Set("count", from.count.load());
-    answer.Set("ok", from.is_yes.load() != 0);
+    answer.Set("ok", from.succeeded.load() != 0);
     answer.Set("text", from.text.get().value_or(""));
     answers.Set(i, answer);
   }
@@ -183,7 +184,7 @@ void ScoreboardObject::set_users(const Napi::CallbackInfo& info) {
 // setAnswer(order, ok, text). The front: what became of an order.
 void ScoreboardObject::set_answer(const Napi::CallbackInfo& info) {
   Answer& answer = board(info).header().answers.at(info[0].As<Napi::Number>().Uint32Value());
-  answer.is_yes.store(info[1].As<Napi::Boolean>() ? 1 : 0, std::memory_order_relaxed);
+  answer.succeeded.store(info[1].As<Napi::Boolean>() ? 1 : 0, std::memory_order_relaxed);
   answer.text.put(info[2].As<Napi::String>().Utf8Value());
   answer.count.fetch_add(1, std::memory_order_release);
 }
@@ -235,19 +236,19 @@ Napi::Value ScoreboardObject::fd(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ScoreboardObject::sweep(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), Scoreboard::sweep(info[0].As<Napi::String>()));
+  return Napi::Boolean::New(info.Env(), Segment::sweep(info[0].As<Napi::String>()));
 }
 
 Napi::Value ScoreboardObject::lives(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), Scoreboard::lives(info[0].As<Napi::String>()));
+  return Napi::Boolean::New(info.Env(), Segment::is_locked(info[0].As<Napi::String>()));
 }
 
 Napi::Value ScoreboardObject::pid_namespace(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(Scoreboard::pid_namespace()));
+  return Napi::Number::New(info.Env(), static_cast<double>(kilofork::pid_namespace()));
 }
 
 void ScoreboardObject::remove(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] { Scoreboard::remove(info[0].As<Napi::String>()); });
+  guarded(info.Env(), [&] { Segment::remove(info[0].As<Napi::String>()); });
 }
 
 }  // namespace kilofork

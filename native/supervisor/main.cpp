@@ -60,7 +60,7 @@ std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
                       .segment = kSegmentFd,
                       .lifeline = kLifelineFd,
                       .spawn_log = kSpawnLogFd},
-      Scoreboard::map(Fd(kSegmentFd), true), segment_name, std::move(predecessor));
+      Scoreboard(Segment::map(Fd(kSegmentFd), true)), segment_name, std::move(predecessor));
   return pool->run();
 }
 

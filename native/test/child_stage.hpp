@@ -52,8 +52,8 @@ class ChildStage {
       : service(std::move(service_of_children)),
         board(Scoreboard::create(segment_name(), slots, 4, {})),
         log(open_log(path)) {
-    ::tzset();                           // now: a child may not open the file of the time zone
-    Scoreboard::remove(segment_name());  // all share it by their descriptors
+    ::tzset();                        // now: a child may not open the file of the time zone
+    Segment::remove(segment_name());  // all share it by their descriptors
     board.users().replace({"arijort", "foobar"});
   }
 

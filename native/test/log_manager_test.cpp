@@ -31,7 +31,7 @@ constexpr Nanoseconds kLater = kSecond;
 struct Stage {
   explicit Stage(Fd first_log, const std::optional<ExecState>& predecessor = std::nullopt)
       : log(std::move(first_log)), manager(parts(), predecessor) {
-    Scoreboard::remove(segment_name());
+    Segment::remove(segment_name());
   }
   ~Stage() {
     if (syncer() > 0) on_exit(SIGKILL);

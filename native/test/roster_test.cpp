@@ -29,7 +29,7 @@ constexpr int signal_of(int signal) {
 
 Scoreboard make_board(std::uint32_t slots) {
   Scoreboard board = Scoreboard::create(check::segment_name(), slots, 1, {});
-  Scoreboard::remove(check::segment_name());
+  Segment::remove(check::segment_name());
   return board;
 }
 

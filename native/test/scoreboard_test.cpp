@@ -1,6 +1,7 @@
 // The segment: its slots, its life under a name, and who may sweep it. The table of users has a
 // test file of its own.
 #include "shm/scoreboard.hpp"
+#include "process/pid_namespace.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -44,7 +45,7 @@ bool exists(const std::string& name) {
 
 // Removes the name when a test ends, however it does.
 struct NameRemoved {
-  ~NameRemoved() { Scoreboard::remove(segment_name()); }
+  ~NameRemoved() { Segment::remove(segment_name()); }
 };
 
 // The errno value that `step` fails with; 0 when it does not.
@@ -106,7 +107,7 @@ TEST("a new segment says who made it, is private, allocated, and all vacant") {
   for (const auto& counts : {&header.forked, &header.ended})
     for (const auto& count : *counts) CHECK_EQ(count.load(), 0);
   CHECK_EQ(header.supervisor_parked.load(), 0);
-  CHECK_EQ(header.pid_namespace, Scoreboard::pid_namespace());
+  CHECK_EQ(header.pid_namespace, pid_namespace());
   for (const Answer& answer : header.answers) {
     CHECK_EQ(answer.count.load(), 0);
     CHECK_EQ(answer.text.get().value(), "");
@@ -134,7 +135,7 @@ TEST("slots share no cache line with each other, nor with the users, and end ins
     CHECK_EQ(end - first, 33 * 128);
     CHECK(first >= start + 4096 + UserTable::bytes(users));
     CHECK(end <= start + status.st_size);
-    Scoreboard::remove(segment_name());
+    Segment::remove(segment_name());
   }
 }
 
@@ -169,7 +170,7 @@ TEST("the clock of the slots is never behind the creation") {
   for (int i = 0; i < 100; i++) {
     const Scoreboard board = create(1);
     CHECK(board.age() >= 0);
-    Scoreboard::remove(segment_name());
+    Segment::remove(segment_name());
   }
 }
 
@@ -177,13 +178,13 @@ TEST("what one process writes, another one reads") {
   const NameRemoved removed;
   const Scoreboard board = create(2);
   Process writer([] {
-    const Scoreboard mine = Scoreboard::open(segment_name(), true);
+    const Scoreboard mine = Scoreboard(Segment::open(segment_name(), true));
     mine.slots()[1].enter(::getpid(), State::working, 17);
     mine.slots()[1].total += 3;
   });
   const pid_t pid = writer.pid();
   CHECK_EQ(writer.wait(), 0);
-  const Scoreboard reader = Scoreboard::open(segment_name(), false);
+  const Scoreboard reader = Scoreboard(Segment::open(segment_name(), false));
   CHECK_EQ(reader.slots()[1].occupancy().pid, pid);
   CHECK_EQ(reader.slots()[1].occupancy().state, State::working);
   CHECK_EQ(reader.total(), 3);
@@ -195,7 +196,7 @@ TEST("a name is given once: a second segment of it is refused, and the first is 
   const Scoreboard board = create(2);
   board.slots()[0].total = 7;
   CHECK_EQ(error_of([] { create(5); }), EEXIST);
-  CHECK_EQ(Scoreboard::open(segment_name(), false).total(), 7);
+  CHECK_EQ(Scoreboard(Segment::open(segment_name(), false)).total(), 7);
 }
 
 TEST("a segment that cannot be allocated leaves no name behind") {
@@ -210,14 +211,14 @@ TEST("a segment is swept when, and only when, no process holds its lock") {
   const NameRemoved removed;
   {
     const Scoreboard board = create(1);
-    CHECK(!Scoreboard::sweep(segment_name()));
+    CHECK(!Segment::sweep(segment_name()));
     CHECK(exists(segment_name()));
-    const Scoreboard reader = Scoreboard::open(segment_name(), false);
-    CHECK(!Scoreboard::sweep(segment_name()));
+    const Scoreboard reader = Scoreboard(Segment::open(segment_name(), false));
+    CHECK(!Segment::sweep(segment_name()));
   }
-  CHECK(Scoreboard::sweep(segment_name()));
+  CHECK(Segment::sweep(segment_name()));
   CHECK(!exists(segment_name()));
-  CHECK(!Scoreboard::sweep(segment_name()));
+  CHECK(!Segment::sweep(segment_name()));
 }
 
 TEST("a lock lives on in a child that inherited it, and ends with that child") {
@@ -225,63 +226,63 @@ TEST("a lock lives on in a child that inherited it, and ends with that child") {
   std::optional<Scoreboard> board = create(1);
   const Process child([] { ::pause(); });
   board.reset();
-  CHECK(!Scoreboard::sweep(segment_name()));
+  CHECK(!Segment::sweep(segment_name()));
   child.signal(SIGKILL);
-  CHECK(check::holds_in_time([] { return Scoreboard::sweep(segment_name()); }));
+  CHECK(check::holds_in_time([] { return Segment::sweep(segment_name()); }));
 }
 
 TEST("an abandoned segment can be opened, and then it is no longer swept") {
   const NameRemoved removed;
   { create(1).slots()[0].total = 9; }
-  const Scoreboard board = Scoreboard::open(segment_name(), true);
+  const Scoreboard board = Scoreboard(Segment::open(segment_name(), true));
   CHECK_EQ(board.total(), 9);
-  CHECK(!Scoreboard::sweep(segment_name()));
+  CHECK(!Segment::sweep(segment_name()));
 }
 
 TEST("sweepers that come while segments are made never take one that is in use") {
   const NameRemoved removed;
   const auto sweep = [] {
-    for (;;) Scoreboard::sweep(segment_name());
+    for (;;) Segment::sweep(segment_name());
   };
   const Process one(sweep);
   const Process two(sweep);
   for (int i = 0; i < 1000; i++) {
     const Scoreboard board = create(1);
     CHECK(exists(segment_name()));
-    Scoreboard::remove(segment_name());
+    Segment::remove(segment_name());
   }
 }
 
 TEST("a segment lives while any process holds its lock, and looking at it does no harm") {
   const NameRemoved removed;
   std::optional<Scoreboard> board = create(1);
-  CHECK(Scoreboard::lives(segment_name()));
+  CHECK(Segment::is_locked(segment_name()));
   const Process child([] { ::pause(); });  // inherits the lock
   board.reset();
-  CHECK(Scoreboard::lives(segment_name()));
-  std::optional<Scoreboard> writer = Scoreboard::open(segment_name(), true);
+  CHECK(Segment::is_locked(segment_name()));
+  std::optional<Scoreboard> writer = Scoreboard(Segment::open(segment_name(), true));
   child.signal(SIGKILL);
   siginfo_t end{};
   CHECK_EQ(::waitid(P_PID, static_cast<id_t>(child.pid()), &end, WEXITED | WNOWAIT), 0);
-  CHECK(Scoreboard::lives(segment_name()));
+  CHECK(Segment::is_locked(segment_name()));
   writer.reset();
-  for (int i = 0; i < 3; i++) CHECK(!Scoreboard::lives(segment_name()));
-  const Scoreboard reader = Scoreboard::open(segment_name(), false);
-  CHECK(!Scoreboard::lives(segment_name()));  // whoever only reads holds no lock
+  for (int i = 0; i < 3; i++) CHECK(!Segment::is_locked(segment_name()));
+  const Scoreboard reader = Scoreboard(Segment::open(segment_name(), false));
+  CHECK(!Segment::is_locked(segment_name()));  // whoever only reads holds no lock
   CHECK(exists(segment_name()));
-  CHECK(Scoreboard::sweep(segment_name()));
+  CHECK(Segment::sweep(segment_name()));
 }
 
 TEST("what cannot be told lives") {
-  CHECK(Scoreboard::lives(segment_name()));  // there is no such segment
+  CHECK(Segment::is_locked(segment_name()));  // there is no such segment
 }
 
 TEST("an abandoned segment lives again when it is opened for writing") {
   const NameRemoved removed;
   { (void)create(1); }
-  CHECK(!Scoreboard::lives(segment_name()));
-  const Scoreboard board = Scoreboard::open(segment_name(), true);
-  CHECK(Scoreboard::lives(segment_name()));
+  CHECK(!Segment::is_locked(segment_name()));
+  const Scoreboard board = Scoreboard(Segment::open(segment_name(), true));
+  CHECK(Segment::is_locked(segment_name()));
 }
 
 TEST("forks and ends are counted by their causes, apart from each other") {
@@ -298,14 +299,14 @@ TEST("forks and ends are counted by their causes, apart from each other") {
 }
 
 TEST("removing what is not there is no error, opening it is") {
-  Scoreboard::remove(segment_name());
-  CHECK_EQ(error_of([] { Scoreboard::open(segment_name(), false); }), ENOENT);
+  Segment::remove(segment_name());
+  CHECK_EQ(error_of([] { Scoreboard(Segment::open(segment_name(), false)); }), ENOENT);
 }
 
 TEST("what is no segment of this version is refused") {
   const NameRemoved removed;
   const auto refused = [] {
-    return error_of([] { Scoreboard::open(segment_name(), false); }) == EPROTO;
+    return error_of([] { Scoreboard(Segment::open(segment_name(), false)); }) == EPROTO;
   };
   const Scoreboard board = create(2);
   Header& header = board.header();

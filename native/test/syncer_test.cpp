@@ -29,7 +29,7 @@ struct Stage {
     CHECK_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), 0);
     inbox.reset(ends[0]);
     theirs.reset(ends[1]);
-    Scoreboard::remove(segment_name());
+    Segment::remove(segment_name());
   }
   Process start() {
     const pid_t parent = ::getpid();

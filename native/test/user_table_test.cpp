@@ -16,7 +16,7 @@ using check::Process;
 // A segment without a name, so that forked processes share it and nothing is left behind.
 Scoreboard anonymous(std::uint32_t users) {
   Scoreboard board = Scoreboard::create(check::segment_name(), 1, users, {});
-  Scoreboard::remove(check::segment_name());
+  Segment::remove(check::segment_name());
   return board;
 }
 

@@ -598,7 +598,7 @@ void Pool::close_books() {
   }
   record_.write("total requests " + std::to_string(scoreboard_.total()));
   if (record_.is_complete()) record_.write("Server stop");  // an end says that nothing is missing
-  Scoreboard::remove(segment_name_);
+  Segment::remove(segment_name_);
 }
 
 }  // namespace kilofork

@@ -1,0 +1,104 @@
+// The first page of a server's shared memory: what the server is, and what concerns all children.
+// Fixed-width types and lock-free atomics only: programs of other versions read its first fields.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/cause.hpp"
+#include "base/clock.hpp"
+#include "shm/group_commit.hpp"
+#include "shm/notice.hpp"
+
+namespace kilofork {
+
+// What keeps the supervisor from forking a child that is needed.
+enum class GrowthLimit : std::uint8_t {
+  none,
+  maximum,    // the pool has as many children as it may have
+  memory,     // the system has too little left
+  processes,  // fork(2) failed
+  births,     // the last child died before it could accept
+};
+constexpr std::size_t kGrowthLimits = 5;
+std::string_view name_of(GrowthLimit limit);
+
+// Records that are missing in the log because the disk was full.
+struct PendingRecords {
+  std::atomic<std::uint32_t> torn_heads;  // markers that close them; their writers have ended
+  std::atomic<std::uint32_t> ends;        // of children
+};
+
+// What the front can be ordered to do while the server runs.
+enum class Order : std::uint8_t { reload, reopen, replace };
+constexpr std::size_t kOrders = 3;
+std::string_view name_of(Order order);
+
+// How the last order of a kind ended.
+struct Answer {
+  std::atomic<std::uint32_t> count;  // of answers
+  std::atomic<std::uint32_t> succeeded;
+  Notice text;
+};
+
+// An "age" is in milliseconds after `created`, 0 for never. Logs are numbered by epochs: the first
+// has 0, each that is opened in its place has one more. docs/architecture.md has all positions of
+// the log in one table.
+struct Header {
+  // Written by the front before anybody else maps the segment.
+  std::uint64_t magic;
+  std::uint32_t version;
+  std::uint32_t header_bytes;
+  std::uint32_t slot_bytes;
+  std::uint32_t slot_count;
+  std::uint32_t user_capacity;
+  std::int32_t front;  // pid
+  std::uint32_t port;
+  std::uint32_t backlog;
+  std::uint32_t start, min_spare, max_spare;  // see PoolBounds; the maximum is slot_count
+  std::uint32_t synced;                       // 1: a reply waits until its record is on disk
+  std::uint64_t pid_namespace;                // of all pids in the segment: pid_namespaces(7)
+  std::int64_t created;                       // CLOCK_MONOTONIC, nanoseconds
+  std::int64_t created_realtime;              // CLOCK_REALTIME, nanoseconds
+  std::array<char, 256> host;                 // as given
+  std::array<char, 64> address;               // as bound
+  std::array<char, 512> log;                  // path
+  std::array<char, 32> release;               // of kilofork
+
+  // Read by children at every record and every connection, hence apart from what changes often.
+  alignas(128) std::atomic<std::uint32_t> log_epoch;  // of the newest log that children may take
+  std::atomic<std::uint32_t> log_error;               // errno of the last write; 0: it succeeded
+  std::atomic<std::uint32_t> supervisor_parked;       // 1: wake it when a child turns busy or idle
+  PendingRecords pending;
+  UtcOffset utc_offset;  // of the times in the log
+
+  // Written by children and syncer.
+  alignas(128) GroupCommit commit;
+  std::atomic<std::int32_t> syncer;            // pid, 0: none; written by the supervisor
+  std::atomic<std::int32_t> forker;            // pid, 0: none; written by the supervisor
+  std::atomic<std::uint32_t> oldest_unsynced;  // log that may hold records which are not on disk
+
+  // Written by the supervisor.
+  alignas(128) std::atomic<std::int32_t> supervisor;  // pid
+  std::atomic<std::uint32_t> child_epoch;  // counted up by each order to replace all children
+  std::atomic<std::uint32_t> log_settled;  // every child writes to this log or to a newer one
+  std::atomic<std::uint32_t> aborted;      // requests that a stop did not wait for
+  std::atomic<std::uint32_t> growth_limit;
+  std::atomic<std::uint32_t> full_times;  // how often all children of a full pool were busy
+  std::atomic<std::int64_t> full_since;   // age
+
+  std::atomic<std::int64_t> full_before;                   // milliseconds, earlier times together
+  std::array<std::atomic<std::uint64_t>, kCauses> forked;  // children, by Cause
+  std::array<std::atomic<std::uint64_t>, kCauses> ended;   // likewise; the front writes it, too
+
+  // Written by the front.
+  alignas(128) std::atomic<std::uint32_t> log_ordered;  // the log that children are ordered to take
+  std::atomic<std::uint32_t> log_number;  // at the end of the log's name; 0: the name has none
+  std::atomic<std::uint32_t> stopping;    // 1: the server stops; the supervisor writes it, too
+  std::array<Answer, kOrders> answers;    // by Order
+};
+
+}  // namespace kilofork

@@ -1,0 +1,54 @@
+// A child's place in shared memory: who has it, what that child is doing, and what has been counted
+// there. One writer at a time, any number of readers, no locks.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include "base/protocol.hpp"
+
+namespace kilofork {
+
+enum class State : std::uint8_t {
+  vacant,    // no process has the slot
+  starting,  // forked, and not yet waiting for a client
+  idle,      // waits for a client
+  reading,   // has a client, and waits for its next request
+  working,   // has received a request, and works on it
+  syncing,   // has written the completed record, and waits until it is on disk
+  replying,  // writes the completed record, counts, replies
+  stopping,  // leaves
+};
+constexpr std::size_t kStates = 8;
+std::string_view name_of(State state);
+
+struct Occupancy {
+  pid_t pid;  // 0 while vacant, and until a starting child has claimed the slot
+  State state;
+  std::int64_t since;  // milliseconds after Header::created
+};
+
+// Two cache lines: the hardware prefetches them as a pair. Counts go on over all children that have
+// had the slot; a child's own count is the difference to where it began.
+struct alignas(128) Slot {
+  std::atomic<std::uint64_t> word;   // an Occupancy
+  std::atomic<std::uint64_t> total;  // requests that were answered
+  std::atomic<std::uint64_t> connections;
+  std::array<std::atomic<std::uint64_t>, kRefusals> refused;  // by Refusal
+  std::atomic<std::uint64_t> retracted;    // requests that were completed and not acknowledged
+  std::atomic<std::uint32_t> log_epoch;    // of the log that the child writes to
+  std::atomic<std::uint32_t> child_epoch;  // of the child, see Header
+
+  [[nodiscard]] Occupancy occupancy() const;
+  void enter(pid_t pid, State state, std::int64_t since);
+  // The child claims the slot that was reserved for it; whoever reserved it can give it up instead.
+  // They may race; exactly one wins. `reserved`: the word as it was reserved.
+  bool claim(std::uint64_t reserved, pid_t pid);
+  bool give_up(std::uint64_t reserved, std::int64_t since);
+};
+
+}  // namespace kilofork
