@@ -28,7 +28,7 @@ std::optional<ExecState> read(int fd) {
 
 void require_same(const ExecState& a, const ExecState& b) {
   REQUIRE(a.settings == b.settings);
-  REQUIRE(a.wakeup == b.wakeup && a.publish_fd == b.publish_fd && a.receive_log == b.receive_log);
+  REQUIRE(a.wakeup == b.wakeup && a.publish_log == b.publish_log && a.receive_log == b.receive_log);
   REQUIRE(a.syncer == b.syncer && a.inbox == b.inbox);
   REQUIRE(a.announced == b.announced);
   REQUIRE(a.children.size() == b.children.size());

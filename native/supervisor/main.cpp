@@ -47,7 +47,8 @@ std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
   std::optional<ExecState> predecessor;
   if (exec_state_fd != nullptr) {
     int fd = -1;
-    if (!parse_number(std::string_view(exec_state_fd), fd)) throw SystemError(exec_state_fd, EINVAL);
+    if (!parse_number(std::string_view(exec_state_fd), fd))
+      throw SystemError(exec_state_fd, EINVAL);
     predecessor = read_exec_state(Fd(fd).get());
   }
   auto lines = predecessor ? std::move(predecessor->settings) : receive_settings(control);
@@ -55,11 +56,11 @@ std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
   // Not on the stack, which children do not have: see footprint.hpp.
   const auto pool = std::make_unique<Pool>(
       std::move(settings), std::move(lines), std::move(control),
-      PoolDescriptors{.listener = kListenerFd,
-                      .log = kLogFd,
-                      .segment = kSegmentFd,
-                      .lifeline = kLifelineFd,
-                      .spawn_log = kSpawnLogFd},
+      InheritedDescriptors{.listener = kListenerFd,
+                           .log = kLogFd,
+                           .segment = kSegmentFd,
+                           .lifeline = kLifelineFd,
+                           .spawn_log = kSpawnLogFd},
       Scoreboard(Segment::map(Fd(kSegmentFd), true)), segment_name, std::move(predecessor));
   return pool->run();
 }

@@ -33,7 +33,7 @@ void on_signal(int /*signal*/) {
 [[noreturn]] void turn_and_write(const ChildStage& stage, const ChildContext& context) {
   std::vector<char> buffer(AppendLog::buffer_bytes(context.service.max_line));
   ChildLog log(context, stage.slot(), ::getpid(), buffer);
-  g_child = {.log = &log, .offers = stage.log_broadcast.take.get()};
+  g_child = {.log = &log, .offers = stage.log_broadcast.receive.get()};
   handle_signal(SIGUSR1, on_signal);
   ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
   ::raise(SIGSTOP);

@@ -55,15 +55,15 @@ Service recycling_service(std::uint64_t max_requests, std::uint64_t jitter = 0) 
 TEST("a child leaves after as many requests as it may have, and says why; its count stays") {
   ChildStage stage(recycling_service(3));
   stage.slot().total = 1000;  // of those that had the slot before: not its own
-  for (std::uint64_t confirm = 0; confirm < 3; confirm++) {
+  for (std::uint64_t born = 0; born < 3; born++) {
     Process child = stage.fork_child();
     for (int i = 0; i < 3; i++) {
       TestClient client = greeted(stage, child);
       serve(client, child, "lalala");
     }
     CHECK(exited(child.wait(), kExitRecycled));
-    CHECK_EQ(stage.slot().total.load(), 1003 + confirm * 3);
-    CHECK_EQ(stage.slot().connections.load(), 3 + confirm * 3);
+    CHECK_EQ(stage.slot().total.load(), 1003 + born * 3);
+    CHECK_EQ(stage.slot().connections.load(), 3 + born * 3);
   }
 }
 

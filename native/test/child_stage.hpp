@@ -71,8 +71,8 @@ class ChildStage {
       run_child(context, slot(), slot().word);
     });
     CHECK(holds_in_time([this] {
-      std::uint64_t confirm = 0;
-      return ::read(wakeup.get(), &confirm, sizeof confirm) > 0;
+      std::uint64_t wakeups = 0;
+      return ::read(wakeup.get(), &wakeups, sizeof wakeups) > 0;
     }));
     return child;
   }
@@ -92,7 +92,7 @@ class ChildStage {
             .log = log.get(),
             .log_epoch = board.header().log_epoch.load(),
             .lifeline = lifeline_end.get(),
-            .log_broadcast = log_broadcast.take.get(),
+            .log_broadcast = log_broadcast.receive.get(),
             .wakeup = wakeup.get(),
             .memory = memory.data()};
   }

@@ -106,8 +106,8 @@ TEST("of many children that turn, each rings: one that is stopped before takes n
       set_up_signals_of_children(signals);
       run_child(context, slots[i], slots[i].word);
     });
-  std::uint64_t confirm = 0;
-  CHECK(check::holds_in_time([&] { return (confirm += rings(stage)) == kChildren; }));
+  std::uint64_t wakeups = 0;
+  CHECK(check::holds_in_time([&] { return (wakeups += rings(stage)) == kChildren; }));
   rests(stage) = 1;
   std::vector<TestClient> clients;
   for (std::size_t i = 0; i < kChildren; i++) clients.emplace_back(stage.port());

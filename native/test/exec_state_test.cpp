@@ -20,7 +20,7 @@ using Lines = std::vector<std::string>;
 void check_same(const ExecState& a, const ExecState& b) {
   CHECK(a.settings == b.settings);
   CHECK_EQ(a.wakeup, b.wakeup);
-  CHECK_EQ(a.publish_fd, b.publish_fd);
+  CHECK_EQ(a.publish_log, b.publish_log);
   CHECK_EQ(a.receive_log, b.receive_log);
   CHECK_EQ(a.syncer, b.syncer);
   CHECK_EQ(a.inbox, b.inbox);
@@ -48,7 +48,7 @@ TEST("settings are read back as they were, empty ones, spaces and near-starts to
   const ExecState state{.settings = {"max-line 1024", "", "start-children 5", "greeting  two ", " ",
                                      "start ", " start", "wakeup 7", "child", ""},
                         .wakeup = 3,
-                        .publish_fd = 4,
+                        .publish_log = 4,
                         .receive_log = 5,
                         .syncer = 6,
                         .inbox = 7,
@@ -80,7 +80,7 @@ TEST("thousands of children and long settings are read back") {
   std::mt19937 random(17);
   ExecState state{.settings = Lines(100, "reply " + std::string(1000, 'x')),
                   .wakeup = 1023,
-                  .publish_fd = INT32_MAX,
+                  .publish_log = INT32_MAX,
                   .receive_log = 0,
                   .announced = false,
                   .children = {},
@@ -100,7 +100,7 @@ TEST("thousands of children and long settings are read back") {
 TEST("it can be read again, wherever somebody has read to") {
   const ExecState state{.settings = {"max-line 1024"},
                         .wakeup = 3,
-                        .publish_fd = 4,
+                        .publish_log = 4,
                         .receive_log = 5,
                         .announced = false,
                         .children = {},

@@ -36,7 +36,7 @@ struct Stage {
   ~Stage() {
     for (const Slot& slot : stage.board.slots())
       if (const pid_t pid = slot.occupancy().pid; pid > 0) ::kill(pid, SIGKILL);
-    if (server.pid() > 0) ::kill(server.pid(), SIGKILL);
+    if (forker.pid() > 0) ::kill(forker.pid(), SIGKILL);
     (void)holds_in_time([] { return ::waitpid(-1, nullptr, WNOHANG) < 0; });
   }
   Stage(const Stage&) = delete;
@@ -46,7 +46,7 @@ struct Stage {
     since++;  // as time goes on, so that no slot is reserved twice in the same way
     for (const std::size_t slot : slots) board().slots()[slot].enter(0, State::starting, since);
     std::vector<pid_t> pids(slots.size());
-    server.fork_children(slots, pids);
+    forker.fork_children(slots, pids);
     return pids;
   }
   [[nodiscard]] const Scoreboard& board() const { return stage.board; }
@@ -60,7 +60,9 @@ struct Stage {
 
   ChildStage stage{check::make_service(), check::file("log"), kSlots};
   ChildContext context = stage.make_context();
-  Forker server{context, [this] { stage.front_end.reset(); }};
+  Forker forker{context,
+                {context.listener, context.log, board().fd(), context.lifeline,
+                 context.log_broadcast, context.wakeup}};
   std::vector<std::size_t> all_slots;
   std::int64_t since = 0;
 };
@@ -86,10 +88,10 @@ TEST("each slot gets a child of the caller's, that serves") {
 
 TEST("what cannot be forked is left out, and errno says why") {
   const auto stage = Stage::make();
-  stage->server.start();
+  stage->forker.start();
   const rlimit none{.rlim_cur = 0, .rlim_max = 0};
   if (::getuid() == 0) return;  // the superuser is exempt
-  CHECK_EQ(::prlimit(stage->server.pid(), RLIMIT_NPROC, &none, nullptr), 0);
+  CHECK_EQ(::prlimit(stage->forker.pid(), RLIMIT_NPROC, &none, nullptr), 0);
   const auto pids = stage->fork({3, 4});
   CHECK_EQ(errno, EAGAIN);
   CHECK_EQ(pids[0] + pids[1], 0);
@@ -99,24 +101,24 @@ TEST("a server that was killed is replaced with the next order") {
   const auto stage = Stage::make();
   for (std::size_t round = 0; round < 3; round++) {
     CHECK(stage->fork({round})[0] > 0);
-    const pid_t before = stage->server.pid();
+    const pid_t before = stage->forker.pid();
     CHECK_EQ(::kill(before, SIGKILL), 0);
     CHECK_EQ(::waitpid(before, nullptr, 0), before);
-    stage->server.on_exit(before);
-    CHECK_EQ(stage->server.pid(), 0);
+    stage->forker.on_exit(before);
+    CHECK_EQ(stage->forker.pid(), 0);
   }
 }
 
 TEST("one that does not answer is given up, and a child that it forks later finds no place") {
   const auto stage = Stage::make();
-  stage->server.start();
-  const pid_t stuck = stage->server.pid();
+  stage->forker.start();
+  const pid_t stuck = stage->forker.pid();
   CHECK_EQ(::kill(stuck, SIGSTOP), 0);
   const auto pids = stage->fork({7});
   CHECK_EQ(pids[0], 0);
   CHECK_EQ(errno, EAGAIN);
   CHECK_EQ(stage->board().slots()[7].occupancy().state, State::vacant);
-  CHECK_EQ(stage->server.pid(), 0);
+  CHECK_EQ(stage->forker.pid(), 0);
   CHECK(stage->fork({7})[0] > 0);
   CHECK(holds_in_time([&] { return stage->board().slots()[7].occupancy().state == State::idle; }));
 }
@@ -124,8 +126,8 @@ TEST("one that does not answer is given up, and a child that it forks later find
 TEST("killed in the middle of many, none of its children is lost or counted twice") {
   for (int round = 0; round < 20; round++) {
     const auto stage = Stage::make();
-    stage->server.start();
-    const pid_t server = stage->server.pid();
+    stage->forker.start();
+    const pid_t server = stage->forker.pid();
     check::Process killer([&] {
       std::this_thread::sleep_for(std::chrono::microseconds(300 * round));
       ::kill(server, SIGKILL);
@@ -154,18 +156,18 @@ TEST("a child that is not expected any more leaves") {
 
 TEST("it ends with its orders, and lets go of an older log when told to") {
   const auto stage = Stage::make();
-  stage->server.start();
+  stage->forker.start();
   const Fd reopened = open_log(check::file("log.new"));
   publish_log(stage->stage.log_broadcast, reopened.get(), 1);
   stage->stage.board.header().log_epoch = 1;
-  stage->server.follow_log();
+  stage->forker.follow_log();
   const auto link =
-      "/proc/" + std::to_string(stage->server.pid()) + "/fd/" + std::to_string(stage->context.log);
+      "/proc/" + std::to_string(stage->forker.pid()) + "/fd/" + std::to_string(stage->context.log);
   CHECK_EQ(std::filesystem::read_symlink(link).string(), check::file("log.new"));
-  const pid_t server = stage->server.pid();
-  stage->server.close_orders();
+  const pid_t server = stage->forker.pid();
+  stage->forker.close_orders();
   CHECK_EQ(::waitpid(server, nullptr, 0), server);
-  stage->server.on_exit(server);
+  stage->forker.on_exit(server);
 }
 
 }  // namespace

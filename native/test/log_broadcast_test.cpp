@@ -28,14 +28,14 @@ std::string log_number(std::uint32_t epoch) {
 
 TEST("where no log is offered, none is had, and nobody waits") {
   const LogBroadcast log_broadcast = make_log_broadcast();
-  CHECK(!peek_log(log_broadcast.take.get()));
+  CHECK(!peek_log(log_broadcast.receive.get()));
 }
 
 TEST("an offered log can be had again and again, with its generation") {
   const LogBroadcast log_broadcast = make_log_broadcast();
   publish_log(log_broadcast, open_log(log_number(7)).get(), 7);
   for (int i = 0; i < 5; i++) {
-    const auto offered = peek_log(log_broadcast.take.get());
+    const auto offered = peek_log(log_broadcast.receive.get());
     CHECK(offered.has_value());
     CHECK_EQ(offered->epoch, 7);
     CHECK_EQ(path_of(offered->fd.get()), log_number(7));
@@ -48,7 +48,7 @@ TEST("the newest log wins, and the older ones are let go") {
   const LogBroadcast log_broadcast = make_log_broadcast();
   for (const std::uint32_t epoch : {1U, 2U, 3U, UINT32_MAX}) {
     publish_log(log_broadcast, open_log(log_number(epoch)).get(), epoch);
-    const auto offered = peek_log(log_broadcast.take.get());
+    const auto offered = peek_log(log_broadcast.receive.get());
     CHECK(offered.has_value());
     CHECK_EQ(offered->epoch, epoch);
     CHECK_EQ(path_of(offered->fd.get()), log_number(epoch));
@@ -69,7 +69,7 @@ TEST("many processes that were forked before are handed the same log") {
       starter.reset();
       char none = 0;
       CHECK_EQ(::read(wait_here.get(), &none, 1), 0);
-      const auto offered = peek_log(log_broadcast.take.get());
+      const auto offered = peek_log(log_broadcast.receive.get());
       CHECK(offered.has_value());
       CHECK_EQ(offered->epoch, 9);
       std::vector<char> buffer(AppendLog::buffer_bytes(100));
@@ -91,7 +91,7 @@ TEST("who looks while logs are offered gets one with its own generation, or none
   for (int i = 0; i < 4; i++)
     readers.emplace_back([&] {
       for (std::uint32_t newest = 0; newest < kOffers;) {
-        const auto offered = peek_log(log_broadcast.take.get());
+        const auto offered = peek_log(log_broadcast.receive.get());
         if (!offered) continue;
         CHECK(offered->epoch >= newest);
         CHECK_EQ(path_of(offered->fd.get()), log_number(offered->epoch));
@@ -111,19 +111,19 @@ TEST("a new log is offered also where the old offer cannot be looked at for want
   for (int fd = 0; (fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) all.emplace_back(fd);
   publish_log(log_broadcast, second.get(), 2);
   all.clear();
-  const auto offered = peek_log(log_broadcast.take.get());
+  const auto offered = peek_log(log_broadcast.receive.get());
   CHECK(offered.has_value());
   CHECK_EQ(offered->epoch, 2);
 }
 
 TEST("an offer without a descriptor, or of another length, is none") {
   const LogBroadcast log_broadcast = make_log_broadcast();
-  CHECK_EQ(send_with_fd(log_broadcast.give.get(), "1234", -1, 0), 4);
-  CHECK(!peek_log(log_broadcast.take.get()));
+  CHECK_EQ(send_with_fd(log_broadcast.publish.get(), "1234", -1, 0), 4);
+  CHECK(!peek_log(log_broadcast.receive.get()));
   const LogBroadcast other = make_log_broadcast();
   const Fd log = open_log(log_number(1));
-  CHECK_EQ(send_with_fd(other.give.get(), "123", log.get(), 0), 3);
-  CHECK(!peek_log(other.take.get()));
+  CHECK_EQ(send_with_fd(other.publish.get(), "123", log.get(), 0), 3);
+  CHECK(!peek_log(other.receive.get()));
 }
 
 }  // namespace

@@ -60,11 +60,12 @@ struct Stage {
     return {.scoreboard = board,
             .control = control,
             .record = record,
+            .broadcast = broadcast,
             .log = log.get(),
             .epoch = 0,
             .wakeup = wakeup.get(),
             .synced = true,
-            .prepare_syncer = [] {}};
+            .kept_by_syncer = {board.fd(), wakeup.get()}};
   }
 
   Scoreboard board = Scoreboard::create(segment_name(), 1, 4, {});
@@ -79,6 +80,7 @@ struct Stage {
   Fd spawn_log{::open("/dev/null", O_WRONLY | O_CLOEXEC)};
   Control control{end_of_control.get()};
   SpawnRecord record{log.get(), spawn_log.get(), buffer, board.header().pending};
+  LogBroadcast broadcast = make_log_broadcast();
   LogManager manager;
   const Nanoseconds start = monotonic_now();
 
@@ -161,8 +163,7 @@ TEST("a log that is reopened while the syncer is replaced is synced by the next 
   stage.maintain();
   ExecState predecessor;
   stage.manager.save_to(predecessor);
-  for (int* fd : {&predecessor.publish_fd, &predecessor.receive_log, &predecessor.inbox})
-    *fd = ::dup(*fd);
+  predecessor.inbox = ::dup(predecessor.inbox);
   LogManager next(stage.parts(), predecessor);
   next.maintain(stage.roster, stage.start);  // which tells it to leave
   const std::uint32_t sync = stage.commit.join();
@@ -188,11 +189,8 @@ TEST("a syncer lets go of the old log when the last child has, though nobody wai
 TEST("without a syncer, nobody is told to leave in its place") {
   Process group([] {
     CHECK_EQ(::setpgid(0, 0), 0);
-    const LogBroadcast log_broadcast = make_log_broadcast();
     Process last_syncer([] { ::pause(); });
     ExecState predecessor;
-    predecessor.publish_fd = ::dup(log_broadcast.give.get());
-    predecessor.receive_log = ::dup(log_broadcast.take.get());
     predecessor.syncer = last_syncer.pid();
     Stage stage(open_log(file("log")), predecessor);
     last_syncer.signal(SIGKILL);
@@ -207,7 +205,7 @@ TEST("without a syncer, nobody is told to leave in its place") {
   CHECK_EQ(group.wait(), 0);
 }
 
-TEST("what the front had no room to hear is told again") {
+TEST("what the control channel had no room for is reported again") {
   Stage stage(open_log(file("log")));
   while (stage.control.send("growth-limit none")) continue;
   stage.board.header().log_error = ENOSPC;

@@ -1,7 +1,8 @@
-// How a reopened log reaches children that were forked before: as one message, with the
-// descriptor, in a datagram socket that all of them inherited. A child takes a copy with MSG_PEEK,
-// which duplicates the descriptor and leaves the message for the others; so one message serves any
-// number of children, and none needs a socket of its own. unix(7), recv(2).
+// Gives a reopened log to processes that were forked before: one message, with the descriptor, in a
+// datagram socket that all of them inherited.
+//
+// A child receives with MSG_PEEK, which duplicates the descriptor and leaves the message for the
+// others. One message serves any number of children. unix(7), recv(2).
 #pragma once
 
 #include <cstdint>
@@ -12,23 +13,23 @@
 namespace kilofork {
 
 struct LogBroadcast {
-  Fd give;  // the supervisor's
-  Fd take;  // inherited by the children
+  Fd publish;  // the supervisor's end
+  Fd receive;  // inherited by forker and children
 };
 
-struct OfferedLog {
+struct PublishedLog {
   Fd fd;
   std::uint32_t epoch;
 };
 
-// Supervisor. Throw SystemError.
+// Supervisor. Both throw SystemError.
 LogBroadcast make_log_broadcast();
-void publish_log(const LogBroadcast& log_broadcast, int log, std::uint32_t epoch);
+void publish_log(const LogBroadcast& broadcast, int log, std::uint32_t epoch);
 
-// Child. Nothing, when no log is offered at this moment.
-std::optional<OfferedLog> peek_log(int take);
-// Puts the log that is offered in the place of `log`, which is of that epoch. False: no other
-// one is offered at this moment.
-bool receive_log(int take, int log, std::uint32_t& epoch);
+// Child. `receive`: its end. Nothing if no log is published at this moment.
+std::optional<PublishedLog> peek_log(int receive);
+// Puts the published log in the place of the descriptor `log` and its epoch in `epoch`. False, and
+// nothing changes, if no log of another epoch is published at this moment.
+bool receive_log(int receive, int log, std::uint32_t& epoch);
 
 }  // namespace kilofork

@@ -1,17 +1,24 @@
-// The descriptors that the supervisor is started with; after them, nothing is open.
+// Which descriptors a process has. Each process names those that it keeps; all others are closed.
+// close_range(2).
 #pragma once
+
+#include <vector>
 
 namespace kilofork {
 
+// What the front starts the supervisor with, beside 0, 1 and 2.
 enum SupervisorFd : int {
-  kControlFd = 3,   // stream socket to the front, see control.hpp
+  kControlFd = 3,   // stream socket to the front, see supervisor/control.hpp
   kListenerFd = 4,  // the listening socket
   kLogFd = 5,       // the log, opened for appending and locked
   kSegmentFd = 6,   // the shared memory, locked
-  kLifelineFd = 7,  // stream socket to the front: its end of file means that the front is gone,
-                    // and the front's that supervisor and children are
-  kSpawnLogFd = 8,  // for the record of spawns: a file, or /dev/null
+  kLifelineFd = 7,  // stream socket to the front: at its end of file, the front is gone; the front
+                    // sees one when the supervisor and all that it forked are gone
+  kSpawnLogFd = 8,  // a file for the spawn record, or /dev/null
   kFirstFreeFd = 9,
 };
+
+// In a process that was just forked: closes all descriptors but these and 0, 1 and 2.
+void keep_only(std::vector<int> kept);
 
 }  // namespace kilofork

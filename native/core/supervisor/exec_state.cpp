@@ -1,5 +1,6 @@
 #include "supervisor/exec_state.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ std::string read_all(int fd) {
   std::array<char, 4096> bytes{};
   for (off_t at = 0;;) {
     const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), at);
-    if (got < 0) fail("read the handover");
+    if (got < 0) fail("read the exec state");
     if (got == 0) return text;
     text.append(bytes.data(), static_cast<std::size_t>(got));
     at += got;
@@ -48,7 +49,7 @@ bool parse_child(std::string_view words, ExecState::Child& child) {
 bool apply_line(ExecState& state, std::string_view line) {
   const std::string_view name = take_token(line);
   if (name == "wakeup") return parse_number(line, state.wakeup);
-  if (name == "publish-log") return parse_number(line, state.publish_fd);
+  if (name == "publish-log") return parse_number(line, state.publish_log);
   if (name == "receive-log") return parse_number(line, state.receive_log);
   if (name == "syncer") return parse_number(line, state.syncer);
   if (name == "inbox") return parse_number(line, state.inbox);
@@ -74,7 +75,7 @@ Fd write_exec_state(const ExecState& state) {
   for (const auto& line : state.settings) add(line), end_line();
   add("start"), end_line();
   add("wakeup", std::to_string(state.wakeup)), end_line();
-  add("publish-log", std::to_string(state.publish_fd)), end_line();
+  add("publish-log", std::to_string(state.publish_log)), end_line();
   add("receive-log", std::to_string(state.receive_log)), end_line();
   add("syncer", std::to_string(state.syncer)), end_line();
   add("inbox", std::to_string(state.inbox)), end_line();
@@ -90,7 +91,7 @@ Fd write_exec_state(const ExecState& state) {
   if (!fd) fail("memfd_create");
   for (std::size_t at = 0; at < text.size();) {
     const ssize_t put = ::write(fd.get(), text.data() + at, text.size() - at);
-    if (put < 0) fail("write the handover");
+    if (put < 0) fail("write the exec state");
     at += static_cast<std::size_t>(put);
   }
   return fd;
@@ -101,15 +102,27 @@ ExecState read_exec_state(int fd) {
   const std::string whole = read_all(fd);
   std::string_view text = whole;
   for (auto line = take_line(text); line != "start"; line = take_line(text)) {
-    if (text.empty()) throw SystemError("a handover without \"start\"", EPROTO);
+    if (text.empty()) throw SystemError("an exec state without \"start\"", EPROTO);
     state.settings.emplace_back(line);
   }
   while (!text.empty()) {
     const std::string_view line = take_line(text);
     if (!apply_line(state, line))
-      throw SystemError("handover \"" + std::string(line) + "\"", EPROTO);
+      throw SystemError("exec state \"" + std::string(line) + "\"", EPROTO);
   }
   return state;
+}
+
+void execute_successor(const std::string& path, const std::string& segment_name,
+                       const ExecState& state, const std::vector<int>& kept) {
+  const Fd fd = write_exec_state(state);
+  for (const int each : kept) ::fcntl(each, F_SETFD, 0);
+  std::string name = "kilofork-supervisor";
+  std::string segment = segment_name;
+  std::string fd_text = std::to_string(fd.get());
+  const std::array<char*, 4> argv{name.data(), segment.data(), fd_text.data(), nullptr};
+  ::execv(path.c_str(), argv.data());
+  fail("exec " + path);
 }
 
 }  // namespace kilofork

@@ -1,6 +1,8 @@
-// What a supervisor leaves to the executable that takes its place by exec: same process, same
-// children, same descriptors. As lines of text in a memory file (memfd_create(2)): first the
-// settings as the front sent them and "start", then what only the supervisor knew.
+// What a supervisor leaves to the executable that replaces it by exec(2): same process, same
+// children, same descriptors.
+//
+// It is written as lines of text to a memory file (memfd_create(2)): the settings as the front sent
+// them, "start", then what only the supervisor knew.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +10,6 @@
 #include <vector>
 
 #include "base/fd.hpp"
-#include "log/log_broadcast.hpp"
 #include "shm/scoreboard.hpp"
 #include "supervisor/roster.hpp"
 
@@ -20,22 +21,26 @@ struct ExecState {
     Member member;
   };
   std::vector<std::string> settings;  // lines
-  int wakeup = -1;                    // descriptors, which stay open across exec
-  int publish_fd = -1;
+  // Descriptors, which stay open.
+  int wakeup = -1;
+  int publish_log = -1;
   int receive_log = -1;
-  pid_t syncer = 0;  // 0: there is none
-  int inbox = -1;    // a descriptor, of the syncer
-  bool announced = false;
+  int inbox = -1;          // of the syncer
+  pid_t syncer = 0;        // 0: none
+  bool announced = false;  // the front was told that all children are up
   std::vector<Child> children;
-  std::vector<std::string> pending_ends;  // records of ends, see SpawnRecord
+  std::vector<std::string> pending_ends;  // see SpawnRecord
 };
 
-// Throws SystemError.
+// Both throw SystemError; reading with EPROTO if a line is not understood.
 Fd write_exec_state(const ExecState& state);
-// Throws SystemError, EPROTO when a line is not understood.
 ExecState read_exec_state(int fd);
 
-// All that two executables must agree upon for one to take over from the other.
+// Executes `path` in this process. `kept`: descriptors that stay open. Throws SystemError.
+[[noreturn]] void execute_successor(const std::string& path, const std::string& segment_name,
+                                    const ExecState& state, const std::vector<int>& kept);
+
+// What two executables must agree on for one to replace the other.
 inline std::string compatibility() {
   constexpr int kExecStateVersion = 4;
   return "scoreboard " + std::to_string(Scoreboard::kVersion) + " handover " +

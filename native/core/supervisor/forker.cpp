@@ -13,6 +13,7 @@
 #include "base/error.hpp"
 #include "log/log_broadcast.hpp"
 #include "net/listener.hpp"
+#include "process/descriptors.hpp"
 #include "process/footprint.hpp"
 #include "process/lockdown.hpp"
 
@@ -38,10 +39,11 @@ void Forker::start() {
   orders_.reset(ends[0]);
   const Fd theirs(ends[1]);
   set_receive_timeout(orders_.get(), kAnsweredWithin);
+  std::vector<int> kept = kept_;
+  kept.push_back(theirs.get());
   pid_ = ::fork();
   if (pid_ == 0) {
-    orders_.reset();
-    prepare_();
+    keep_only(std::move(kept));
     leave_restartable_sequences();
     go_on_beside_mappings([this, fd = theirs.get()] { run(fd); });
   }

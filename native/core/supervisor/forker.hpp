@@ -13,8 +13,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "base/fd.hpp"
 #include "child/child.hpp"
@@ -23,10 +24,10 @@ namespace kilofork {
 
 class Forker {
  public:
-  // `context` is kept by the caller; what is newer in it is not seen by a server that runs.
-  // `prepare` runs in the server: closes what is not for children.
-  Forker(const ChildContext& context, std::function<void()> prepare)
-      : context_(context), prepare_(std::move(prepare)) {}
+  // `context` is kept by the caller; a forker that runs does not see its changes. `kept`: the
+  // descriptors of children.
+  Forker(const ChildContext& context, std::vector<int> kept)
+      : context_(context), kept_(std::move(kept)) {}
   ~Forker() { end(); }
   Forker(const Forker&) = delete;
   Forker& operator=(const Forker&) = delete;
@@ -47,8 +48,6 @@ class Forker {
   // It has no state that would be lost. If it forks once more, that child finds its slot taken
   // back.
   void end();
-  // In a process that is forked beside it: its end must not depend on that one.
-  void close_orders() { orders_.reset(); }
 
  private:
   // A turn to the other process and back costs as much as a fork: so, many at a time.
@@ -69,7 +68,7 @@ class Forker {
   void forget();
 
   const ChildContext& context_;
-  std::function<void()> prepare_;
+  const std::vector<int> kept_;
   pid_t pid_ = 0;
   Fd orders_;
 };

@@ -12,25 +12,23 @@
 
 #include "base/error.hpp"
 #include "log/syncer.hpp"
+#include "process/descriptors.hpp"
 
 namespace kilofork {
 
 namespace {
 
-// A child that is stopped may owe a record for ever: the others do not wait longer for it.
+// A child that is stopped may never write its retraction: the others wait no longer than this.
 constexpr Nanoseconds kRetractedWithin = kSecond;
-// After a syncer that did not live longer than this, before the next.
+// From the start of one syncer to the start of the next.
 constexpr Nanoseconds kSyncersApart = 100 * kMillisecond;
-constexpr Nanoseconds kToldAgainAfter = 100 * kMillisecond;
+constexpr Nanoseconds kReportedAgainAfter = 100 * kMillisecond;
 
 }  // namespace
 
 LogManager::LogManager(Parts parts, const std::optional<ExecState>& predecessor)
     : parts_(std::move(parts)),
       header_(parts_.scoreboard.header()),
-      broadcast_(predecessor ? LogBroadcast{.give = Fd(predecessor->publish_fd),
-                                            .take = Fd(predecessor->receive_log)}
-                             : make_log_broadcast()),
       epoch_(predecessor ? header_.log_epoch.load() : parts_.epoch) {
   if (predecessor) {
     syncer_ = predecessor->syncer;
@@ -39,7 +37,7 @@ LogManager::LogManager(Parts parts, const std::optional<ExecState>& predecessor)
     if (header_.log_settled != epoch_) reopened_ = monotonic_now();
     return;
   }
-  // A syncer that was killed together with its supervisor.
+  // The last syncer may have been killed, together with its supervisor, in the middle of a sync.
   if (header_.commit.is_syncing()) header_.commit.fail_sync(header_.log_epoch, ECANCELED);
   header_.log_epoch = epoch_;
   header_.log_settled = epoch_;
@@ -49,41 +47,42 @@ LogManager::LogManager(Parts parts, const std::optional<ExecState>& predecessor)
 
 // ---- a reopened log -----------------------------------------------------------------------------
 
+// In this order: the syncer has the log before anybody can write to it; retractions come before all
+// other records; then the children may take it.
 void LogManager::reopen(Fd log, std::uint32_t epoch, const Roster& roster) {
-  // What is in the old log by now is a syncer's that has it.
-  if (leaves_ && has_left_within(kRetractedWithin)) on_exit(syncer_);
+  if (told_to_leave_ && syncer_ends_within(kRetractedWithin)) on_exit(syncer_);
   if (parts_.synced && syncer_ == 0) start_syncer(monotonic_now());
   const bool was_dead = header_.commit.is_dead(epoch_);
   ::dup3(log.get(), parts_.log, O_CLOEXEC);
   epoch_ = epoch;
-  // First the syncer, then anyone who may write. One that takes nothing any more is of no use.
+  // A syncer whose inbox is full is stuck.
   if (syncer_ > 0 && !send_log(inbox_.get(), parts_.log, epoch_)) ::kill(syncer_, SIGKILL);
   header_.commit.offer(epoch_);
-  publish_log(broadcast_, parts_.log, epoch_);
+  publish_log(parts_.broadcast, parts_.log, epoch_);
   if (was_dead) wait_for_retractions(roster);
-  told_dead_ = false;
+  reported_dead_ = false;
   parts_.record.resume();
   header_.log_epoch.store(epoch_, std::memory_order_release);
   for (const Member& member : roster.members())
-    if (member.pid != 0) ::kill(member.pid, SIGUSR1);  // the idle ones let go of the old file, too
+    if (member.pid != 0) ::kill(member.pid, SIGUSR1);  // idle ones must let go of the old file, too
   reopened_ = monotonic_now();
   next_settling_ = 0;
 }
 
-// The supervisor itself waits, so that nothing else is done meanwhile. A child is in that state
-// from before it looks whether the log is good until its record is taken back.
+// A child is `syncing` from before it looks whether the log is dead until it has retracted. The
+// supervisor does nothing else meanwhile.
 void LogManager::wait_for_retractions(const Roster& roster) {
   constexpr useconds_t kBetweenLooks = 1000;
   const auto slots = parts_.scoreboard.slots();
-  const auto has_pending = [&](std::size_t i) {
+  const auto is_syncing = [&](std::size_t i) {
     return roster.members()[i].pid != 0 && slots[i].occupancy().state == State::syncing;
   };
   const Nanoseconds deadline = monotonic_now() + kRetractedWithin;
   for (std::size_t i = 0; i < slots.size(); i++)
-    while (has_pending(i) && monotonic_now() < deadline) ::usleep(kBetweenLooks);
+    while (is_syncing(i) && monotonic_now() < deadline) ::usleep(kBetweenLooks);
 }
 
-// A barrier: from here on, nobody writes to the old file any more.
+// Nobody writes to an older log once every child has this one.
 void LogManager::settle(const Roster& roster, Nanoseconds now) {
   if (reopened_ == 0 || now < next_settling_) return;
   const auto& members = roster.members();
@@ -97,23 +96,24 @@ void LogManager::settle(const Roster& roster, Nanoseconds now) {
   parts_.record.write("pool: the last child has left the old log, " +
                       std::to_string(took / kMicrosecond) + " us after it was told");
   header_.log_settled.store(epoch_, std::memory_order_release);
-  if (syncer_ > 0) header_.commit.request_sync();  // the last one of the old log: it lets go of it
+  // After one more sync of the old log, the syncer lets go of it.
+  if (syncer_ > 0) header_.commit.request_sync();
   parts_.control.send("log-settled " + std::to_string(took));
 }
 
 // ---- errors -------------------------------------------------------------------------------------
 
-// What the front has no room for is told again.
-void LogManager::tell_errors() {
+// Reports again later what the control channel has no room for.
+void LogManager::report_errors() {
   const std::uint32_t error = header_.log_error.load(std::memory_order_relaxed);
-  if (error != told_error_ && parts_.control.send("log-error " + std::to_string(error)))
-    told_error_ = error;
+  if (error != reported_error_ && parts_.control.send("log-error " + std::to_string(error)))
+    reported_error_ = error;
   const bool is_dead = header_.commit.is_dead(epoch_);
-  if (is_dead && !told_dead_) {
+  if (is_dead && !reported_dead_) {
     parts_.record.suspend();
-    told_dead_ = parts_.control.send("sync-failed " + std::to_string(header_.commit.error()));
+    reported_dead_ = parts_.control.send("sync-failed " + std::to_string(header_.commit.error()));
   }
-  tells_again_ = error != told_error_ || is_dead != told_dead_;
+  report_again_ = error != reported_error_ || is_dead != reported_dead_;
 }
 
 // ---- the syncer ---------------------------------------------------------------------------------
@@ -124,17 +124,17 @@ void LogManager::start_syncer(Nanoseconds now) {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
   inbox_.reset(ends[0]);
   const Fd theirs(ends[1]);
-  // It gets the newest log, before it can be asked for a sync. What an older one holds that the
-  // last syncer has not seen to, in whatever way that one ended, nobody will sync.
+  // It gets the newest log only. What the last syncer has left unsynced in an older one, nobody
+  // will sync.
   if (header_.oldest_unsynced < epoch_) header_.commit.fail_sync(epoch_ - 1, ECANCELED);
   header_.oldest_unsynced = epoch_;
   if (!header_.commit.is_dead(epoch_)) (void)send_log(inbox_.get(), parts_.log, epoch_);
   const pid_t supervisor = ::getpid();
+  std::vector<int> kept = parts_.kept_by_syncer;
+  kept.push_back(theirs.get());
   const pid_t pid = ::fork();
   if (pid == 0) {
-    inbox_.reset();
-    parts_.prepare_syncer();
-    for (const int fd : {parts_.log, give(), take()}) ::close(fd);
+    keep_only(std::move(kept));
     run_syncer({.scoreboard = parts_.scoreboard,
                 .supervisor = supervisor,
                 .inbox = theirs.get(),
@@ -146,8 +146,8 @@ void LogManager::start_syncer(Nanoseconds now) {
   header_.syncer = pid;
 }
 
-// It leaves in order, and not in the middle of a sync: it takes no longer than one.
-bool LogManager::has_left_within(Nanoseconds patience) const {
+// After SIGTERM it ends, but not in the middle of a sync.
+bool LogManager::syncer_ends_within(Nanoseconds patience) const {
   constexpr useconds_t kBetweenLooks = 200;
   const Nanoseconds deadline = monotonic_now() + patience;
   while (::waitpid(syncer_, nullptr, WNOHANG) == 0) {
@@ -157,34 +157,34 @@ bool LogManager::has_left_within(Nanoseconds patience) const {
   return true;
 }
 
-// What it has synced last is unknown when it died in the middle.
 void LogManager::on_exit(pid_t pid) {
   if (pid != syncer_) return;
   syncer_ = 0;
-  leaves_ = false;
+  told_to_leave_ = false;
   header_.syncer = 0;
   inbox_.reset();
+  // Nobody knows how far a sync came that was cut short.
   if (header_.commit.is_syncing()) header_.commit.fail_sync(epoch_, ECANCELED);
   header_.commit.wake_missed();
 }
 
 void LogManager::maintain(const Roster& roster, Nanoseconds now) {
-  tell_errors();
+  report_errors();
   settle(roster, now);
   if (!parts_.synced) return;
   if (syncer_ == 0 && now >= may_start_syncer_at_) start_syncer(now);
-  // Not while it knows of an older log, which its successor would not.
+  // Renew it only when it has no older log: its successor would not have that.
   if (to_renew_ && syncer_ > 0 && reopened_ == 0 && header_.oldest_unsynced == epoch_) {
     ::kill(syncer_, SIGTERM);
     to_renew_ = false;
-    leaves_ = true;
+    told_to_leave_ = true;
   }
 }
 
 Nanoseconds LogManager::next_deadline() const {
   Nanoseconds next = kNever;
   if (reopened_ > 0) next = next_settling_;
-  if (tells_again_) next = std::min(next, monotonic_now() + kToldAgainAfter);
+  if (report_again_) next = std::min(next, monotonic_now() + kReportedAgainAfter);
   if (parts_.synced && syncer_ == 0) next = std::min(next, may_start_syncer_at_);
   return next;
 }
@@ -192,22 +192,14 @@ Nanoseconds LogManager::next_deadline() const {
 void LogManager::end(Nanoseconds patience) {
   if (syncer_ == 0) return;
   ::kill(syncer_, SIGTERM);
-  if (!has_left_within(patience)) ::kill(syncer_, SIGKILL);
+  if (!syncer_ends_within(patience)) ::kill(syncer_, SIGKILL);
 }
 
 // ---- the next executable ------------------------------------------------------------------------
 
 void LogManager::save_to(ExecState& state) const {
-  state.publish_fd = give();
-  state.receive_log = take();
   state.syncer = syncer_;
   state.inbox = inbox_.get();
-}
-
-std::vector<int> LogManager::descriptors() const {
-  std::vector<int> kept{give(), take()};
-  if (inbox_) kept.push_back(inbox_.get());
-  return kept;
 }
 
 }  // namespace kilofork

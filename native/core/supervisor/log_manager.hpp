@@ -1,14 +1,14 @@
-// The supervisor's hold on the log: hands a reopened one to the children, knows when the last of
-// them has left the old one, and, where acknowledgements wait for the disk, keeps a syncer.
+// The log, as the supervisor manages it: gives a reopened log to the children, finds out when the
+// last of them has left the old one, reports errors to the front, and keeps a syncer running where
+// replies wait for the disk. Supervisor only.
 //
-// A log whose sync failed is dead. The front opens another, and there the requests that had waited
-// are taken back first; then the children turn to it.
+// A log whose sync failed is dead. The front opens another one. There, the requests that waited for
+// the failed sync are retracted first; then the children write to it.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <vector>
 
@@ -27,57 +27,50 @@ class LogManager {
     Scoreboard& scoreboard;
     const Control& control;
     SpawnRecord& record;
-    int log;              // the place of the newest one
-    std::uint32_t epoch;  // its number, unless there is a predecessor
+    const LogBroadcast& broadcast;
+    int log;              // the descriptor that always stands for the newest log
+    std::uint32_t epoch;  // of the first log; with a predecessor, the header's is taken
     int wakeup;
     bool synced;
-    std::function<void()> prepare_syncer;  // in that process: closes what is not for it
+    std::vector<int> kept_by_syncer;  // descriptors
   };
   LogManager(Parts parts, const std::optional<ExecState>& predecessor);
 
-  // Where children find a reopened log, and what they are forked with.
-  [[nodiscard]] int take() const { return broadcast_.take.get(); }
-  [[nodiscard]] int give() const { return broadcast_.give.get(); }
   [[nodiscard]] std::uint32_t epoch() const { return epoch_; }
 
-  // By order of the front.
+  // The front has opened another log.
   void reopen(Fd log, std::uint32_t epoch, const Roster& roster);
-  // In the loop: what has gone wrong, who has left the old log, and a syncer where there is none.
+  // In the loop: reports errors, settles a reopened log, starts or renews the syncer.
   void maintain(const Roster& roster, Nanoseconds now);
   [[nodiscard]] Nanoseconds next_deadline() const;
 
-  // What became of a process that is no child: of the syncer, or of a stranger.
+  // A process that is no child has ended; it may be the syncer.
   void on_exit(pid_t pid);
-  // In a process that is forked beside the syncer, which must not have it.
-  void close_inbox() { inbox_.reset(); }
-  // When the last child is gone: what is in the log is on disk, if it can be.
+  // When the last child has ended: the syncer syncs what is left and ends.
   void end(Nanoseconds patience);
 
   void save_to(ExecState& state) const;
-  // What must stay open across exec.
-  [[nodiscard]] std::vector<int> descriptors() const;
 
  private:
   void wait_for_retractions(const Roster& roster);
   void settle(const Roster& roster, Nanoseconds now);
-  void tell_errors();
+  void report_errors();
   void start_syncer(Nanoseconds now);
-  [[nodiscard]] bool has_left_within(Nanoseconds patience) const;
+  [[nodiscard]] bool syncer_ends_within(Nanoseconds patience) const;
 
   Parts parts_;
   Header& header_;
-  LogBroadcast broadcast_;
   std::uint32_t epoch_;
-  Nanoseconds reopened_ = 0;  // 0: every child has turned to the log
+  Nanoseconds reopened_ = 0;  // 0: every child writes to the newest log
   Nanoseconds next_settling_ = 0;
-  std::uint32_t told_error_ = 0;
-  bool told_dead_ = false;
-  bool tells_again_ = false;
+  std::uint32_t reported_error_ = 0;
+  bool reported_dead_ = false;
+  bool report_again_ = false;
 
   pid_t syncer_ = 0;
-  Fd inbox_;  // of the syncer: our end
-  bool to_renew_ = false;
-  bool leaves_ = false;  // it was told to
+  Fd inbox_;               // our end of the syncer's
+  bool to_renew_ = false;  // it is of the last executable
+  bool told_to_leave_ = false;
   Nanoseconds may_start_syncer_at_ = 0;
 };
 

@@ -1,139 +1,88 @@
-// The pool of children, and the loop of the supervisor that keeps it: wait, take_orders, reap,
-// escalate, look, top up. Runs in the supervisor alone, a process with one thread. Modelled on the
-// arbiters of unicorn and gunicorn: signal handlers only set flags, there is one place to wait.
+// The pool of children, and the loop of the supervisor: wait, take orders, reap, sample, fork. Runs
+// in the supervisor, a process with one thread.
 //
-// While nothing changes the pool parked: it is not looked at, and the loop waits without end. The
-// next child that turns from idle to busy or back rings (child.cpp), and the looks begin again.
-// fork(2), waitpid(2), prctl(2), eventfd(2).
+// Signal handlers only set flags, and there is one place to wait. What the loop does is in files of
+// its own: growth, replacement, shutdown, log_manager. fork(2), waitpid(2), prctl(2), eventfd(2).
 #pragma once
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "child/child.hpp"
+#include "log/log_broadcast.hpp"
 #include "shm/scoreboard.hpp"
-#include "supervisor/backlog_drain.hpp"
 #include "supervisor/control.hpp"
 #include "supervisor/exec_state.hpp"
 #include "supervisor/forker.hpp"
+#include "supervisor/growth.hpp"
 #include "supervisor/log_manager.hpp"
+#include "supervisor/pool_descriptors.hpp"
+#include "supervisor/pool_parts.hpp"
+#include "supervisor/replacement.hpp"
 #include "supervisor/roster.hpp"
-#include "supervisor/sizing.hpp"
+#include "supervisor/shutdown.hpp"
 #include "supervisor/spawn_record.hpp"
 
 namespace kilofork {
 
-// What the front hands down, at the numbers that the supervisor's main() names.
-struct PoolDescriptors {
-  int listener;
-  int log;
-  int segment;
-  int lifeline;
-  int spawn_log;
-};
-
 class Pool {
  public:
-  // `predecessor`: what the last executable of this process knew, if there was one.
+  // `setting_lines`: the settings as the front sent them. `predecessor`: the state of the
+  // executable that this one replaces.
   Pool(PoolSettings settings, std::vector<std::string> setting_lines, Control control,
-       const PoolDescriptors& descriptors, Scoreboard scoreboard, std::string segment_name,
+       const InheritedDescriptors& inherited, Scoreboard scoreboard, std::string segment_name,
        std::optional<ExecState> predecessor);
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool();
 
-  // Returns when all children are gone: the number of requests that were cut short.
+  // Returns when all children have ended: the number of requests that a stop aborted.
   std::uint64_t run();
 
  private:
-  enum class Phase : std::uint8_t {
-    running,
-    stopping,  // children finish what they have in work, for the time of grace
-    quitting,  // they were told to leave at once, by a caught signal
-    killing,   // they did not
-  };
-
-  // The loop.
-  void finish_drain();
   void wait();
-  void take_orders();
-  void reap();
-  void escalate();
-  void sample();
-  void top_up();
-  void replace_some();
-  void begin_replacing();
-
-  // Orders.
-  void carry_out(Control::Line line);
-  [[noreturn]] void execute(const std::string& path);
-  void advance(Phase phase);
-
-  // Children.
-  // What cannot be forked now is tried again later.
-  void fork_children(std::span<const std::size_t> slots,
-                     const std::function<Cause(std::size_t)>& cause_of);
-  void fork_needed(Cause cause, std::size_t count);
-  void handle_exit(std::size_t index, int status);
-  void retire(std::size_t index, Cause cause);
-  void back_off(GrowthLimit limit);
-  void announce_when_up();
-  void signal_members(int signal);
-
-  // Looks.
-  [[nodiscard]] Census take_census() const;
-  void park(Nanoseconds now);
-  void set_growth_limit(GrowthLimit limit);
-  void note_fullness(const Census& census);
-
-  void close_books();
   [[nodiscard]] Nanoseconds next_deadline() const;
+
+  void take_orders();
+  void carry_out(Control::Line line);
+  void begin_replacement();
+  [[noreturn]] void execute(const std::string& path);
+
+  void reap();
+  void handle_exit(std::size_t index, int status);
+  void announce_when_up();
+  void close_books();
 
   const PoolSettings settings_;
   const std::vector<std::string> setting_lines_;
-  Scoreboard scoreboard_;
   const std::string segment_name_;
+  Scoreboard scoreboard_;
   Control control_;
-  const PoolDescriptors descriptors_;
   Fd wakeup_;
-  BacklogDrain backlog_drain_;
+  LogBroadcast broadcast_;
+  const PoolDescriptors descriptors_;
 
-  // Private to the supervisor: not even mapped in its children, since a page that is written to
-  // between two forks would be copied for each of them.
+  // Not mapped in children (MADV_DONTFORK): a page that the supervisor writes between two forks
+  // would be copied for each child.
   std::span<std::byte> private_memory_;
   Roster roster_;
   SpawnRecord record_;
+  PoolParts parts_;
   LogManager log_;
   ChildContext context_;
   Forker forker_;
-  Sizing sizing_;
+  Growth growth_;
+  Replacement replacement_;
+  Shutdown shutdown_;
 
-  std::uint64_t aborted_ = 0;
-  Phase phase_ = Phase::running;
-  Nanoseconds phase_ends_ = 0;
-  Nanoseconds started_ = 0;
+  const Nanoseconds started_;
   bool announced_ = false;
-
-  Nanoseconds back_off_ = 0;
-  Nanoseconds may_fork_at_ = 0;
-  bool forker_lost_ = false;  // at the last try
-
-  Census census_{};
-  Need need_{};
-  int unchanged_ = 0;  // samples
-  bool parked_ = true;
-  Nanoseconds next_sample_ = 0;
-
-  bool replace_ordered_ = false;
-  bool replacing_ = false;
-  Nanoseconds next_replacing_ = 0;
-  std::string new_executable_;
 };
 
 }  // namespace kilofork

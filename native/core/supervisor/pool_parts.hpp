@@ -1,0 +1,28 @@
+// What the parts of the pool share: growth, replacement, shutdown. Supervisor only.
+#pragma once
+
+#include <cstddef>
+
+#include "base/cause.hpp"
+#include "shm/scoreboard.hpp"
+#include "supervisor/control.hpp"
+#include "supervisor/roster.hpp"
+#include "supervisor/sizing.hpp"
+#include "supervisor/spawn_record.hpp"
+
+namespace kilofork {
+
+struct PoolParts {
+  const PoolSettings& settings;
+  Scoreboard& scoreboard;
+  const Control& control;
+  Roster& roster;
+  SpawnRecord& record;
+  Census census{};  // as last sampled
+
+  // Orders a child to leave once its client has left.
+  void retire(std::size_t index, Cause cause);
+  void signal_children(int signal) const;
+};
+
+}  // namespace kilofork
