@@ -154,7 +154,7 @@ TEST("a child that is not expected any more leaves") {
   CHECK_EQ(stage.slot().occupancy().pid, 0);
 }
 
-TEST("it ends with its orders, and lets go of an older log when told to") {
+TEST("it lets go of an older log when told to") {
   const auto stage = Stage::make();
   stage->forker.start();
   const Fd reopened = open_log(check::file("log.new"));
@@ -164,10 +164,18 @@ TEST("it ends with its orders, and lets go of an older log when told to") {
   const auto link =
       "/proc/" + std::to_string(stage->forker.pid()) + "/fd/" + std::to_string(stage->context.log);
   CHECK_EQ(std::filesystem::read_symlink(link).string(), check::file("log.new"));
-  const pid_t server = stage->forker.pid();
-  stage->forker.close_orders();
-  CHECK_EQ(::waitpid(server, nullptr, 0), server);
-  stage->forker.on_exit(server);
+}
+
+TEST("it ends with its supervisor") {
+  const auto stage = Stage::make();
+  check::Process supervisor([&] {
+    stage->forker.start();
+    ::_exit(0);
+  });
+  CHECK_EQ(supervisor.wait(), 0);
+  const pid_t forker = stage->board().header().forker;
+  CHECK(forker > 0);
+  CHECK_EQ(::waitpid(forker, nullptr, 0), forker);  // the test reaps orphans
 }
 
 }  // namespace

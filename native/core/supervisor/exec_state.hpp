@@ -21,12 +21,11 @@ struct ExecState {
     Member member;
   };
   std::vector<std::string> settings;  // lines
-  // Descriptors, which stay open.
-  int wakeup = -1;
+  int wakeup = -1;                    // this and the next two: descriptors, which stay open
   int publish_log = -1;
   int receive_log = -1;
-  int inbox = -1;          // of the syncer
   pid_t syncer = 0;        // 0: none
+  int inbox = -1;          // of the syncer: a descriptor, which stays open
   bool announced = false;  // the front was told that all children are up
   std::vector<Child> children;
   std::vector<std::string> pending_ends;  // see SpawnRecord
