@@ -1,11 +1,11 @@
-// kilofork-supervisor: forks the children of a server and keeps their number.
+// kilofork-supervisor: forks the children of a server and keeps their number. A static executable
+// with one thread.
 //
-// A static executable with one thread, started by the front (native/addon/spawn.cpp) with the
-// descriptors below and nothing else open. It is no command for people. The settings come over the
-// control channel, one a line, then "start"; or in a file from the executable that this one takes
-// over from, in the same process (native/core/handover.hpp).
+// The front starts it (native/addon/spawn.cpp) with the descriptors of SupervisorFd and no other.
+// It reads its settings from the control channel, one a line, then "start". When it replaces a
+// running executable in the same process, it reads them from a file (supervisor/exec_state.hpp).
 //
-//   kilofork-supervisor SEGMENT [HANDOVER_FD]
+//   kilofork-supervisor SEGMENT [EXEC_STATE_FD]
 //   kilofork-supervisor --compatibility
 #include <cstdio>
 #include <ctime>
@@ -41,7 +41,7 @@ PoolSettings parse_settings(const std::vector<std::string>& lines) {
 
 std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
   drop_privileges();
-  ::tzset();  // now: a child must not read files for the time zone
+  ::tzset();  // a child cannot open the file of the time zone
   Control control(kControlFd);
   if (!kFiltersSystemCalls) control.send("unfiltered");
   std::optional<ExecState> predecessor;
@@ -53,7 +53,7 @@ std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
   }
   auto lines = predecessor ? std::move(predecessor->settings) : receive_settings(control);
   PoolSettings settings = parse_settings(lines);
-  // Not on the stack, which children do not have: see footprint.hpp.
+  // On the heap: children do not have this stack, see process/footprint.hpp.
   const auto pool = std::make_unique<Pool>(
       std::move(settings), std::move(lines), std::move(control),
       InheritedDescriptors{.listener = kListenerFd,

@@ -13,7 +13,7 @@ namespace kilofork {
 namespace {
 
 constexpr Nanoseconds kLook = Sizing::kSampleEvery;
-constexpr std::int64_t kLooksInAMoment = Sizing::kMoment / kLook;
+constexpr std::int64_t kSamplesSoon = Sizing::kSoon / kLook;
 constexpr Nanoseconds kEighth = 1250 * kMillisecond;  // of shrink_after
 constexpr PoolBounds kLimits{
     .start = 10, .min_spare = 5, .max_spare = 20, .max = 1000, .shrink_after = 8 * kEighth};
@@ -57,7 +57,7 @@ TEST("a queue that is about to be gone costs no fork, however long it is") {
   std::int64_t finished = 0;
   for (int i = 0; i < 1000; i++) {
     finished += 200;
-    const auto waiting = static_cast<std::size_t>(200 * kLooksInAMoment) - kLimits.min_spare;
+    const auto waiting = static_cast<std::size_t>(200 * kSamplesSoon) - kLimits.min_spare;
     const Need need =
         looks.look({.alive = 10, .idle = 0, .waiting = waiting, .finished = finished});
     CHECK_EQ(need.queue + need.spare, 0);
@@ -67,7 +67,7 @@ TEST("a queue that is about to be gone costs no fork, however long it is") {
 TEST("a queue is met by what those that finish within a moment leave of it") {
   const auto queue = [](std::size_t idle, std::size_t waiting) {
     return Looks()
-        .look({.alive = 10, .idle = idle, .waiting = waiting, .finished = 200 / kLooksInAMoment})
+        .look({.alive = 10, .idle = idle, .waiting = waiting, .finished = 200 / kSamplesSoon})
         .queue;
   };
   CHECK_EQ(queue(0, 200), 0);
@@ -78,10 +78,10 @@ TEST("a queue is met by what those that finish within a moment leave of it") {
 TEST("how fast clients finish is counted by the moment, whenever the last look was") {
   // Ten moments ago: of what finished since, a tenth will in the next.
   const Census census{.alive = 10, .idle = 0, .waiting = 41, .finished = 400};
-  CHECK_EQ(Looks().look(census, 10 * Sizing::kMoment).queue, 1);
+  CHECK_EQ(Looks().look(census, 10 * Sizing::kSoon).queue, 1);
   // That is too short to tell more than that they did.
   const Census early{.alive = 10, .idle = 0, .waiting = 41, .finished = 4};
-  CHECK_EQ(Looks().look(early, kLook / 10).queue, 41 - 4 * kLooksInAMoment);
+  CHECK_EQ(Looks().look(early, kLook / 10).queue, 41 - 4 * kSamplesSoon);
 }
 
 TEST("the pace is that since the last look, not since the first") {
@@ -156,7 +156,7 @@ TEST("queue and spare children are wished for beside each other, and never more 
 TEST("a queue that is about to be gone does not use up the spare children that are there") {
   Looks looks;
   for (int i = 1; i <= 10; i++) {
-    const std::size_t waiting = static_cast<std::size_t>(4 * kLooksInAMoment);
+    const std::size_t waiting = static_cast<std::size_t>(4 * kSamplesSoon);
     const Need need = looks.look({.alive = 50, .idle = 5, .waiting = waiting, .finished = i * 4});
     CHECK_EQ(need.queue + need.spare, 0);
   }

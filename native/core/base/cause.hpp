@@ -1,5 +1,5 @@
-// Why a child was forked, told to leave, or ended: one list for the log, for shared memory and for
-// the record of spawns. The successor of a child that ended is forked for the same cause.
+// Why a child was forked, was told to leave, or has ended. Log, shared memory and spawn record use
+// this list. The successor of a child is forked with the cause of its end.
 #pragma once
 
 #include <array>
@@ -13,27 +13,27 @@ namespace kilofork {
 enum class Cause : std::uint8_t {
   // of a fork
   start,      // one of the first
-  spare_low,  // fewer idle children than wished for
-  queue,      // clients wait whom nobody is about to accept
-  // of an end by an order
-  idle,      // more idle children than wished for
-  recycled,  // it has served as many requests as a child may
+  spare_low,  // fewer idle children than --min-spare
+  queue,      // clients wait, and no child is about to accept them
+  // of an ordered end
+  idle,      // more idle children than --max-spare
+  recycled,  // has served --max-requests
   replaced,  // all children are being replaced
-  asked,     // somebody else sent it SIGTERM
+  asked,     // received SIGTERM from elsewhere
   stopped,   // the server stops
   // of a death
-  cut,           // the server could not wait for its request
-  crashed,       // it went wrong by itself: SIGSEGV, an unknown exit
+  cut,           // the server stopped before its request was done
+  crashed,       // by itself: SIGSEGV, an unknown exit code
   killed,        // by a signal from outside
-  sick,          // it could not accept
-  work_timeout,  // its request took too long
-  orphaned,      // it ended with its supervisor
+  sick,          // could not accept
+  work_timeout,  // its request took longer than --work-timeout
+  orphaned,      // ended with its supervisor
 };
 constexpr std::size_t kCauses = 14;
 
 std::string_view name_of(Cause cause);
 std::optional<Cause> cause_named(std::string_view name);
-// A death: an end that nobody ordered.
+// A death is an end that nobody ordered.
 constexpr bool is_death(Cause cause) {
   return cause >= Cause::cut;
 }

@@ -7,7 +7,7 @@ namespace kilofork {
 
 namespace {
 
-// Two digits each; what stands between them is left as it is.
+// Writes two digits.
 void write_two(char* out, unsigned number) {
   out[0] = static_cast<char>('0' + number / 10);
   out[1] = static_cast<char>('0' + number % 10);

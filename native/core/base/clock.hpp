@@ -1,5 +1,5 @@
-// The two clocks: one for durations, one for records. Both are read without a system call
-// (vdso(7)); durations are in nanoseconds throughout native code.
+// Clocks and durations. A monotonic clock measures durations, the real-time clock stamps records;
+// both are read without a system call (vdso(7)). Durations are in nanoseconds.
 #pragma once
 
 #include <sys/time.h>
@@ -26,7 +26,7 @@ constexpr Nanoseconds to_nanoseconds(const timespec& time) {
 constexpr timespec to_timespec(Nanoseconds time) {
   return {.tv_sec = time / kSecond, .tv_nsec = time % kSecond};
 }
-// Rounded up: a short time-out must not become none.
+// Rounds up: a short time-out must not become 0, which means none.
 constexpr timeval to_timeval(Nanoseconds time) {
   const Nanoseconds microseconds = (time + kMicrosecond - 1) / kMicrosecond;
   return {.tv_sec = microseconds / 1'000'000, .tv_usec = microseconds % 1'000'000};
@@ -43,18 +43,17 @@ inline Nanoseconds realtime_now() {
   return read_clock(CLOCK_REALTIME);
 }
 
-// How far local time is ahead of UTC, in seconds. One of those that share it asks localtime_r(3),
-// once in a quarter of an hour, since no zone turns in between: what that writes and walks through
-// are pages that each process would have to itself. The zone must have been loaded (tzset(3))
-// before the process was forked.
+// The seconds by which local time is ahead of UTC, cached in memory that processes share. Offsets
+// change at quarters of an hour only, so one process asks localtime_r(3) once in each: every
+// process that asks has pages of its own from then on. Load the zone (tzset(3)) before forking.
 class UtcOffset {
  public:
   [[nodiscard]] std::int32_t at(std::time_t time);
-  // Shared with nobody.
+  // One that this process does not share.
   static UtcOffset& of_process();
 
  private:
-  std::atomic<std::uint64_t> known_{0};  // the quarter of an hour and its offset; 0: none
+  std::atomic<std::uint64_t> known_{0};  // the quarter of an hour, and the offset in it; 0: none
 };
 
 // The time of a record, "2020.07.06 16:44:57.270823600", local time.
@@ -69,8 +68,8 @@ class RecordTime {
   static constexpr std::size_t kMinuteLength = 17;
 
   UtcOffset& offset_;
-  std::time_t minute_ = -1;                 // the minute that text_ stands for
-  std::array<char, kMinuteLength> text_{};  // "YYYY.MM.DD HH:MM:" of that minute
+  std::time_t minute_ = -1;                 // the minute that text_ shows
+  std::array<char, kMinuteLength> text_{};  // "YYYY.MM.DD HH:MM:" of minute_
 };
 
 }  // namespace kilofork

@@ -1,7 +1,5 @@
-// A failed system call: what was tried, on what, and errno.
-//
-// Set-up code throws it (front and supervisor, before they serve). What a child does for a
-// client never throws: there, every result of a system call is a case of its own.
+// A failed system call: the step, and errno. Code that sets up throws it, in front and supervisor.
+// Code that serves a client throws nothing: it handles each result of a system call.
 #pragma once
 
 #include <cerrno>
@@ -15,7 +13,7 @@ struct SystemError : std::runtime_error {
   int code;  // an errno value
 };
 
-// Throws SystemError with the present errno.
+// Throws SystemError with the current errno.
 [[noreturn]] void fail(const std::string& step);
 
 }  // namespace kilofork

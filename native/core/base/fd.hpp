@@ -1,4 +1,4 @@
-// An owned file descriptor: closed when it goes out of scope, movable, never copied.
+// A file descriptor with one owner, closed when the owner goes out of scope.
 #pragma once
 
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// Lines of words and numbers, as front and supervisor exchange them.
+// Parses lines of tokens and numbers separated by single spaces, as the control channel has them.
 #pragma once
 
 #include <charconv>
@@ -6,15 +6,15 @@
 
 namespace kilofork {
 
-// Takes the first word off a line.
+// Removes the first token from the line and returns it.
 inline std::string_view take_token(std::string_view& line) {
   const std::size_t space = line.find(' ');
-  const std::string_view word = line.substr(0, space);
+  const std::string_view token = line.substr(0, space);
   line = space == std::string_view::npos ? std::string_view{} : line.substr(space + 1);
-  return word;
+  return token;
 }
 
-// False: the text is anything but a number that fits.
+// False if the text is not a number that fits, and nothing else.
 template <typename Number>
 bool parse_number(std::string_view text, Number& number) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);

@@ -16,7 +16,7 @@ namespace kilofork {
 
 namespace {
 constexpr std::string_view kSeparator = " -- ";
-// Names, pids and counts around the message; the longest is far below.
+// Names, pids and counts around the message; the longest take far less.
 constexpr std::size_t kFrame = 256;
 
 bool write_torn_marker(int log) {
@@ -27,7 +27,7 @@ bool write_torn_marker(int log) {
 }  // namespace
 
 Fd open_log(const std::string& path) {
-  // O_NONBLOCK: a fifo without a reader must fail, not wait.
+  // O_NONBLOCK: opening a fifo without a reader must fail at once.
   Fd fd(::open(path.c_str(),
                O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
                0640));
@@ -47,7 +47,7 @@ std::size_t AppendLog::buffer_bytes(std::size_t longest_line) {
 }
 
 AppendLog& AppendLog::record() {
-  // The front of the buffer is left free for the marker, the time and the separator.
+  // Leaves room at the front for the marker and the time.
   end_ = buffer_.data() + kTornMarker.size() + RecordTime::kLength;
   return text(kSeparator);
 }
@@ -82,12 +82,12 @@ bool AppendLog::commit() {
     std::copy(kTornMarker.begin(), kTornMarker.end(), start);
   }
   const auto length = end_ - start;
-  // For a signal handler that leaves before we know better: a marker too many is none.
+  // In case a signal handler ends the process during the write: a marker too many does no harm.
   const bool was_torn = std::exchange(torn_, true);
   ssize_t written = 0;
   do {
     written = ::write(fd_, start, static_cast<std::size_t>(length));
-  } while (written < 0 && errno == EINTR);  // nothing was written: a pipe, or a terminal
+  } while (written < 0 && errno == EINTR);  // nothing was written; happens with pipes and terminals
   if (written == length) {
     torn_ = false;
     return true;

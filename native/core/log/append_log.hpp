@@ -1,6 +1,6 @@
-// The append-only log: one record, one line, one write(2) on a file opened with O_APPEND, which
-// Linux makes atomic among processes on its local file systems. Used by front, supervisor and
-// children alike; each process has an AppendLog of its own on the one open file.
+// The append-only log: one record is one line and one write(2) to a file opened with O_APPEND,
+// which is atomic among processes on Linux' local file systems. Front, supervisor and children each
+// have an AppendLog of their own on the same open file.
 #pragma once
 
 #include <sys/types.h>
@@ -18,36 +18,36 @@
 
 namespace kilofork {
 
-// Opens or creates a log, mode 0640, without following a link, and takes the flock(2) that a
-// second server is refused by. A character device will do too (/dev/null). Throws SystemError:
-// EWOULDBLOCK when another server holds the file; when somebody may have put it there to have it
-// written to: EMEDIUMTYPE for what is no file, EPERM for one of another owner, EMLINK for one that
-// has other names.
+// Opens or creates a log with mode 0640 and locks it by flock(2), so that a second server is
+// refused. Follows no link. Accepts character devices (/dev/null). Throws SystemError: EWOULDBLOCK
+// if another server has locked it; EMEDIUMTYPE if it is no regular file; EPERM if it has another
+// owner; EMLINK if it has other names. The last three may have been planted to have them written
+// to.
 Fd open_log(const std::string& path);
 
 class AppendLog {
  public:
-  // The longest record for requests whose lines have `longest_line` bytes.
+  // What the longest record needs, for requests whose lines have up to `longest_line` bytes.
   static std::size_t buffer_bytes(std::size_t longest_line);
 
-  // `buffer` is where records are built: buffer_bytes() of it, kept by the caller.
+  // `buffer`: buffer_bytes() of memory where records are built; the caller keeps it.
   AppendLog(int fd, std::span<char> buffer, UtcOffset& offset = UtcOffset::of_process())
       : fd_(fd), buffer_(buffer), time_(offset) {}
 
-  // Build a record: record().text("have child pid ").number(17) …
+  // Build a record: log.record().text("have child pid ").number(17);
   AppendLog& record();
   AppendLog& text(std::string_view text);
   AppendLog& number(std::int64_t number);
-  AppendLog& quoted(std::string_view text);  // with its quotes, escaped
+  AppendLog& quoted(std::string_view text);  // adds quotes, escapes the text
 
-  // … and write it. True: the whole record is in the file. False: it is not, errno says why, and
-  // nothing may be acknowledged. After a short write (disk full) the file ends in a torn head,
-  // unless another process wrote behind it: it is not completed, but closed by the marker that the
-  // next record of this process begins with.
+  // Writes it. True: the whole record is in the file. False: it is not, errno says why, and nothing
+  // may be acknowledged. A short write (full disk) leaves a torn head, which is not completed,
+  // since another process may have written behind it. The next record of this process begins with
+  // the marker that closes it.
   bool commit();
 
-  // Who leaves must not leave a torn head behind. True: there is none, or it was closed by a marker
-  // on a line of its own. System calls only: safe in a signal handler.
+  // Before the process ends: closes a torn head with the marker. False if the marker could not be
+  // written. Safe in a signal handler.
   bool close_torn_head();
 
  private:
@@ -58,9 +58,10 @@ class AppendLog {
   RecordTime time_;
 };
 
-// What closes a torn head: it makes no record of what stands before it.
+// Closes a torn head: a line that ends in it is no record.
 constexpr std::string_view kTornMarker = "<torn>\n";
-// Closes heads that others have left open, as many as can be.
+// Writes the markers that processes which have ended could not write, as many as fit; `heads`
+// counts them.
 void close_torn_heads(int log, std::atomic<std::uint32_t>& heads);
 
 }  // namespace kilofork

@@ -21,7 +21,7 @@ namespace kilofork {
 
 namespace {
 
-// What the signal handler shares with the loop. A process is one syncer, so there is one of it.
+// Shared by the signal handler and the loop.
 struct {
   volatile sig_atomic_t leaving;
   GroupCommit* commit;
@@ -46,7 +46,7 @@ class Syncer {
         header_(context.scoreboard.header()),
         commit_(header_.commit),
         covered_(commit_.joined()) {
-    logs_.reserve(kMostLogs);  // no memory can be had later
+    logs_.reserve(kMostLogs);  // the filter allows no allocation later
   }
 
   [[noreturn]] void run() {
@@ -64,11 +64,11 @@ class Syncer {
     Fd fd;
     std::uint32_t epoch;
   };
-  // That some child may still write to: more than one only while the log is being reopened.
+  // Logs that children may still write to. There is more than one only while a log is reopened.
   static constexpr std::size_t kMostLogs = 256;
 
-  // Where a sync is quick it would serve few, and cost them more than it saves. So: while others
-  // keep coming, wait for them; but not for long, and not beside a client that is alone.
+  // A sync costs the same for one child and for many. So wait, for 1.2 ms at most, while more
+  // children join; but not if one child was alone twice in a row.
   void gather() {
     constexpr Nanoseconds kNap = 100 * kMicrosecond;
     constexpr int kMostNaps = 12;
@@ -89,7 +89,7 @@ class Syncer {
     commit_.begin_sync();
     if (!receive_logs()) return fail(EMFILE);
     if (logs_.empty() && !commit_.is_dead(commit_.offered())) return fail(EBADF);
-    // Read before the sync: whoever wrote to an older log has done so by then.
+    // Read it before the sync: all writes to older logs came before it.
     const std::uint32_t settled = header_.log_settled.load(std::memory_order_acquire);
     const Nanoseconds began = monotonic_now();
     for (const Log& log : logs_)
@@ -99,15 +99,15 @@ class Syncer {
     commit_.end_sync(monotonic_now() - began);
   }
 
-  // With the newest log, be it here or still on the way.
+  // The newest log is dead, too, also if it is still on its way to us.
   void fail(std::uint32_t error) {
     commit_.fail_sync(std::max(newest_sent_, commit_.offered().load()), error);
     logs_.clear();
     wake_up(context_.wakeup);
   }
 
-  // All that a child may have written to: they are sent before a child can have them. False: there
-  // are more than can be held.
+  // Receives all logs that children may have written to, since each is sent before children can
+  // have it. False if there are more than can be held.
   bool receive_logs() {
     while (logs_.size() < kMostLogs) {
       std::uint32_t epoch = 0;
@@ -118,7 +118,7 @@ class Syncer {
       if (got != static_cast<ssize_t>(bytes.size())) return true;
       std::memcpy(&epoch, bytes.data(), sizeof epoch);
       newest_sent_ = epoch;
-      if (!log) return false;  // lost on the way: no descriptor is free
+      if (!log) return false;  // no descriptor was free
       logs_.push_back({.fd = std::move(log), .epoch = epoch});
     }
     return false;
@@ -129,8 +129,8 @@ class Syncer {
   GroupCommit& commit_;
   std::vector<Log> logs_;  // the oldest first
   std::uint32_t newest_sent_ = 0;
-  std::uint64_t covered_;  // of those who have ever joined, by the syncs so far
-  bool alone_ = true;      // whoever the last sync was for
+  std::uint64_t covered_;  // how many of all that ever joined have been synced
+  bool alone_ = true;      // the last sync served one child
 };
 
 }  // namespace

@@ -1,9 +1,9 @@
-// The syncer: the one process of a server that waits for the disk, where acknowledgements do. It
-// serves nobody, and whatever is killed or stopped beside it, those who wait for a sync get it.
+// The syncer: a process that syncs the log to disk for all children that wait for it. Forked by the
+// supervisor, which sends it each log before any child can write to that log.
 //
-// Forked by the supervisor, which sends it each log before any child can write to it. Ends by
-// SIGTERM, or with the supervisor (PR_SET_PDEATHSIG), but never in the middle of a sync: only a
-// syncer that is killed leaves one whose result nobody knows. fdatasync(2), see group_commit.hpp.
+// It ends by SIGTERM, or with the supervisor (PR_SET_PDEATHSIG), but not in the middle of a sync.
+// If it is killed in the middle of one, nobody knows the result. fdatasync(2),
+// shm/group_commit.hpp.
 #pragma once
 
 #include <sys/types.h>
@@ -16,11 +16,11 @@ namespace kilofork {
 struct SyncerContext {
   Scoreboard& scoreboard;
   pid_t supervisor;
-  int inbox;   // where logs come from
-  int wakeup;  // wakes the supervisor when a sync has failed
+  int inbox;   // receives logs
+  int wakeup;  // wakes the supervisor after a failed sync
 };
 
-// Supervisor. False: the inbox is full, the syncer takes nothing from it.
+// Supervisor. False if the inbox is full: the syncer is stuck.
 [[nodiscard]] bool send_log(int inbox, int log, std::uint32_t epoch);
 
 [[noreturn]] void run_syncer(const SyncerContext& context);

@@ -1,4 +1,4 @@
-// Bytes with an open descriptor beside them, over a unix(7) socket.
+// Sends and receives bytes together with an open descriptor, over a unix(7) socket.
 #pragma once
 
 #include <sys/types.h>
@@ -11,10 +11,10 @@
 
 namespace kilofork {
 
-// As sendmsg(2), with MSG_NOSIGNAL; `passed` goes along unless it is negative.
+// As sendmsg(2) with MSG_NOSIGNAL. `passed`: the descriptor, negative for none.
 ssize_t send_with_fd(int socket, std::string_view bytes, int passed, int flags);
 
-// As recvmsg(2); a descriptor that came along is put into `passed`, close-on-exec.
+// As recvmsg(2). Puts the descriptor, close-on-exec, into `passed` if there is one.
 ssize_t receive_with_fd(int socket, std::span<char> bytes, Fd& passed, int flags);
 
 }  // namespace kilofork

@@ -29,15 +29,15 @@ namespace kilofork {
 
 namespace {
 
-// The sanitizers know of one stack only, and not every C library has makecontext(3).
+// The sanitizers expect one stack, and musl has no makecontext(3).
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 constexpr bool kHasStacks = true;
 #else
 constexpr bool kHasStacks = false;
 #endif
-constexpr std::size_t kStackBytes = std::size_t{256} * 1024;  // what is not used costs nothing
+constexpr std::size_t kStackBytes = std::size_t{256} * 1024;  // unused pages cost nothing
 constexpr std::size_t kGuardBytes =
-    std::size_t{64} * 1024;  // below it: an overflow ends the process
+    std::size_t{64} * 1024;  // below it, not accessible: an overflow ends the process
 
 std::span<std::byte> map_stack() {
   constexpr int kKind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -57,7 +57,7 @@ std::string read_file(const char* path) {
   return text;
 }
 
-// Of a line of proc_pid_maps(5), "7ffd1c5e1000-7ffd1c602000 rw-p …".
+// Finds the stack in proc_pid_maps(5): "7ffd1c5e1000-7ffd1c602000 rw-p … [stack]".
 void keep_first_stack_from_children() {
   const std::string maps = read_file("/proc/self/maps");
   const std::size_t name = maps.find("[stack]");
@@ -72,11 +72,12 @@ void keep_first_stack_from_children() {
   if (until > from) ::madvise(stack, until - from, MADV_DONTFORK);
 }
 
-// The command line is on the first stack: ps(1) is shown a copy of it, at the top of the new one.
-// Gives back how many bytes that takes. Fields as of proc_pid_stat(5), counted from 1.
+// Copies the command line, which is on the first stack, to the top of the new one, where ps(1)
+// finds it. Returns the bytes that this takes. Fields are those of proc_pid_stat(5), counted
+// from 1.
 std::size_t keep_command_line(std::span<std::byte> stack) {
   enum Field : std::uint8_t {
-    kState = 3,  // the first behind the name, which may contain anything
+    kState = 3,  // the first after the name, which may contain anything
     kStartCode = 26,
     kEndCode = 27,
     kStartStack = 28,
@@ -90,7 +91,8 @@ std::size_t keep_command_line(std::span<std::byte> stack) {
   words.remove_prefix(std::min(words.size(), words.rfind(") ") + 2));
   std::array<std::uint64_t, kFields> field{};
   for (std::size_t i = kState; i < kFields; i++)
-    parse_number(take_token(words), field.at(i));  // no number, or below 0: none of those we want
+    parse_number(take_token(words),
+                 field.at(i));  // the fields that are no such number are not used
   constexpr std::size_t kLongest = 1024;
   constexpr std::size_t kAlignment = 16;
   const std::string command = read_file("/proc/self/cmdline");
@@ -141,7 +143,7 @@ void go_on_beside_mappings(std::function<void()> body) {
 
 void leave_restartable_sequences() {
 #if defined(RSEQ_SIG)
-  constexpr std::size_t kRegisteredBytes = 32;  // by every C library that does so, so far
+  constexpr std::size_t kRegisteredBytes = 32;  // by glibc
   constexpr int kUnregister = 1;
   ::syscall(SYS_rseq, static_cast<std::byte*>(__builtin_thread_pointer()) + __rseq_offset,
             kRegisteredBytes, kUnregister, RSEQ_SIG);

@@ -30,14 +30,14 @@ namespace {
 
 #if defined(__x86_64__)
 constexpr std::uint32_t kArchitecture = AUDIT_ARCH_X86_64;
-// Numbers of the x32 ABI, in the same architecture, have a bit more, and so are none of those
-// below.
+// The x32 ABI has the same architecture; its call numbers have one more bit set and match none of
+// those below.
 #elif defined(__aarch64__)
 constexpr std::uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #endif
 
-// What a child calls, what its signal handlers call, and what the C library calls for them. The
-// calls of a request come first.
+// What a child, its signal handlers, and the C library on their behalf call. The calls of a request
+// come first, since the filter compares in this order.
 constexpr std::array kOfChildren{
     SYS_recvfrom,
     SYS_write,
@@ -50,7 +50,7 @@ constexpr std::array kOfChildren{
     SYS_setsockopt,
     SYS_ppoll,
     SYS_setitimer,
-    // a reopened log: received, and put in the old one's place
+    // a reopened log: received, and put in the place of the old one
     SYS_recvmsg,
     SYS_dup3,
 #ifdef SYS_poll
@@ -64,15 +64,15 @@ constexpr std::array kOfChildren{
     SYS_getpid,
     SYS_getppid,
     SYS_exit_group,
-    // where the clock is no vDSO
+    // the clock, if it is not in the vDSO
     SYS_clock_gettime,
 };
 constexpr std::array kOfSyncer{
     SYS_futex,        SYS_fdatasync,       SYS_clock_nanosleep, SYS_recvmsg,       SYS_close,
-    SYS_write,  // to the wakeup
+    SYS_write,  // wakes the supervisor
     SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group,      SYS_clock_gettime,
 };
-// unlink(2), or where there is none, unlinkat(2): which call, and which argument is the path.
+// The call that removes a file, and which of its arguments is the path. arm64 has no unlink(2).
 #ifdef SYS_unlink
 constexpr std::uint32_t kRemove = SYS_unlink;
 constexpr int kRemovedPath = 0;
@@ -80,18 +80,18 @@ constexpr int kRemovedPath = 0;
 constexpr std::uint32_t kRemove = SYS_unlinkat;
 constexpr int kRemovedPath = 1;
 #endif
-// Not used by clone(2) with the flags below, so that any number may stand there.
+// The argument that carries the key: clone(2) does not read it with the flags below.
 constexpr int kKeyOfClone = 2;
 constexpr std::uint64_t kCloneFlags = CLONE_PARENT | SIGCHLD;
 
-// The filter, statement by statement; its last two are the two ends.
+// Builds the filter statement by statement. Its last two statements are the two verdicts.
 class Filter {
  public:
   Filter() {
     load(offsetof(seccomp_data, arch));
     compare(kArchitecture, 0, kToKill);
     load(offsetof(seccomp_data, nr));
-    allow(UINT32_MAX);  // no call: what a tracer puts in the place of one that is to fail
+    allow(UINT32_MAX);  // -1, no call: a tracer sets it to make a call fail
   }
 
   Filter& allow(std::uint32_t call) {
@@ -107,12 +107,12 @@ class Filter {
     int index;
     std::uint64_t value;
   };
-  // With these arguments only. After the plain calls.
+  // Allows the call with these arguments only. Call it after all plain calls.
   Filter& allow(std::uint32_t call, std::initializer_list<Argument> arguments) {
     constexpr std::size_t kBefore = 2;
     constexpr std::size_t kPerArgument = 4;
     const std::size_t end_at = length_ + kBefore + kPerArgument * arguments.size() + 1;
-    const auto must_be = [&](std::uint32_t value) {  // else on with what stands behind all this
+    const auto must_be = [&](std::uint32_t value) {  // else skip to the statement after these
       compare(value, 0, static_cast<std::uint8_t>(end_at - length_ - 1U));
     };
     load(offsetof(seccomp_data, nr));
@@ -126,15 +126,15 @@ class Filter {
     end(kAllow);
     return *this;
   }
-  // For good. False: the kernel refuses.
+  // For the rest of the process's life. False if the kernel refuses.
   bool install() {
     end(kKill);
     end(kAllow);
     resolve_jumps();
     const sock_fprog program{.len = length_, .filter = statements_.data()};
-    // Not seccomp(2): a service manager's own filter may forbid that.
+    // By prctl(2): the filter of a service manager may forbid seccomp(2).
     const bool installed = ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-    ::explicit_bzero(statements_.data(), sizeof statements_);  // a key may be among them
+    ::explicit_bzero(statements_.data(), sizeof statements_);  // the key is in one of them
     return installed;
   }
 
@@ -201,9 +201,9 @@ std::optional<ForkKey> lock_down_children(const Lockdown& lockdown) {
   filter.allow(kOfChildren);
   if (lockdown.waits_for_syncs) filter.allow(SYS_futex);
   filter
-      // Not any ioctl(2): some put words into the input of a terminal.
+      // One ioctl(2): others can put text into the input of a terminal.
       .allow(SYS_ioctl, {{.index = 1, .value = SIOCOUTQ}})
-      // Not any path or name: they are known by their address, and nobody can change what is there.
+      // One path and one name, by their addresses, which are read-only memory.
       .allow(kRemove, {{.index = kRemovedPath, .value = address_of(lockdown.removable)}})
       .allow(SYS_prctl,
              {{.index = 0, .value = PR_SET_NAME}, {.index = 1, .value = address_of(lockdown.name)}})
@@ -222,8 +222,8 @@ std::optional<ForkKey> ForkKey::make() {
   return ForkKey(static_cast<const std::uint64_t*>(memory));
 }
 
-// The key goes from its page to a register and is gone from there before the new process can do
-// anything: neither has it on its stack.
+// The key goes from its page into a register. The register is cleared in both processes before
+// anything else runs, and the key is on no stack.
 pid_t fork_by_key(const ForkKey& key) {
 #if defined(__x86_64__)
   long result = SYS_clone;

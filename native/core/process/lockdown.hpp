@@ -1,4 +1,5 @@
-// Takes from a process what it does not need, for good. prctl(2), capabilities(7), seccomp(2).
+// Takes privileges and system calls from a process for the rest of its life. prctl(2),
+// capabilities(7), seccomp(2).
 #pragma once
 
 #include <sys/types.h>
@@ -9,24 +10,24 @@
 
 namespace kilofork {
 
-// Supervisor, and with it every child: no privilege can be gained any more by executing a program,
-// and all capabilities are given up. Throws SystemError.
+// Supervisor; all that it forks inherit it. Drops all capabilities and sets no_new_privs. Throws
+// SystemError.
 void drop_privileges();
 
-// A path in memory that nobody can change any more, neither the supervisor nor a child: the filter
-// below knows it by its address. Kept for the life of the process.
+// Copies a path to read-only memory, which is never freed. The filter allows the path by its
+// address.
 const char* keep_read_only(const std::string& path);
 
-// The sanitizers' own system calls would not pass the filter: where they are built in, there is
-// none. Nor where it was built for a kernel that cannot have one.
+// The sanitizers make system calls of their own, so they are built without the filter. So are
+// builds for kernels that have no seccomp (KILOFORK_UNFILTERED).
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(KILOFORK_UNFILTERED)
 constexpr bool kFiltersSystemCalls = false;
 #else
 constexpr bool kFiltersSystemCalls = true;
 #endif
 
-// What it takes to fork where the filter below is in force: a random number, in a page that is
-// empty in every process but the one that made it.
+// A random number that fork_by_key() passes to clone(2). The filter lets clone(2) pass with this
+// number only. The page that holds it is wiped in every forked process (MADV_WIPEONFORK).
 class ForkKey {
  public:
   static std::optional<ForkKey> make();
@@ -39,26 +40,26 @@ class ForkKey {
 };
 
 struct Lockdown {
-  const char* removable;  // of keep_read_only(): the one file that may be removed
-  const char* name;       // likewise: what a process may call itself
-  bool waits_for_syncs;   // see group_commit.hpp
+  const char* removable;  // the one path that unlink(2) may have; of keep_read_only()
+  const char* name;       // the one name that PR_SET_NAME may have; of keep_read_only()
+  bool waits_for_syncs;   // allows futex(2), see shm/group_commit.hpp
 };
 
-// Fork server, before the first child: from here on it and all that it forks have only the system
-// calls that serving takes; any other one ends the process (SIGSYS). A child cannot execute a
-// program, open a file, connect, fork, signal or trace a process, or map memory. No core dump is
-// made of it, and no other process of its user may look into it.
+// Forker, before it forks the first child; children inherit it. Allows the system calls that
+// serving needs; any other one ends the process (SIGSYS). A child cannot execute a program, open a
+// file, connect, fork, signal or trace a process, or map memory. It leaves no core dump, and other
+// processes of its user cannot inspect it.
 //
-// Installed once and inherited, since the kernel translates a filter for each process that installs
-// one, and Linux 6.18 locks up when a thousand processes end at once that each had their own
-// (bpf_prog_pack_free() waits for a worker, and each of them is waiting for it).
+// The filter is installed once and inherited. A filter of its own for each child would be compiled
+// for each, and Linux 6.18 locks up when a thousand processes with filters of their own end at
+// once: bpf_prog_pack_free() waits for a worker while all workers wait for it.
 //
-// Nothing when the kernel refuses: nobody may be served then.
+// Nothing if the kernel refuses; then no client may be served.
 std::optional<ForkKey> lock_down_children(const Lockdown& lockdown);
-// As fork(2), but the child is the caller's sibling; only with the key of that filter.
+// As fork(2), but the new process is a child of the caller's parent (CLONE_PARENT).
 pid_t fork_by_key(const ForkKey& key);
 
-// Likewise the syncer, which reads from nobody and writes to nobody.
+// Syncer. Allows what it needs to receive logs, sync and wake others. False if the kernel refuses.
 [[nodiscard]] bool lock_down_syncer();
 
 }  // namespace kilofork

@@ -1,11 +1,12 @@
-// How supervisor, syncer and children handle signals. sigaction(2).
+// How supervisor, syncer and children set their signal handlers. sigaction(2).
 #pragma once
 
 #include <signal.h>
 
 namespace kilofork {
 
-// No other handler runs meanwhile. No SA_RESTART: a signal must end the call that waits.
+// All signals are blocked while a handler runs. Without SA_RESTART, a signal interrupts a call that
+// waits.
 inline void handle_signal(int signal, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;

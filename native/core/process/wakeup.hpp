@@ -1,4 +1,4 @@
-// The wakeup of the supervisor: an eventfd(2) that its children ring to end its wait.
+// Wakes the supervisor from its wait: an eventfd(2) that its children and the syncer write to.
 #pragma once
 
 #include <unistd.h>
@@ -7,7 +7,7 @@
 
 namespace kilofork {
 
-// Never waits; safe in a signal handler.
+// Does not block. Safe in a signal handler.
 inline void wake_up(int wakeup) {
   const std::uint64_t one = 1;
   (void)!::write(wakeup, &one, sizeof one);

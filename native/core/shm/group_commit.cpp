@@ -13,7 +13,7 @@ namespace {
 using Futex = std::atomic<std::uint32_t>;
 static_assert(sizeof(Futex) == sizeof(std::uint32_t) && Futex::is_always_lock_free);
 
-// Not the private kind: the word is shared by processes.
+// Not FUTEX_PRIVATE_FLAG: processes share the word.
 void futex_wait(const Futex& word, std::uint32_t value, std::uint32_t bits) {
   ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, value, nullptr, nullptr, bits);
 }
@@ -22,7 +22,7 @@ void futex_wake(const Futex& word, std::uint32_t bits) {
             bits);
 }
 
-// Who waits for the next sync is not woken by the end of this one.
+// The end of one sync does not wake those that wait for the next.
 std::uint32_t bit_of(std::uint32_t sync) {
   return std::uint32_t{1} << sync % 32;
 }
@@ -43,9 +43,9 @@ std::uint32_t GroupCommit::request_sync() {
   std::uint32_t wanted = wanted_.load();
   while (is_before(wanted, sync + 1) && !wanted_.compare_exchange_weak(wanted, sync + 1)) {
   }
-  // The syncer announces its rest and then looks once more: one of the two sees the other. Only the
-  // syncer takes the announcement back, and all who join look at it: it holds for as long as the
-  // syncer sleeps, and who is killed between the two lines leaves the waking to the next.
+  // The syncer announces that it parks and then looks at `wanted` again, so one of the two sees the
+  // other. Only the syncer withdraws the announcement: if a child is killed before it wakes the
+  // syncer, the next one does.
   if (syncer_parked_.load() != 0) futex_wake(wanted_, FUTEX_BITSET_MATCH_ANY);
   return sync;
 }
@@ -73,7 +73,7 @@ void GroupCommit::wait_for_joiner() {
   syncer_parked_.store(0);
 }
 
-// As if somebody had joined: a wait that is about to begin finds the word changed.
+// Changes the word, as joining does: a futex wait that is about to begin returns at once.
 void GroupCommit::wake_syncer() {
   wanted_.fetch_add(1);
 }

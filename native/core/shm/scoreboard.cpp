@@ -119,7 +119,8 @@ void Scoreboard::count_orphans() {
     for (const auto& count : counts) all += count.load();
     return all;
   };
-  // A supervisor that is killed may have counted an end, and not freed the slot: so, by the sums.
+  // By the sums, not by the slots: a supervisor may be killed between counting an end and vacating
+  // the slot.
   header().ended.at(static_cast<std::size_t>(Cause::orphaned)) +=
       sum(header().forked) - sum(header().ended);
 }

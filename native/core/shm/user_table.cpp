@@ -11,7 +11,7 @@ namespace {
 
 using Key = std::array<std::uint64_t, 4>;
 
-// Compares as the bytes would, and holds the length, so that "ab" and "ab\0" differ.
+// Keys compare as their bytes do. They contain the length, so that "ab" and "ab\0" differ.
 Key pack_name(std::string_view name) {
   std::array<char, 32> bytes{};
   std::copy(name.begin(), name.end(), bytes.begin());
@@ -44,7 +44,7 @@ void UserTable::replace(const std::vector<std::string>& names) {
   std::sort(keys.begin(), keys.end());
 
   const auto next = head().version.load(std::memory_order_relaxed) + 1;
-  // Readers of the last version but one must see that it is over before its table changes.
+  // Readers of the version before the last must see the new version before its table changes.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   Name* name = table(next);
   for (const auto& key : keys) {
@@ -76,7 +76,7 @@ bool UserTable::contains(std::string_view name) const {
       else
         high = middle;
     }
-    // The table was not written to while we read it when the version is still the same.
+    // If the version is still the same, nobody has written to the table meanwhile.
     std::atomic_thread_fence(std::memory_order_acquire);
     if (head().version.load(std::memory_order_relaxed) == version) return found;
   }

@@ -1,5 +1,5 @@
-// Empties the accept queue of a server that stops: each connection is accepted, told why, and
-// closed so that it can read that. Runs in the supervisor, which never waits for a client.
+// Drains the accept queue of a server that stops: accepts each connection, sends it the reason, and
+// closes it once the client has read that. Runs in the supervisor and never blocks on a client.
 #pragma once
 
 #include <sys/poll.h>
@@ -17,15 +17,15 @@ class BacklogDrain {
   BacklogDrain(int listener, std::string line, Nanoseconds linger)
       : listener_(listener), line_(std::move(line)), linger_(linger) {}
 
-  // From now on the supervisor accepts. The children must have been told to stop.
+  // The supervisor accepts from now on. Tell the children to stop before.
   void begin();
-  // Lets the kernel drop each SYN that arrives from now on, so that the queue can be emptied for
-  // good. Where it would be closed with connections in it, these would be reset.
+  // Makes the kernel drop new SYNs, so that the queue stays empty. Closing the listener with
+  // connections in its queue would reset them.
   void stop_accepting() const;
 
-  // For poll(2): what to wait for.
+  // What poll(2) is to wait for.
   void add_to(std::vector<pollfd>& polled) const;
-  // Accepts what waits, and parts from those that have read their line or had long enough.
+  // Accepts all that wait, and closes those that have read their line or had their time.
   void run();
   [[nodiscard]] bool lingers() const { return !lingering_.empty(); }
 
@@ -38,7 +38,7 @@ class BacklogDrain {
   std::string line_;
   Nanoseconds linger_;
   bool accepting_ = false;
-  bool out_of_means_ = false;  // descriptors or memory: until a guest has left
+  bool out_of_means_ = false;  // of descriptors or memory, until a client has left
   std::vector<RefusedClient> lingering_;
 };
 

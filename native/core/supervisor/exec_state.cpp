@@ -26,7 +26,7 @@ std::string read_all(int fd) {
   }
 }
 
-// Takes the first line off a text.
+// Removes the first line from the text and returns it.
 std::string_view take_line(std::string_view& text) {
   const std::size_t newline = text.find('\n');
   const std::string_view line = text.substr(0, newline);

@@ -21,10 +21,10 @@ namespace kilofork {
 
 namespace {
 
-// A server that does not answer for so long is stopped, or stuck.
+// A forker that takes longer is stopped or stuck.
 constexpr Nanoseconds kAnsweredWithin = 2 * kSecond;
 
-// When memory runs out, let the kernel take a child before it takes the front.
+// When memory runs out, the kernel shall kill a child before the front.
 void offer_to_oom_killer() {
   const Fd file(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   (void)!::write(file.get(), "500", 3);
@@ -35,7 +35,7 @@ void offer_to_oom_killer() {
 void Forker::start() {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
-    fail("socketpair for the fork server");
+    fail("socketpair for the forker");
   orders_.reset(ends[0]);
   const Fd theirs(ends[1]);
   set_receive_timeout(orders_.get(), kAnsweredWithin);
@@ -49,14 +49,14 @@ void Forker::start() {
   }
   if (pid_ < 0) {
     pid_ = 0;
-    fail("fork the fork server");
+    fail("fork the forker");
   }
   context_.scoreboard.header().forker = pid_;
   Answer ready{};
   if (ask({}, ready)) return;
   const int error = errno;
   end();
-  throw SystemError("the fork server cannot lock itself down: no seccomp here", error);
+  throw SystemError("the forker cannot lock itself down: no seccomp here", error);
 }
 
 // ---- the process --------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ void Forker::run(int orders) const {
   ::prctl(PR_SET_NAME, "kilofork-forker");
   offer_to_oom_killer();
   ChildSignals signals;
-  set_up_signals_of_children(signals);  // all are blocked here
+  set_up_signals_of_children(signals);  // all signals are blocked here
   const auto key = lock_down_children({.removable = context_.segment_path,
                                        .name = context_.name,
                                        .waits_for_syncs = context_.service.synced});

@@ -1,11 +1,10 @@
-// The fork server: a process that does nothing but fork, on the supervisor's order. It is forked by
-// the supervisor and locks itself down for all its children before the first of them; they become
-// children of the supervisor all the same (CLONE_PARENT, clone(2)). It ends with the supervisor:
-// its orders end. This is the supervisor's side and, in start(), the process itself.
+// The forker: a process that forks children on the supervisor's order. The supervisor forks it, and
+// it locks itself down before the first child; children inherit that. They become children of the
+// supervisor (CLONE_PARENT, clone(2)). It ends when its orders end, with the supervisor. This is
+// the supervisor's side and, in run(), the process itself.
 //
-// An order is answered at once. Where the server is killed or stopped in the middle of one, nobody
-// knows whether there is a child; the slot decides: a child claims it, or the supervisor takes it
-// back.
+// If it is killed or stopped in the middle of an order, nobody knows whether there is a child. The
+// slot decides: either the child claims it, or the supervisor gives it up.
 #pragma once
 
 #include <sys/types.h>
@@ -34,26 +33,24 @@ class Forker {
 
   // Throws SystemError.
   void start();
-  // As fork(2), for each of these slots, which are reserved: puts into pids[i] a child of the
-  // caller's that takes slots[i]. From the first that could not be forked on, 0, and errno says
-  // why; those slots are left to the caller.
+  // Forks a child for each of these reserved slots and puts its pid into `pids`. From the first
+  // fork that failed on, pids are 0 and errno says why; the caller has these slots back.
   void fork_children(std::span<const std::size_t> slots, std::span<pid_t> pids);
-  // Lets go of the log that it holds for its children, for the newest one.
+  // Replaces the log that it holds for its children by the newest one.
   void follow_log();
-  // What became of a process that may have been it.
+  // A process has ended; it may be the forker.
   void on_exit(pid_t pid);
   [[nodiscard]] pid_t pid() const { return pid_; }
-  // False: it has died, or did not answer in time, and the next order starts another.
+  // False if it has died, or did not answer in time. The next order starts another one.
   [[nodiscard]] bool is_running() const { return pid_ > 0; }
-  // It has no state that would be lost. If it forks once more, that child finds its slot taken
-  // back.
+  // Kills it: it has no state. If it forks once more, that child finds its slot given up.
   void end();
 
  private:
-  // A turn to the other process and back costs as much as a fork: so, many at a time.
+  // A switch to the other process and back costs as much as a fork: give orders in batches.
   static constexpr std::size_t kAtATime = 32;
   struct Order {
-    std::size_t count;  // of children; 0: let go of an older log
+    std::size_t count;  // of children; 0: take the newest log
     std::array<std::size_t, kAtATime> slots;
     std::array<std::uint64_t, kAtATime> reserved;  // the words of these slots
   };

@@ -78,7 +78,7 @@ Census Roster::census(std::size_t waiting) const {
     if (state == State::starting || state == State::idle) {
       if (members_[i].told_at == 0) census.idle++;
     } else if (state != State::stopping) {
-      census.finished--;  // it has a client now
+      census.finished--;  // its present client has not left
     }
   }
   return census;

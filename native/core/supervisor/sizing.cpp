@@ -13,24 +13,25 @@ std::size_t beyond(std::size_t value, std::size_t limit) {
 void Sizing::begin(const Census& census, Nanoseconds now) {
   finished_ = census.finished;
   sampled_at_ = now;
-  spare_lack_ = 0;
+  missing_spare_ = 0;
 }
 
 Need Sizing::sample(const Census& census, Nanoseconds now) {
   const Nanoseconds elapsed = std::max(now - sampled_at_, kSampleEvery);
   const std::int64_t finished = std::max<std::int64_t>(census.finished - finished_, 0);
-  const auto leaving = static_cast<std::size_t>(finished * kMoment / elapsed);
-  const std::size_t served = census.idle + leaving;  // so many can be accepted within a moment
+  const auto leaving = static_cast<std::size_t>(finished * kSoon / elapsed);
+  const std::size_t served = census.idle + leaving;  // can be accepted within kSoon
 
   const std::size_t room = beyond(limits_.max, census.alive);
   const std::size_t queue = std::min(beyond(census.waiting, served), room);
-  const std::size_t spare_lack = beyond(census.waiting + limits_.min_spare, served) - queue;
-  // A spare child that lacked at one look only was not needed.
-  const std::size_t spare = std::min({spare_lack, spare_lack_, room - queue, limits_.min_spare});
+  const std::size_t missing_spare = beyond(census.waiting + limits_.min_spare, served) - queue;
+  // Two samples must miss a spare child.
+  const std::size_t spare =
+      std::min({missing_spare, missing_spare_, room - queue, limits_.min_spare});
 
   finished_ = census.finished;
   sampled_at_ = now;
-  spare_lack_ = spare_lack;
+  missing_spare_ = missing_spare;
   return {.queue = queue, .spare = spare};
 }
 

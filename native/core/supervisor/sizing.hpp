@@ -1,13 +1,12 @@
-// The rule by which a pool grows and shrinks. No system call, no clock of its own: it is shown the
-// pool from time to time, and says how many children to fork and how many to let go.
+// The rule by which the pool grows and shrinks. Makes no system call and reads no clock: it is
+// given samples of the pool and says how many children to fork and how many to retire.
 //
-// Growing: the children that are idle, and those that will be within a moment because their clients
-// leave, are set against the clients that wait and the spare children that are wished for. What
-// lacks is forked at once. So a queue that is about to be gone is left to the children that are
-// there, however long it is; and one that nobody is about to serve is answered in full.
+// Growing:   fork = waiting clients + min_spare - idle children - children whose clients leave soon
+// All of these are forked at once. So a queue that the present children empty within kSoon costs no
+// fork, and for any other queue each client gets a child.
 //
-// Shrinking is calm: only children that were idle too many during the whole of `shrink_after` are
-// let go, an eighth of them with each eighth of that time, at least one.
+// Shrinking: only children beyond max_spare that were idle during the whole of shrink_after retire,
+// an eighth of them, at least one, in each eighth of that time.
 #pragma once
 
 #include <array>
@@ -22,14 +21,14 @@ namespace kilofork {
 // The pool at one instant.
 struct Census {
   std::size_t alive = 0;
-  std::size_t idle = 0;       // in accept() or about to be; not those that were told to leave
+  std::size_t idle = 0;       // wait for a client, or will in a moment; none that was told to leave
   std::size_t waiting = 0;    // connections in the kernel's accept queue
-  std::int64_t finished = 0;  // connections that have ended, ever
+  std::int64_t finished = 0;  // connections that have ended since the server began
 
   bool operator==(const Census&) const = default;
 };
 
-// How many children to fork, and why.
+// How many children to fork, by cause.
 struct Need {
   std::size_t queue = 0;
   std::size_t spare = 0;
@@ -37,21 +36,20 @@ struct Need {
 
 class Sizing {
  public:
-  // How often the pool should be looked at while something changes.
+  // Between samples while something changes.
   static constexpr Nanoseconds kSampleEvery = 10 * kMillisecond;
-  // What "a moment" is: a queue that is gone within it is not worth a fork.
-  static constexpr Nanoseconds kMoment = 50 * kMillisecond;
+  static constexpr Nanoseconds kSoon = 50 * kMillisecond;
 
   explicit Sizing(const PoolBounds& limits) : limits_(limits) {}
 
-  // After a time without looks: what happened meanwhile says nothing about the present pace.
+  // The first sample after a pause, which is no measure of the present rate.
   void begin(const Census& census, Nanoseconds now);
-  // At least kSampleEvery after the last look.
+  // At least kSampleEvery after the last one.
   [[nodiscard]] Need sample(const Census& census, Nanoseconds now);
 
-  // How many idle children to let go now.
+  // How many idle children to retire now.
   [[nodiscard]] std::size_t surplus(std::size_t idle, Nanoseconds now);
-  // When to ask for the surplus again; 0: not before something has changed.
+  // When to ask for the surplus again; 0: when something has changed.
   [[nodiscard]] Nanoseconds next_surplus(std::size_t idle) const {
     return idle > limits_.max_spare ? step_ends_ : 0;
   }
@@ -62,9 +60,9 @@ class Sizing {
   PoolBounds limits_;
   std::int64_t finished_ = 0;
   Nanoseconds sampled_at_ = 0;
-  std::size_t spare_lack_ = 0;  // at the last look
+  std::size_t missing_spare_ = 0;  // in the last sample
 
-  std::array<std::size_t, kSteps> lows_{};  // the least that were idle, in each of the last steps
+  std::array<std::size_t, kSteps> lows_{};  // the fewest that were idle, in each of the last steps
   std::size_t step_ = 0;
   Nanoseconds step_ends_ = 0;
 };

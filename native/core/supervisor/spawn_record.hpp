@@ -1,12 +1,11 @@
-// What becomes of the children, for people and for machines: records in the log, and lines of JSON
-// in a file of their own. Written by the supervisor alone.
+// Records births, retirements and ends of children: in the log, and as lines of JSON in a file of
+// their own. Supervisor only.
 //
 //   {"timeMs":1595000000000.123,"event":"fork","cause":"queue","pid":17,"slot":3,
 //    "alive":12,"idle":5,"waiting":8}
 //
-// The events are fork, retire (told to leave) and end, which has "exit" or "signal", too. `alive`
-// is the number of children after the event; `idle` and `waiting` are what the pool's last look
-// saw, on which a fork for "queue" or "spare low" and a retirement for "idle" rest.
+// Events are fork, retire (told to leave) and end, which has "exit" or "signal" besides. `alive` is
+// the number of children after the event; `idle` and `waiting` are of the last sample.
 #pragma once
 
 #include <sys/types.h>
@@ -30,7 +29,8 @@ class SpawnRecord {
  public:
   static constexpr std::size_t kBufferBytes = 512;
 
-  // `file`: an open file for the lines of JSON. `buffer`: kBufferBytes, kept by the caller.
+  // `file`: descriptor for the lines of JSON. `buffer`: kBufferBytes of memory; the caller keeps
+  // it.
   SpawnRecord(int log, int file, std::span<char> buffer, PendingRecords& pending)
       : fd_(log), log_(log, buffer), file_(file), pending_(pending) {}
 
@@ -44,22 +44,22 @@ class SpawnRecord {
   // `status` as of waitpid(2).
   void ended(const Child& child, int status, std::size_t alive, const Census& seen);
 
-  // The end of a child is a part of the books: a record of it that could not be written is owed.
-  // So are the markers of heads that children have left behind.
+  // Records of ends that could not be written, and markers for torn heads that children could not
+  // close, are pending: they are written when the disk has room again.
   [[nodiscard]] bool has_pending() const { return !ends_.empty() || pending_.torn_heads > 0; }
   void write_pending();
-  // What a supervisor that was killed has owed is lost. False: so there is, or it is still owed.
+  // False if end records are pending, or were lost with a killed supervisor.
   [[nodiscard]] bool is_complete() const { return pending_.ends == 0 && pending_.torn_heads == 0; }
-  // For the executable that takes over: the texts of the records.
+  // For the next executable of the supervisor: the texts of the pending records.
   [[nodiscard]] const std::vector<std::string>& pending_ends() const { return ends_; }
   void take_over(std::vector<std::string> ends) { ends_ = std::move(ends); }
 
-  // The supervisor's other records. False: it is not in the log.
+  // Any other record of the supervisor's. False if it is not in the log.
   bool write(std::string_view text);
-  // A log that is dead gets no more records, until there is another.
+  // Nothing is written to a dead log.
   void suspend() { suspended_ = true; }
   void resume() { suspended_ = false; }
-  // Who leaves must not leave a torn head. True: there is none.
+  // Before the process ends, see AppendLog.
   bool close_torn_head() { return log_.close_torn_head(); }
 
  private:
@@ -72,7 +72,7 @@ class SpawnRecord {
   int file_;
   PendingRecords& pending_;
   bool suspended_ = false;
-  std::vector<std::string> ends_;  // the texts of those that are owed
+  std::vector<std::string> ends_;  // texts of pending records
 };
 
 }  // namespace kilofork
