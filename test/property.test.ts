@@ -2,10 +2,8 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseRequest } from "../src/base/protocol";
 import type { ClientResult } from "../src/client/load";
 import { Kind, RecordParser } from "../src/log/record";
-import { parseRequest as parseNative } from "../src/native/native";
 import { type Cuts, CuttingProxy, everyByte, lengths, onlyAt } from "./support/proxy";
 import { run, Server } from "./support/server";
 import { RawClient } from "./support/socket";
@@ -107,18 +105,6 @@ class Tail {
     closeSync(this.fd);
   }
 }
-
-test("both parsers agree on any bytes", () => {
-  const byte = fc.oneof(fc.nat(255), fc.constantFrom(0x0a, 0x0d, 0x3a, 0x20));
-  const line = fc.oneof(bytes, fc.uint8Array({ maxLength: 40 }), fc.array(byte, { maxLength: 40 }));
-  fc.assert(
-    fc.property(line, fc.boolean(), (any, ended) => {
-      const buffer = Buffer.from(any as Uint8Array);
-      expect(parseNative(buffer, ended)).toEqual(parseRequest(buffer, ended));
-    }),
-    { numRuns: 20_000 },
-  );
-});
 
 describe("a record", () => {
   const PID = 4711;

@@ -6,7 +6,6 @@
 
 #include <limits>
 
-#include "base/protocol.hpp"
 #include "convert.hpp"
 #include "load_objects.hpp"
 #include "log_object.hpp"
@@ -132,22 +131,6 @@ Napi::Value notify(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), notify_service_manager(info[0].As<Napi::String>()));
 }
 
-// parseRequest(bytes, ended) → {user, message} as bytes, or null. For tests, which hold it against
-// the TypeScript rules.
-Napi::Value parse_request(const Napi::CallbackInfo& info) {
-  const auto bytes = info[0].As<Napi::Uint8Array>();
-  const auto request =
-      kilofork::parse_request({reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()},
-                              info[1].As<Napi::Boolean>());
-  if (!request) return info.Env().Null();
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("user",
-             Napi::Buffer<char>::Copy(info.Env(), request->user.data(), request->user.size()));
-  result.Set("message", Napi::Buffer<char>::Copy(info.Env(), request->message.data(),
-                                                 request->message.size()));
-  return result;
-}
-
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Scoreboard", ScoreboardObject::define(env));
   exports.Set("Log", LogObject::define(env));
@@ -162,7 +145,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("reapStranger", Napi::Function::New<reap_stranger>(env, "reapStranger"));
   exports.Set("notify", Napi::Function::New<notify>(env, "notify"));
   exports.Set("limits", Napi::Function::New<limits>(env, "limits"));
-  exports.Set("parseRequest", Napi::Function::New<parse_request>(env, "parseRequest"));
   return exports;
 }
 

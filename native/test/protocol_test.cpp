@@ -1,5 +1,8 @@
-// The corners of the grammar that test/protocol-vectors.json cannot show, and the templates.
+// The parser of requests, against test/protocol-vectors.json and the TypeScript parser; its corners;
+// and the templates.
 #include "base/protocol.hpp"
+
+#include <fstream>
 
 #include "check.hpp"
 
@@ -24,8 +27,38 @@ std::string rendered(std::string_view text, const Template::Values& values) {
   return out;
 }
 
+// A word of a case, see parser_cases.mjs.
+std::string decoded(const std::string& word) {
+  std::string bytes;
+  for (std::size_t i = 0; word != "-" && i < word.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(word.substr(i, 2), nullptr, 16));
+  return bytes;
+}
+
 constexpr Template::Values kValues{
     .pid = "4711", .user = "arijort", .message = "lalala", .n = "17"};
+
+TEST("every vector is met, and so is the TypeScript parser on random lines") {
+  std::ifstream cases(PARSER_CASES);
+  std::string name;
+  std::string line;
+  std::string user;
+  std::string message;
+  bool ended = false;
+  std::size_t count = 0;
+  std::string unmet;
+  for (; cases >> name >> ended >> line >> user >> message; count++) {
+    const std::string bytes = decoded(line);
+    const auto request = parse_request(bytes, ended);
+    const bool met = request ? user != "none" && request->user == decoded(user) &&
+                                   request->message == decoded(message)
+                             : user == "none";
+    if (!met) unmet += decoded(name) + "; ";
+  }
+  CHECK_EQ(unmet, "");
+  CHECK(cases.eof());
+  CHECK(count > 20'000);
+}
 
 TEST("the first colon parts the user from the message") {
   check_request("arijort:lalala", true, "arijort", "lalala");

@@ -354,7 +354,6 @@ interface Addon {
   /** Tells the service manager, if there is one: sd_notify(3). */
   notify(state: string): boolean;
   limits(): { files: number; processes: number };
-  parseRequest(line: Uint8Array, ended: boolean): { user: Buffer; message: Buffer } | null;
 }
 
 const addon = createRequire(__filename)(addonPath) as Addon;
@@ -373,7 +372,6 @@ export const {
   reapStranger,
   notify,
   limits,
-  parseRequest,
 } = addon;
 
 /** One child's place in shared memory, at one instant. */
