@@ -24,8 +24,8 @@ namespace {
 Napi::Value listen(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
   Listener listener = guarded(info.Env(), [&] {
-    return listen_on({.address = get_string(options, "address"),
-                      .port = static_cast<std::uint16_t>(get_number(options, "port")),
+    return listen_on({.endpoint = {get_string(options, "address"),
+                                   static_cast<std::uint16_t>(get_number(options, "port"))},
                       .backlog = static_cast<int>(get_number(options, "backlog")),
                       .write_timeout = get_duration(options, "writeTimeoutMs")});
   });
@@ -39,8 +39,9 @@ Napi::Value listen(const Napi::CallbackInfo& info) {
 // that listens there.
 Napi::Value listen_queue(const Napi::CallbackInfo& info) {
   const auto queue = guarded(info.Env(), [&] {
-    return find_listen_queue(info[0].As<Napi::String>(),
-                             static_cast<std::uint16_t>(info[1].As<Napi::Number>().Uint32Value()));
+    return find_listen_queue(
+        {info[0].As<Napi::String>(),
+         static_cast<std::uint16_t>(info[1].As<Napi::Number>().Uint32Value())});
   });
   if (!queue) return info.Env().Null();
   Napi::Object result = Napi::Object::New(info.Env());

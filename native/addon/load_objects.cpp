@@ -41,9 +41,13 @@ constexpr std::array<const char*, kFailures> kFailureNames{
     "connect", "ungreeted", "greeting", "timeout", "mismatch", "lost", "unsent"};
 
 LoadOptions to_options(const Napi::Object& js) {
-  return {.addresses = to_strings(js.Get("addresses")),
-          .from = get_string(js, "from"),
-          .port = static_cast<std::uint16_t>(get_number(js, "port")),
+  const auto port = static_cast<std::uint16_t>(get_number(js, "port"));
+  std::vector<Endpoint> servers;
+  for (const std::string& address : to_strings(js.Get("addresses")))
+    servers.emplace_back(address, port);
+  const std::string from = get_string(js, "from");
+  return {.servers = std::move(servers),
+          .from = from.empty() ? std::nullopt : std::optional<Endpoint>(std::in_place, from, 0),
           .clients = static_cast<std::uint32_t>(get_number(js, "clients")),
           .first_number = static_cast<std::uint32_t>(get_number(js, "firstNumber")),
           .requests = static_cast<std::uint64_t>(get_number(js, "requests")),
@@ -176,7 +180,7 @@ Napi::Value LoadEngineObject::samples(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value LoadEngineObject::address(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), engine_->address());
+  return Napi::String::New(info.Env(), engine_->server().address_text());
 }
 
 }  // namespace kilofork

@@ -25,8 +25,7 @@ struct Stopping {
   TestClient& client() { return clients.emplace_back(listener.port); }
 
   Nanoseconds linger_time;
-  Listener listener =
-      listen_on({.address = "127.0.0.1", .port = 0, .backlog = 64, .write_timeout = 0});
+  Listener listener = listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 64, .write_timeout = 0});
   std::deque<TestClient> clients;
   BacklogDrain turn_away{listener.fd.get(), std::string(kLine) + "\n", linger_time};
 };
@@ -99,7 +98,7 @@ TEST("newcomers are refused for good, and those who came before are still told")
   server.turn_away.begin();
   server.turn_away.stop_accepting();
   const Fd late(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const SocketAddress address("127.0.0.1", server.listener.port);
+  const Endpoint address("127.0.0.1", server.listener.port);
   CHECK(::connect(late.get(), address.get(), address.length()) != 0);
   server.turn_away.run();
   CHECK_EQ(early.rest(), std::string(kLine) + "\n");

@@ -127,7 +127,7 @@ class ChildStage {
   Scoreboard board;
   Fd log;
   Listener listener = listen_on(
-      {.address = "127.0.0.1", .port = 0, .backlog = 64, .write_timeout = service.write_timeout});
+      {.endpoint = {"127.0.0.1", 0}, .backlog = 64, .write_timeout = service.write_timeout});
   LogBroadcast log_broadcast = make_log_broadcast();
   Fd wakeup{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   Fd front_end;

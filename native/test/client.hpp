@@ -22,7 +22,7 @@ class TestClient {
  public:
   explicit TestClient(std::uint16_t port, int receive_buffer = 0)
       : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    const SocketAddress address("127.0.0.1", port);
+    const Endpoint address("127.0.0.1", port);
     if (receive_buffer > 0)
       ::setsockopt(fd(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     set_receive_timeout(fd(), kPatience);

@@ -19,18 +19,18 @@ using check::holds_in_time;
 using check::TestClient;
 
 Listener listen_with(int backlog, const char* address = "127.0.0.1") {
-  return listen_on({.address = address, .port = 0, .backlog = backlog, .write_timeout = 0});
+  return listen_on({.endpoint = {address, 0}, .backlog = backlog, .write_timeout = 0});
 }
 
 ListenQueue queue_of(const Listener& listener, const char* address = "127.0.0.1") {
-  const auto queue = find_listen_queue(address, listener.port);
+  const auto queue = find_listen_queue({address, listener.port});
   CHECK(queue.has_value());
   return *queue;
 }
 
 // Whether it is established is not waited for.
 Fd begin_to_connect(const char* host, std::uint16_t port) {
-  const SocketAddress address(host, port);
+  const Endpoint address(host, port);
   Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   CHECK(::connect(fd.get(), address.get(), address.length()) == 0 || errno == EINPROGRESS);
   return fd;
@@ -61,17 +61,17 @@ TEST("who finds the queue full is counted as dropped") {
 
 TEST("a port that nobody listens on has no queue, nor has an address beside the one in use") {
   Listener listener = listen_with(8);
-  CHECK(!find_listen_queue("127.0.0.2", listener.port));
-  CHECK(!find_listen_queue("0.0.0.0", listener.port));
-  CHECK(!find_listen_queue("::1", listener.port));
+  CHECK(!find_listen_queue({"127.0.0.2", listener.port}));
+  CHECK(!find_listen_queue({"0.0.0.0", listener.port}));
+  CHECK(!find_listen_queue({"::1", listener.port}));
   listener.fd.reset();
-  CHECK(!find_listen_queue("127.0.0.1", listener.port));
+  CHECK(!find_listen_queue({"127.0.0.1", listener.port}));
 }
 
 TEST("of two that listen on the same port, each has a queue of its own") {
   const Listener first = listen_with(8);
   const Listener second =
-      listen_on({.address = "127.0.0.2", .port = first.port, .backlog = 9, .write_timeout = 0});
+      listen_on({.endpoint = {"127.0.0.2", first.port}, .backlog = 9, .write_timeout = 0});
   const TestClient client(first.port);
   CHECK_EQ(queue_of(first).waiting, 1);
   CHECK_EQ(queue_of(second, "127.0.0.2").waiting, 0);
@@ -89,13 +89,13 @@ TEST("IPv6 has queues too, where the machine has it") {
   const Fd client = begin_to_connect("::1", listener.port);
   CHECK(holds_in_time([&] { return queue_of(listener, "::1").waiting == 1; }));
   CHECK_EQ(queue_of(listener, "::1").limit, 8);
-  CHECK(!find_listen_queue("::", listener.port));
+  CHECK(!find_listen_queue({"::", listener.port}));
 }
 
 TEST("what is no numeric address is refused by its name") {
   int code = 0;
   try {
-    (void)find_listen_queue("localhost", 80);
+    (void)find_listen_queue({"localhost", 80});
   } catch (const SystemError& error) {
     code = error.code;
   }

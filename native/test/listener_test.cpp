@@ -27,7 +27,7 @@ Nanoseconds timeout_of(int fd, int option) {
 
 int listen_error(const std::string& address, std::uint16_t port) {
   try {
-    (void)listen_on({.address = address, .port = port, .backlog = 1, .write_timeout = 0});
+    (void)listen_on({.endpoint = {address, port}, .backlog = 1, .write_timeout = 0});
   } catch (const SystemError& error) {
     return error.code;
   }
@@ -36,14 +36,14 @@ int listen_error(const std::string& address, std::uint16_t port) {
 
 TEST("port 0 is any free port, and the one that was bound is told") {
   const Listener listener =
-      listen_on({.address = "127.0.0.1", .port = 0, .backlog = 8, .write_timeout = 0});
+      listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 8, .write_timeout = 0});
   CHECK(listener.port > 0);
   const TestClient client(listener.port);
 }
 
 TEST("accepted sockets inherit the time-out for sending, and wait for no full segment") {
   const Listener listener =
-      listen_on({.address = "127.0.0.1", .port = 0, .backlog = 8, .write_timeout = 5 * kSecond});
+      listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 8, .write_timeout = 5 * kSecond});
   const TestClient client(listener.port);
   const Fd accepted(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
   CHECK_EQ(timeout_of(accepted.get(), SO_SNDTIMEO), 5 * kSecond);
@@ -55,7 +55,7 @@ TEST("accepted sockets inherit the time-out for sending, and wait for no full se
 
 TEST("connections that wait to be accepted are counted, also those that have sent or left") {
   const Listener listener =
-      listen_on({.address = "127.0.0.1", .port = 0, .backlog = 64, .write_timeout = 0});
+      listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 64, .write_timeout = 0});
   const int fd = listener.fd.get();
   CHECK_EQ(count_waiting(fd), 0);
   std::vector<TestClient> clients;
@@ -85,7 +85,7 @@ TEST("IPv6 is listened on where the machine has it") {
 
 TEST("a port that is taken, and what is no numeric address, are refused by their names") {
   const Listener listener =
-      listen_on({.address = "127.0.0.1", .port = 0, .backlog = 8, .write_timeout = 0});
+      listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 8, .write_timeout = 0});
   CHECK_EQ(listen_error("127.0.0.1", listener.port), EADDRINUSE);
   for (const char* address : {"", "localhost", "127.0.0.1 ", "127.0.0", "::1%", "[::1]"})
     CHECK_EQ(listen_error(address, 0), EINVAL);

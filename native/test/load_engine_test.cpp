@@ -58,7 +58,7 @@ TEST("right replies are verified, counted and timed") {
   CHECK(counts.first_send <= counts.last_reply && counts.last_reply <= after);
   for (const auto& times : {load.connects, load.replies})
     for (const Nanoseconds time : times) CHECK(time > 0 && time <= after - before);
-  CHECK_EQ(load.engine.address(), "127.0.0.1");
+  CHECK_EQ(load.engine.server().address_text(), "127.0.0.1");
 }
 
 TEST("a client's number is in its message; with several requests, the request's number follows") {
@@ -216,11 +216,13 @@ TEST("of several addresses, the first that answers is used, and the others are n
   ScriptedServer unwilling([](Conversation& with) { with.reset(); }, "127.0.0.2", server.port());
   LoadOptions options = load_options(server.port(), 10, 2);
   options.ramp_step = 20 * kMillisecond;
-  options.addresses = {"127.0.0.2", "127.0.0.3", "127.0.0.1"};  // nobody listens on the second
+  options.servers.clear();
+  for (const char* address : {"127.0.0.2", "127.0.0.3", "127.0.0.1"})  // none listens on the second
+    options.servers.emplace_back(address, server.port());
   Load load(options);
   load.run();
   load.check(20, 0, 20, Failure::lost);
-  CHECK_EQ(load.engine.address(), "127.0.0.1");
+  CHECK_EQ(load.engine.server().address_text(), "127.0.0.1");
   CHECK_EQ(server.connections(), 20);
   CHECK(unwilling.connections() < 10);  // the first few
 }
@@ -236,7 +238,7 @@ TEST("with an address of its own, every connection comes from it") {
     with.serve();
   });
   LoadOptions options = load_options(server.port(), 5, 2);
-  options.from = "127.0.0.7";
+  options.from.emplace("127.0.0.7", 0);
   options.reconnect = true;
   Load load(options);
   load.run();
@@ -248,7 +250,7 @@ TEST("with an address of its own, every connection comes from it") {
 TEST("an address that is not of this machine is a failed connect, which says so") {
   ScriptedServer server(serve);
   LoadOptions options = load_options(server.port(), 3, 1);
-  options.from = "192.0.2.1";
+  options.from.emplace("192.0.2.1", 0);
   Load load(options);
   load.run();
   load.check(0, 0, 3);

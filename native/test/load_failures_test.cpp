@@ -17,9 +17,9 @@ using check::ScriptedServer;
 // A port that is taken, so that no one else listens on it, and that refuses connections.
 struct RefusingPort {
   RefusingPort() : fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    const SocketAddress any("127.0.0.1", 0);
+    const Endpoint any("127.0.0.1", 0);
     CHECK_EQ(::bind(fd.get(), any.get(), any.length()), 0);
-    port = SocketAddress::of_socket(fd.get()).port();
+    port = Endpoint::of_socket(fd.get()).port();
   }
   Fd fd;
   std::uint16_t port = 0;
@@ -239,7 +239,7 @@ TEST("who is refused for a single request fails once") {
 TEST("every address is tried before a connect has failed") {
   const RefusingPort refusing;
   LoadOptions options = load_options(refusing.port, 1, 2);
-  options.addresses = {"127.0.0.2", "127.0.0.1"};
+  options.servers = {{"127.0.0.2", refusing.port}, {"127.0.0.1", refusing.port}};
   Load load(options);
   load.run();
   load.check(0, 0, 2, Failure::connect);
@@ -250,12 +250,12 @@ TEST("an address that swallows connects is passed over for one that answers") {
   LoadOptions options = load_options(server.port(), 2, 1);
   // A listener whose queue is full answers nothing.
   const Fd swallowing(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const SocketAddress address("127.0.0.2", server.port());
+  const Endpoint address("127.0.0.2", server.port());
   CHECK_EQ(::bind(swallowing.get(), address.get(), address.length()), 0);
   CHECK_EQ(::listen(swallowing.get(), 0), 0);
   const Fd filling(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   CHECK_EQ(::connect(filling.get(), address.get(), address.length()), 0);
-  options.addresses = {"127.0.0.2", "127.0.0.1"};
+  options.servers = {address, {"127.0.0.1", server.port()}};
   options.connect_timeout = 300 * kMillisecond;
   Load load(options);
   load.run();
@@ -264,8 +264,8 @@ TEST("an address that swallows connects is passed over for one that answers") {
 
 TEST("what is no numeric address is refused before anything is done") {
   LoadOptions options = load_options(1);
-  options.addresses = {"localhost"};
   try {
+    options.servers = {{"localhost", 1}};
     const Load load(options);
   } catch (const SystemError& error) {
     CHECK_EQ(error.code, EINVAL);

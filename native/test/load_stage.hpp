@@ -13,9 +13,8 @@ namespace kilofork::check {
 
 inline LoadOptions load_options(std::uint16_t port, std::uint32_t clients = 1,
                                 std::uint64_t requests = 1) {
-  return {.addresses = {"127.0.0.1"},
+  return {.servers = {{"127.0.0.1", port}},
           .from = {},
-          .port = port,
           .clients = clients,
           .first_number = 1,
           .requests = requests,

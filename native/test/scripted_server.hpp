@@ -101,8 +101,8 @@ class ScriptedServer {
   explicit ScriptedServer(Script script, const std::string& address = "127.0.0.1",
                           std::uint16_t port = 0)
       : script_(std::move(script)),
-        listener_(listen_on(
-            {.address = address, .port = port, .backlog = 256, .write_timeout = kPatience})),
+        listener_(
+            listen_on({.endpoint = {address, port}, .backlog = 256, .write_timeout = kPatience})),
         acceptor_([this] { accept_all(); }) {}
   ScriptedServer(const ScriptedServer&) = delete;
   ScriptedServer& operator=(const ScriptedServer&) = delete;

@@ -1,5 +1,6 @@
 #include "load/load_engine.hpp"
 
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -81,9 +82,6 @@ LoadEngine::LoadEngine(LoadOptions options, InFlight& in_flight)
       released_(!options_.barrier),
       received_(kReceiveBytes) {
   if (!epoll_) fail("epoll_create1");
-  for (const std::string& address : options_.addresses)
-    addresses_.emplace_back(address, options_.port);
-  if (!options_.from.empty()) from_.emplace(options_.from, 0);
 }
 
 bool LoadEngine::step(Nanoseconds time) {
@@ -163,7 +161,7 @@ void LoadEngine::expire(Nanoseconds now) {
   while (greeting_.first != kNone && clients_[greeting_.first].deadline <= now) {
     const std::uint32_t index = greeting_.first;
     const bool silent = clients_[index].done_bytes == 0;
-    if (!silent || !try_next_address(index)) fail_request(index, Failure::ungreeted, "");
+    if (!silent || !try_next_server(index)) fail_request(index, Failure::ungreeted, "");
   }
   while (waiting_.first != kNone && clients_[waiting_.first].deadline <= now)
     fail_request(waiting_.first, Failure::timeout, "");
@@ -197,9 +195,9 @@ void LoadEngine::wait(Nanoseconds until) {
 
 void LoadEngine::connect(std::uint32_t index) {
   Client& client = clients_[index];
-  client.address = std::max(client.address, preferred_);
-  const SocketAddress& address = addresses_[client.address];
-  client.fd.reset(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  client.server = std::max(client.server, preferred_);
+  const Endpoint& server = options_.servers[client.server];
+  client.fd.reset(::socket(server.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   client.state = State::greeting;
   client.done_bytes = 0;
   client.pid_length = 0;
@@ -210,13 +208,13 @@ void LoadEngine::connect(std::uint32_t index) {
   if (!client.fd) return connect_failed(index, errno);
   const int on = 1;
   ::setsockopt(client.fd.get(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-  if (from_) {
+  if (options_.from) {
     // The port is chosen by connect(), which needs it to be free towards that one server only.
     ::setsockopt(client.fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    if (::bind(client.fd.get(), from_->get(), from_->length()) != 0)
+    if (::bind(client.fd.get(), options_.from->get(), options_.from->length()) != 0)
       return connect_failed(index, errno);
   }
-  if (::connect(client.fd.get(), address.get(), address.length()) != 0 && errno != EINPROGRESS)
+  if (::connect(client.fd.get(), server.get(), server.length()) != 0 && errno != EINPROGRESS)
     return connect_failed(index, errno);
   epoll_event event{.events = EPOLLIN, .data = {.u32 = index}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, client.fd.get(), &event) != 0)
@@ -224,19 +222,19 @@ void LoadEngine::connect(std::uint32_t index) {
 }
 
 void LoadEngine::connect_failed(std::uint32_t index, int error) {
-  if (try_next_address(index)) return;
+  if (try_next_server(index)) return;
   Client& client = clients_[index];
-  client.address = 0;
+  client.server = 0;
   client.failed_connects++;
   fail_request(index, Failure::connect, std::strerror(error));
 }
 
 // Of the several that a name may have. False: this was the last one.
-bool LoadEngine::try_next_address(std::uint32_t index) {
+bool LoadEngine::try_next_server(std::uint32_t index) {
   Client& client = clients_[index];
-  if (client.address + 1 >= addresses_.size()) return false;
+  if (client.server + 1 >= options_.servers.size()) return false;
   disconnect(index);
-  client.address++;
+  client.server++;
   connect(index);
   return true;
 }
@@ -331,7 +329,7 @@ void LoadEngine::take_greeting(std::uint32_t index, std::string_view bytes) {
 void LoadEngine::greeted(std::uint32_t index) {
   Client& client = clients_[index];
   samples_.connect.push_back(monotonic_now() - client.since);
-  preferred_ = client.address;
+  preferred_ = client.server;
   counts_.connections++;
   if (!client.was_greeted) counts_.greeted++;
   client.was_greeted = true;

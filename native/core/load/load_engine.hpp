@@ -24,9 +24,8 @@
 namespace kilofork {
 
 struct LoadOptions {
-  std::vector<std::string> addresses;  // numeric; tried in turn until one answers
-  std::string from;                    // numeric, of our side; empty: the kernel chooses
-  std::uint16_t port;
+  std::vector<Endpoint> servers;  // tried in turn until one answers
+  std::optional<Endpoint> from;   // the client's own address, port 0; empty: the kernel chooses
   std::uint32_t clients;
   std::uint32_t first_number;   // of this engine's first client
   std::uint64_t requests;       // of each client; 0: as many as the duration allows
@@ -91,8 +90,8 @@ class LoadEngine {
   [[nodiscard]] const Samples& samples() const { return samples_; }
   [[nodiscard]] const Counts& counts() const { return counts_; }
   [[nodiscard]] const std::array<Failures, kFailures>& failures() const { return failures_; }
-  // The address that was used, numeric.
-  [[nodiscard]] const std::string& address() const { return options_.addresses[preferred_]; }
+  // The server that answered last.
+  [[nodiscard]] const Endpoint& server() const { return options_.servers[preferred_]; }
 
  private:
   static constexpr std::uint32_t kNone = UINT32_MAX;
@@ -112,7 +111,7 @@ class LoadEngine {
     std::uint8_t pid_length = 0;
     std::array<char, 10> pid{};
     std::uint32_t pid_number = 0;
-    std::uint32_t address = 0;     // index of the one it connects to
+    std::uint32_t server = 0;      // index of the endpoint it connects to
     std::uint32_t done_bytes = 0;  // of the greeting, request or reply, so far
     bool in_flight = false;
     bool was_greeted = false;
@@ -138,7 +137,7 @@ class LoadEngine {
 
   void connect(std::uint32_t index);
   void connect_failed(std::uint32_t index, int error);
-  bool try_next_address(std::uint32_t index);
+  bool try_next_server(std::uint32_t index);
   void read(std::uint32_t index);
   void ended_by_server(std::uint32_t index, int error);
   void take_greeting(std::uint32_t index, std::string_view bytes);
@@ -173,8 +172,6 @@ class LoadEngine {
 
   const LoadOptions options_;
   InFlight& in_flight_;
-  std::vector<SocketAddress> addresses_;
-  std::optional<SocketAddress> from_;
   std::vector<Client> clients_;
   Fd epoll_;
   Queue greeting_;                 // by deadline
@@ -183,7 +180,7 @@ class LoadEngine {
   Queue ready_;                    // open loop: by the time of their last reply
   std::uint32_t next_client_ = 0;  // the next that connects for the first time
   std::uint32_t finished_ = 0;
-  std::uint32_t preferred_ = 0;  // index of the address that answered last
+  std::uint32_t preferred_ = 0;  // index of the server that answered last
   bool released_;
   Nanoseconds started_ = 0;
   Nanoseconds load_started_ = 0;  // what durations and intended times count from

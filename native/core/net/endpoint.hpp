@@ -1,55 +1,48 @@
-// A numeric IPv4 or IPv6 address with its port. Names are resolved in TypeScript: glibc's name
-// service does not belong in a static binary.
+// Where a socket is bound or connected: an address of a family, with its port where the family has
+// one. Used by the listener, the load engine, the query for the accept queue and the count of
+// connections per address. Names are resolved in TypeScript, because glibc's name service does not
+// work in a static binary. sockaddr(3type), ip(7), ipv6(7).
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <span>
 #include <string>
-
-#include "base/error.hpp"
 
 namespace kilofork {
 
-class SocketAddress {
+class Endpoint {
  public:
-  SocketAddress(const std::string& address, std::uint16_t port) {
-    auto* v4 = reinterpret_cast<sockaddr_in*>(&storage_);
-    auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage_);
-    if (::inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1) {
-      v4->sin_family = AF_INET;
-      v4->sin_port = htons(port);
-    } else if (::inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) == 1) {
-      v6->sin6_family = AF_INET6;
-      v6->sin6_port = htons(port);
-    } else {
-      throw SystemError("not a numeric address: " + address, EINVAL);
-    }
-  }
-  static SocketAddress of_socket(int fd) {
-    SocketAddress address;
-    socklen_t length = sizeof address.storage_;
-    if (::getsockname(fd, address.get(), &length) != 0) fail("getsockname");
-    return address;
-  }
+  // Of no family: to be filled in by a system call.
+  Endpoint() = default;
+  // `address` is numeric, IPv4 or IPv6. Throws SystemError (EINVAL) for anything else.
+  Endpoint(const std::string& address, std::uint16_t port);
+  // Where a socket is bound: getsockname(2). Throws SystemError.
+  static Endpoint of_socket(int fd);
+  // accept4(2) with SOCK_CLOEXEC; `peer` becomes the endpoint of the client.
+  static int accept(int listener, Endpoint& peer);
 
   [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage_); }
-  [[nodiscard]] sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage_); }
+  [[nodiscard]] socklen_t length() const { return length_; }
   [[nodiscard]] int family() const { return storage_.ss_family; }
-  [[nodiscard]] socklen_t length() const {
-    return family() == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-  }
-  // sin_port and sin6_port lie at the same place.
-  [[nodiscard]] std::uint16_t port() const {
-    return ntohs(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_port);
-  }
+  // 0 if the family has no ports.
+  [[nodiscard]] std::uint16_t port() const;
+  // The address without its port: its bytes in network order, and as numeric text.
+  [[nodiscard]] std::span<const std::byte> address() const;
+  [[nodiscard]] std::string address_text() const;
+  // FNV-1a of address(). Equal for equal addresses, whatever their ports, and never 0.
+  [[nodiscard]] std::uint64_t address_hash() const;
 
  private:
-  SocketAddress() = default;
+  sockaddr* fill() { return reinterpret_cast<sockaddr*>(&storage_); }
+
   sockaddr_storage storage_{};
+  socklen_t length_ = sizeof storage_;
 };
+
+// Whether both have the same family and address. Ports may differ.
+bool is_same_address(const Endpoint& one, const Endpoint& other);
 
 }  // namespace kilofork

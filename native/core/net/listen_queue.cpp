@@ -11,10 +11,10 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
+#include <span>
 
 #include "base/error.hpp"
 #include "base/fd.hpp"
-#include "net/endpoint.hpp"
 
 namespace kilofork {
 
@@ -22,23 +22,14 @@ namespace {
 
 constexpr const char* kStep = "ask the kernel for the accept queue (sock_diag)";
 
-// As the kernel writes an address: IPv4 in the first of four words.
-using AddressWords = std::array<std::uint32_t, 4>;
-static_assert(sizeof(AddressWords) == sizeof(inet_diag_sockid::idiag_src));
-
-AddressWords words_of(const SocketAddress& address) {
-  AddressWords words{};
-  if (address.family() == AF_INET)
-    std::memcpy(words.data(), &reinterpret_cast<const sockaddr_in*>(address.get())->sin_addr,
-                sizeof(in_addr));
-  else
-    std::memcpy(words.data(), &reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_addr,
-                sizeof(in6_addr));
-  return words;
+bool is_bound_to(const inet_diag_msg& socket, const Endpoint& endpoint) {
+  const std::span<const std::byte> address = endpoint.address();
+  return socket.idiag_family == endpoint.family() &&
+         std::memcmp(socket.id.idiag_src, address.data(), address.size()) == 0;
 }
 
-// The kernel picks by family, state and port. It cannot pick by address.
-void send_request(int netlink, const SocketAddress& address) {
+// The kernel selects by family, state and port. It cannot select by address.
+void send_request(int netlink, const Endpoint& endpoint) {
   struct {
     nlmsghdr header;
     inet_diag_req_v2 wanted;
@@ -46,16 +37,16 @@ void send_request(int netlink, const SocketAddress& address) {
   request.header.nlmsg_len = sizeof request;
   request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
   request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  request.wanted.sdiag_family = static_cast<std::uint8_t>(address.family());
+  request.wanted.sdiag_family = static_cast<std::uint8_t>(endpoint.family());
   request.wanted.sdiag_protocol = IPPROTO_TCP;
   request.wanted.idiag_ext = 1 << (INET_DIAG_SKMEMINFO - 1);
   request.wanted.idiag_states = 1 << TCP_LISTEN;
-  request.wanted.id.idiag_sport = htons(address.port());
+  request.wanted.id.idiag_sport = htons(endpoint.port());
   if (::send(netlink, &request, sizeof request, 0) < 0) fail(kStep);
 }
 
-// A listening socket has its queue where others have bytes. Source: inet_diag(7),
-// tcp_diag_get_info() in net/ipv4/tcp_diag.c.
+// For a listening socket, idiag_rqueue and idiag_wqueue are the length and the limit of its accept
+// queue. Source: sock_diag(7), tcp_diag_get_info() in net/ipv4/tcp_diag.c.
 ListenQueue read_socket(const nlmsghdr& message) {
   const auto& socket = *static_cast<const inet_diag_msg*>(NLMSG_DATA(&message));
   ListenQueue queue{.waiting = socket.idiag_rqueue, .limit = socket.idiag_wqueue, .dropped = 0};
@@ -73,14 +64,11 @@ ListenQueue read_socket(const nlmsghdr& message) {
 
 }  // namespace
 
-std::optional<ListenQueue> find_listen_queue(const std::string& address, std::uint16_t port) {
-  const SocketAddress wanted(address, port);
-  const AddressWords words = words_of(wanted);
+std::optional<ListenQueue> find_listen_queue(const Endpoint& endpoint) {
   const Fd netlink(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   if (!netlink) fail(kStep);
-  send_request(netlink.get(), wanted);
-  // No message of the kernel's is larger: NLMSG_GOODSIZE and netlink_dump() in
-  // net/netlink/af_netlink.c.
+  send_request(netlink.get(), endpoint);
+  // The largest message of the kernel: netlink_dump() in net/netlink/af_netlink.c.
   alignas(nlmsghdr) std::array<std::byte, 32768> bytes{};
   std::optional<ListenQueue> found;
   for (;;) {
@@ -94,8 +82,7 @@ std::optional<ListenQueue> find_listen_queue(const std::string& address, std::ui
       if (message->nlmsg_type == NLMSG_ERROR)
         throw SystemError(kStep, -static_cast<const nlmsgerr*>(NLMSG_DATA(message))->error);
       const auto& socket = *static_cast<const inet_diag_msg*>(NLMSG_DATA(message));
-      if (std::memcmp(socket.id.idiag_src, words.data(), sizeof words) == 0)
-        found = read_socket(*message);
+      if (is_bound_to(socket, endpoint)) found = read_socket(*message);
     }
   }
 }

@@ -1,21 +1,22 @@
-// The queue of connections that wait for accept(2), as the kernel has it. Any process may ask: it
-// needs neither the listening socket nor its server.
+// The accept queue of a listening socket, as the kernel counts it. Any process of the same network
+// namespace may ask; it needs no descriptor of the socket. sock_diag(7), netlink(7).
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <string>
+
+#include "net/endpoint.hpp"
 
 namespace kilofork {
 
 struct ListenQueue {
-  std::uint32_t waiting = 0;  // established, not yet accepted
+  std::uint32_t waiting = 0;  // established connections, not yet accepted
   std::uint32_t limit = 0;    // the backlog
-  std::uint32_t dropped = 0;  // handshakes that found it full, since the socket listens
+  std::uint32_t dropped = 0;  // handshakes that found the queue full, since listen(2)
 };
 
-// Of the socket that listens on just this address. Nothing: there is none in the network namespace
-// of this process. sock_diag(7), netlink(7). Throws SystemError.
-std::optional<ListenQueue> find_listen_queue(const std::string& address, std::uint16_t port);
+// The queue of the socket that listens on exactly this address and port. Empty if no socket in the
+// network namespace of this process does. Throws SystemError.
+std::optional<ListenQueue> find_listen_queue(const Endpoint& endpoint);
 
 }  // namespace kilofork

@@ -1,13 +1,13 @@
 #include "net/listener.hpp"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <string>
+
 #include "base/error.hpp"
-#include "net/endpoint.hpp"
 
 namespace kilofork {
 
@@ -21,22 +21,22 @@ void set_timeout(int fd, int option, Nanoseconds timeout) {
 }  // namespace
 
 Listener listen_on(const ListenOptions& options) {
-  SocketAddress address(options.address, options.port);
-  const std::string where = options.address + ":" + std::to_string(options.port);
-  Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const Endpoint& endpoint = options.endpoint;
+  const std::string where = endpoint.address_text() + ":" + std::to_string(endpoint.port());
+  Fd fd(::socket(endpoint.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) fail("socket for " + where);
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   set_send_timeout(fd.get(), options.write_timeout);
-  if (::bind(fd.get(), address.get(), address.length()) != 0) fail("bind " + where);
+  if (::bind(fd.get(), endpoint.get(), endpoint.length()) != 0) fail("bind " + where);
   if (::listen(fd.get(), options.backlog) != 0) fail("listen on " + where);
-  const std::uint16_t port = SocketAddress::of_socket(fd.get()).port();
+  const std::uint16_t port = Endpoint::of_socket(fd.get()).port();
   return {.fd = std::move(fd), .port = port};
 }
 
-// Of a listening socket, tcp_info has the length of its queue where others have what is not
-// acknowledged. Source: tcp_get_info() in net/ipv4/tcp.c.
+// For a listening socket, tcpi_unacked is the length of the accept queue. Source: tcp_get_info() in
+// net/ipv4/tcp.c.
 std::size_t count_waiting(int listener) {
   tcp_info info{};
   socklen_t length = sizeof info;

@@ -1,12 +1,13 @@
-// The listening socket, and what its clients' sockets inherit from it.
+// The listening socket, and the options that its clients' sockets inherit. Created by the front;
+// the supervisor and its children inherit the descriptor. socket(7), tcp(7), ip(7).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "base/clock.hpp"
 #include "base/fd.hpp"
+#include "net/endpoint.hpp"
 
 namespace kilofork {
 
@@ -16,19 +17,19 @@ struct Listener {
 };
 
 struct ListenOptions {
-  std::string address;  // numeric, IPv4 or IPv6
-  std::uint16_t port;   // 0: any free one
+  Endpoint endpoint;  // port 0: the kernel chooses a free one
   int backlog;
   Nanoseconds write_timeout;  // of each send() to a client; 0: none
 };
 
-// socket(7), tcp(7). The accepted sockets inherit TCP_NODELAY and the time-out for sending, which
-// saves each connection two system calls. Throws SystemError.
+// Accepted sockets inherit TCP_NODELAY and the send timeout, which saves two system calls per
+// connection. Throws SystemError.
 Listener listen_on(const ListenOptions& options);
 
-// Connections that are established and wait to be accepted.
+// The number of established connections in the accept queue; 0 if `listener` is no TCP socket.
 std::size_t count_waiting(int listener);
 
+// SO_RCVTIMEO and SO_SNDTIMEO of socket(7); 0: none.
 void set_receive_timeout(int fd, Nanoseconds timeout);
 void set_send_timeout(int fd, Nanoseconds timeout);
 

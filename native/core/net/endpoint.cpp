@@ -1,0 +1,73 @@
+#include "net/endpoint.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.hpp"
+
+namespace kilofork {
+
+Endpoint::Endpoint(const std::string& address, std::uint16_t port) {
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&storage_);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage_);
+  if (::inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    length_ = sizeof *v4;
+  } else if (::inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    length_ = sizeof *v6;
+  } else {
+    throw SystemError("not a numeric address: " + address, EINVAL);
+  }
+}
+
+Endpoint Endpoint::of_socket(int fd) {
+  Endpoint endpoint;
+  if (::getsockname(fd, endpoint.fill(), &endpoint.length_) != 0) fail("getsockname");
+  return endpoint;
+}
+
+int Endpoint::accept(int listener, Endpoint& peer) {
+  peer.length_ = sizeof peer.storage_;
+  return ::accept4(listener, peer.fill(), &peer.length_, SOCK_CLOEXEC);
+}
+
+std::uint16_t Endpoint::port() const {
+  if (family() == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in&>(storage_).sin_port);
+  if (family() == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6&>(storage_).sin6_port);
+  return 0;
+}
+
+std::span<const std::byte> Endpoint::address() const {
+  if (family() == AF_INET)
+    return std::as_bytes(std::span(&reinterpret_cast<const sockaddr_in&>(storage_).sin_addr, 1));
+  if (family() == AF_INET6)
+    return std::as_bytes(std::span(&reinterpret_cast<const sockaddr_in6&>(storage_).sin6_addr, 1));
+  return {};
+}
+
+std::string Endpoint::address_text() const {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  ::inet_ntop(family(), address().data(), text.data(), text.size());
+  return text.data();
+}
+
+std::uint64_t Endpoint::address_hash() const {
+  constexpr std::uint64_t kBasis = 0xcbf29ce484222325;
+  constexpr std::uint64_t kPrime = 0x100000001b3;
+  std::uint64_t hash = kBasis;
+  for (const std::byte byte : address())
+    hash = (hash ^ std::to_integer<std::uint8_t>(byte)) * kPrime;
+  return std::max<std::uint64_t>(hash, 1);
+}
+
+bool is_same_address(const Endpoint& one, const Endpoint& other) {
+  return one.family() == other.family() && std::ranges::equal(one.address(), other.address());
+}
+
+}  // namespace kilofork
