@@ -25,7 +25,7 @@ struct {
 
 // What the handler of a child does; and then the supervisor withdraws the offer, before the next.
 void on_signal(int /*signal*/) {
-  g_child.log->follow();
+  g_child.log->adopt_newest();
   char discarded = 0;
   while (::recv(g_child.offers, &discarded, sizeof discarded, MSG_DONTWAIT) >= 0) continue;
 }
@@ -37,7 +37,7 @@ void on_signal(int /*signal*/) {
   handle_signal(SIGUSR1, on_signal);
   ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
   ::raise(SIGSTOP);
-  log.follow();
+  log.adopt_newest();
   ::raise(SIGWINCH);  // the end of the race
   log.record_unknown_user("nobody");
   ::_exit(0);

@@ -19,41 +19,43 @@ ChildLog::ChildLog(const ChildContext& context, Slot& slot, pid_t pid, std::span
   slot_.log_epoch.store(epoch_, std::memory_order_relaxed);
 }
 
-void ChildLog::follow() {
-  follow(header_.log_epoch);
+void ChildLog::adopt_newest() {
+  adopt(header_.log_epoch);
 }
 
-// Not while a signal handler does the same: the older log would replace the newer one.
-void ChildLog::follow(const std::atomic<std::uint32_t>& newest) {
+// SIGUSR1 is blocked meanwhile: its handler does the same, and the older of both logs might then
+// replace the newer one.
+void ChildLog::adopt(const std::atomic<std::uint32_t>& newest) {
   if (newest.load(std::memory_order_acquire) == epoch_) return;
-  sigset_t to_follow;
+  sigset_t new_log;
   sigset_t before;
-  sigemptyset(&to_follow);
-  sigaddset(&to_follow, SIGUSR1);
-  ::sigprocmask(SIG_BLOCK, &to_follow, &before);
+  sigemptyset(&new_log);
+  sigaddset(&new_log, SIGUSR1);
+  ::sigprocmask(SIG_BLOCK, &new_log, &before);
   if (newest.load(std::memory_order_acquire) != epoch_ &&
       receive_log(context_.log_broadcast, context_.log, epoch_))
     slot_.log_epoch.store(epoch_, std::memory_order_release);
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
 }
 
-bool ChildLog::may_write() {
-  follow();
+// True if records in the newest log may be acknowledged.
+bool ChildLog::adopt_live_log() {
+  adopt_newest();
   return !header_.commit.is_dead(epoch_);
 }
 
 bool ChildLog::record_received(const Request& request) {
-  if (!may_write()) return false;
+  if (!adopt_live_log()) return false;
   received_in_ = epoch_;
   log_.record().text("server ").number(pid_).text(" recvd message ").quoted(request.message);
-  return note(log_.text(" from user ").text(request.user).commit());
+  return report(log_.text(" from user ").text(request.user).commit());
 }
 
 bool ChildLog::record_completed(const Request& request, std::uint64_t count) {
-  follow();
+  adopt_newest();
   if (header_.commit.is_dead(received_in_)) return false;
   log_.record().text("completed req ").quoted(request.message).text(" on ").number(pid_);
-  return note(log_.text(" total reqs ").number(static_cast<std::int64_t>(count)).commit());
+  return report(log_.text(" total reqs ").number(static_cast<std::int64_t>(count)).commit());
 }
 
 bool ChildLog::sync() {
@@ -63,19 +65,19 @@ bool ChildLog::sync() {
   return false;
 }
 
-// Nothing else will be written before, neither by this child nor, for some time, by others: the
-// supervisor waits for those that are syncing.
+// This child writes nothing else before. Other children write nothing for some time either: the
+// supervisor waits for children in State::syncing before it lets the new log be used.
 bool ChildLog::retract(const Request& request, std::uint64_t count,
                        const volatile sig_atomic_t& stopping) {
   constexpr useconds_t kBetweenTries = 100'000;
   const GroupCommit& commit = header_.commit;
   for (;;) {
     const std::uint32_t offered = commit.offered();
-    follow(commit.offered());
+    adopt(commit.offered());
     if (!commit.is_dead(epoch_)) {
       log_.record().text("not acknowledged: req ").quoted(request.message);
       log_.text(" on ").number(pid_).text(" total reqs ").number(static_cast<std::int64_t>(count));
-      if (note(log_.commit())) return true;
+      if (report(log_.commit())) return true;
     }
     if (stopping != 0) return false;
     if (commit.is_dead(offered))
@@ -86,30 +88,30 @@ bool ChildLog::retract(const Request& request, std::uint64_t count,
 }
 
 void ChildLog::record_unknown_user(std::string_view user) {
-  if (!may_write()) return;
+  if (!adopt_live_log()) return;
   log_.record().text("authorization error: user ").quoted(user).text(" on ").number(pid_);
-  note(log_.commit());
+  report(log_.commit());
 }
 
 void ChildLog::record_refusal(Refusal refusal) {
-  if (!may_write()) return;
+  if (!adopt_live_log()) return;
   log_.record().text("protocol error: ").text(name_of(refusal)).text(" on ").number(pid_);
-  note(log_.commit());
+  report(log_.commit());
 }
 
 void ChildLog::record_work_timeout(std::string_view message, Nanoseconds took) {
-  if (!may_write()) return;
+  if (!adopt_live_log()) return;
   log_.record().text("work timeout: req ").quoted(message).text(" on ").number(pid_);
   log_.text(" after ").number(took / kMillisecond).text(" ms").commit();
 }
 
-void ChildLog::leave() {
+void ChildLog::close_torn_head() {
   if (!log_.close_torn_head()) header_.pending.torn_heads.fetch_add(1);
 }
 
-// What became of a record, after commit(): the first that fails, and the first that does not, is
-// told to the supervisor.
-bool ChildLog::note(bool written) {
+// Called with the result of commit(), and returns it. Tells the supervisor when a write is the
+// first that fails, or the first that succeeds again.
+bool ChildLog::report(bool written) {
   auto& error = header_.log_error;
   if (written != (error.load(std::memory_order_relaxed) == 0)) {
     error.store(written ? 0 : static_cast<std::uint32_t>(errno), std::memory_order_relaxed);

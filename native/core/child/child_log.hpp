@@ -1,15 +1,17 @@
-// What a child does with the log: its two records of a request, the turn to a reopened log, and,
-// where acknowledgements wait for the disk, the sync of the second record. Runs in a child only.
+// The log as a child uses it: the two records of a request, its refusals, the change to a reopened
+// log, and the wait until a record is on disk. Runs in a child.
 //
-// A request belongs to the log that it was received in. When the sync of that one fails, nothing
-// of it is acknowledged any more, be its second record in a newer log or not.
+// A request belongs to the log that its received record is in. If a sync of that log fails, the
+// request is not acknowledged, even if its completed record is in a newer log.
 #pragma once
 
 #include <signal.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "base/protocol.hpp"
 #include "child/child.hpp"
@@ -21,30 +23,32 @@ class ChildLog {
  public:
   ChildLog(const ChildContext& context, Slot& slot, pid_t pid, std::span<char> buffer);
 
-  // Turns to the newest log, as far as it can be had. Safe in a signal handler: system calls only,
-  // and a record that is being built is not touched.
-  void follow();
+  // Changes to the newest log, if it is offered at this moment. Safe in a signal handler: makes
+  // system calls only, and leaves a record that is being built alone.
+  void adopt_newest();
 
-  // Each of these is false when the record is not in a log that may be acknowledged from.
+  // True if the record is in a log that may be acknowledged from.
   [[nodiscard]] bool record_received(const Request& request);
   [[nodiscard]] bool record_completed(const Request& request, std::uint64_t count);
-  // Waits until the completed record is on disk. False: it never will be, for all that is known.
+  // Waits until the completed record is on disk. False if the log's sync failed: then the record
+  // may or may not be there.
   [[nodiscard]] bool sync();
-  // That record is not to count: says so in the log that comes instead, when there is one. False:
-  // it could not be said before `stopping`.
+  // Records, in the log that replaces the failed one, that the completed record does not count.
+  // Waits for such a log. False if `stopping` was set first.
   bool retract(const Request& request, std::uint64_t count, const volatile sig_atomic_t& stopping);
 
   void record_unknown_user(std::string_view user);
   void record_refusal(Refusal refusal);
   void record_work_timeout(std::string_view message, Nanoseconds took);
 
-  // Who leaves must not leave a torn head. Safe in a signal handler.
-  void leave();
+  // Called before the child exits: closes a partial record with the marker, or leaves that to the
+  // supervisor. Safe in a signal handler.
+  void close_torn_head();
 
  private:
-  bool may_write();
-  bool note(bool written);
-  void follow(const std::atomic<std::uint32_t>& newest);
+  bool adopt_live_log();
+  void adopt(const std::atomic<std::uint32_t>& newest);
+  bool report(bool written);
 
   const ChildContext& context_;
   Header& header_;
@@ -52,7 +56,7 @@ class ChildLog {
   const pid_t pid_;
   AppendLog log_;
   std::uint32_t epoch_;
-  std::uint32_t received_in_ = 0;  // the epoch that the present request belongs to
+  std::uint32_t received_in_ = 0;  // epoch of the log that the present request belongs to
 };
 
 }  // namespace kilofork

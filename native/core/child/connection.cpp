@@ -37,20 +37,21 @@ Connection::Got Connection::next_line() {
       end_ = held;
     }
     if (held == 0) {
-      wait_for_bytes(service_.idle_timeout);
+      set_timeout(service_.idle_timeout);
     } else if (service_.read_timeout > 0) {
       const Nanoseconds now = monotonic_now();
       if (!deadline) deadline = now + service_.read_timeout;
       if (now >= *deadline) return Got::timeout;
-      wait_for_bytes(*deadline - now);
+      set_timeout(*deadline - now);
     } else {
-      wait_for_bytes(0);
+      set_timeout(0);
     }
-    const ssize_t got = ::recv(fd_.get(), input_.data() + end_, input_.size() - end_, 0);
+    const ssize_t got = ::recv(fd_, input_.data() + end_, input_.size() - end_, 0);
     if (got > 0) {
       end_ += static_cast<std::size_t>(got);
     } else if (got == 0) {
-      if (stopping_ != 0) return Got::stopped;  // our own end of file completes no line
+      if (stopping_ != 0)
+        return Got::stopped;  // on_stop() caused this end of file: it completes no line
       if (held == 0) return Got::end;
       line_ = {input_.data(), held};
       start_ = end_;
@@ -63,15 +64,15 @@ Connection::Got Connection::next_line() {
   }
 }
 
-bool Connection::has_more() const {
+bool Connection::has_unread_input() const {
   char byte = 0;
-  return end_ > start_ || ::recv(fd_.get(), &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0;
+  return end_ > start_ || ::recv(fd_, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 bool Connection::send(std::string_view bytes) {
-  std::optional<Nanoseconds> deadline;  // asked for only when the first send() did not do
+  std::optional<Nanoseconds> deadline;  // set only if the first send() does not send all
   while (!bytes.empty()) {
-    const ssize_t sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent == static_cast<ssize_t>(bytes.size())) break;
     if (sent < 0 && errno != EINTR) return false;
     if (sent > 0) bytes.remove_prefix(static_cast<std::size_t>(sent));
@@ -79,39 +80,39 @@ bool Connection::send(std::string_view bytes) {
       const Nanoseconds now = monotonic_now();
       if (!deadline) deadline = now + service_.write_timeout;
       if (now >= *deadline) return false;
-      set_send_timeout(fd_.get(), *deadline - now);
+      set_send_timeout(fd_, *deadline - now);
     }
   }
-  if (deadline) set_send_timeout(fd_.get(), service_.write_timeout);
+  if (deadline) set_send_timeout(fd_, service_.write_timeout);
   return true;
 }
 
-// A socket that is closed with unread bytes in it is reset, and the reset may destroy the last
-// words before the client reads them. So: end our side, then read until the client ends its own,
-// or has had long enough.
-void Connection::end(Nanoseconds patience) {
-  ::shutdown(fd_.get(), SHUT_WR);
-  const Nanoseconds deadline = monotonic_now() + patience;
+// close(2) resets a connection that has unread bytes, and the reset may destroy the last text
+// before the client reads it. So this ends the sending side, then reads until the client ends its
+// own.
+void Connection::linger(Nanoseconds timeout) {
+  ::shutdown(fd_, SHUT_WR);
+  const Nanoseconds deadline = monotonic_now() + timeout;
   for (Nanoseconds now = monotonic_now(); now < deadline; now = monotonic_now()) {
     if (stopping_ == 0) {
-      wait_for_bytes(deadline - now);
-      const ssize_t got = ::recv(fd_.get(), input_.data(), input_.size(), 0);
+      set_timeout(deadline - now);
+      const ssize_t got = ::recv(fd_, input_.data(), input_.size(), 0);
       if (got == 0 && stopping_ == 0) return;
       if (got < 0 && errno != EINTR) return;
     } else {
-      // Our own reading side is closed and tells nothing; what the client has not acknowledged
-      // is still in the send queue.
+      // The reading side is shut, so recv() cannot tell when the client ends. The send queue holds
+      // what the client has not acknowledged.
       int unsent = 0;
-      if (::ioctl(fd_.get(), SIOCOUTQ, &unsent) != 0 || unsent == 0) return;
+      if (::ioctl(fd_, SIOCOUTQ, &unsent) != 0 || unsent == 0) return;
       ::usleep(500);
     }
   }
 }
 
-// Sets the time-out of the next recv(), by a system call only where it changes.
-void Connection::wait_for_bytes(Nanoseconds timeout) {
+// Sets the timeout of the next recv(). Makes a system call only if the timeout changes.
+void Connection::set_timeout(Nanoseconds timeout) {
   if (timeout == receive_timeout_) return;
-  set_receive_timeout(fd_.get(), timeout);
+  set_receive_timeout(fd_, timeout);
   receive_timeout_ = timeout;
 }
 

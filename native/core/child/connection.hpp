@@ -1,6 +1,6 @@
-// One connection of a child: reads lines, writes what it is told, and closes so that the last word
-// can still be read. Time-outs are the socket's own (SO_RCVTIMEO, SO_SNDTIMEO), so that a request
-// costs one read and one write. Runs in a child; recv(2), send(2), tcp(7).
+// The connection of a child's present client: reads lines, writes texts, and lingers so that the
+// client can read a refusal. Timeouts are the socket's own (SO_RCVTIMEO, SO_SNDTIMEO), so that a
+// request costs one read and one write. Runs in a child. recv(2), send(2), socket(7), tcp(7).
 #pragma once
 
 #include <signal.h>
@@ -11,43 +11,52 @@
 #include <string_view>
 
 #include "base/clock.hpp"
-#include "base/fd.hpp"
 #include "child/service.hpp"
 
 namespace kilofork {
 
 class Connection {
  public:
-  enum class Got : std::uint8_t { line, last_line, end, too_long, timeout, stopped, lost };
+  enum class Got : std::uint8_t {
+    line,       // line() ended with a newline
+    last_line,  // line() ended with the end of file
+    end,        // end of file, and no line before it
+    too_long,   // no newline within the longest line
+    timeout,    // no complete line in time
+    stopped,    // the server stops
+    lost,       // recv() failed
+  };
 
+  // The size of `input`.
   static std::size_t input_bytes(const Service& service);
 
-  // `input`: input_bytes() of memory. `stopping` is set by a signal handler, which also shuts the
-  // reading side down.
-  Connection(Fd fd, const Service& service, std::span<char> input,
+  // The caller closes `fd`. A signal handler sets `stopping` and shuts the reading side.
+  Connection(int fd, const Service& service, std::span<char> input,
              const volatile sig_atomic_t& stopping)
-      : fd_(std::move(fd)), service_(service), input_(input), stopping_(stopping) {}
+      : fd_(fd), service_(service), input_(input), stopping_(stopping) {}
 
-  // The next line, without its newline. The idle time-out runs until its first byte is there, the
-  // time-out for reading from then until its last, however they drip in.
+  // Reads the next line. The idle timeout runs until its first byte has come, the read timeout from
+  // then until its newline, however slowly the bytes come.
   Got next_line();
-  // Valid until the next of these calls.
+  // The line without its newline; valid until the next call of next_line() or linger().
   [[nodiscard]] std::string_view line() const { return line_; }
-  // Whether something has arrived that was not yet a line.
-  [[nodiscard]] bool has_more() const;
-  // False: the client is gone, or reads too slowly.
+  // Whether bytes have come that next_line() has not yielded.
+  [[nodiscard]] bool has_unread_input() const;
+  // Sends all of `bytes`. False if the client is gone, or the write timeout has passed; a part may
+  // have been sent then.
   bool send(std::string_view bytes);
-  // Sees to it that the client can read what was sent.
-  void end(Nanoseconds patience);
+  // Ends the sending side, and waits until the client can have read all that was sent, but no
+  // longer than `timeout`.
+  void linger(Nanoseconds timeout);
 
  private:
-  void wait_for_bytes(Nanoseconds timeout);
+  void set_timeout(Nanoseconds timeout);
 
-  const Fd fd_;
+  const int fd_;
   const Service& service_;
   const std::span<char> input_;
   const volatile sig_atomic_t& stopping_;
-  // [start_, end_) of input_ is what was read and not yet consumed; line_ lies before start_.
+  // [start_, end_) of input_ was read and is not yet yielded; line_ lies before start_.
   std::size_t start_ = 0;
   std::size_t end_ = 0;
   std::string_view line_;

@@ -1,5 +1,5 @@
-// What a child does for a client, as data: the front sets it, the supervisor and its children only
-// carry it out. No value has a default here.
+// What a child does for a client, as data: the front decides, the supervisor and its children carry
+// it out. No value has a default here.
 #pragma once
 
 #include <array>
@@ -15,8 +15,8 @@ namespace kilofork {
 struct Work {
   enum class Kind : std::uint8_t {
     none,
-    sleep,  // so much time
-    spin,   // so much CPU time
+    sleep,  // for `duration`
+    spin,   // uses `duration` of CPU time
   };
   Kind kind;
   Nanoseconds duration;
@@ -24,19 +24,19 @@ struct Work {
 
 struct Service {
   Work work;
-  bool synced;                        // acknowledge only what is on disk
+  bool synced;                        // reply only when the completed record is on disk
   std::size_t max_line;               // bytes, newline included
   Nanoseconds idle_timeout;           // for the first byte of a request; 0: none
   Nanoseconds read_timeout;           // from the first byte of a request to its newline; 0: none
   Nanoseconds write_timeout;          // for a whole reply; 0: none
-  Nanoseconds linger_timeout;         // for a refused client to read why
+  Nanoseconds linger_timeout;         // for a refused client to read the reason
   Nanoseconds work_timeout;           // for the work of a request; 0: none
-  std::uint64_t max_per_address;      // connections; 0: no limit
-  std::uint64_t max_requests;         // of one child; 0: no limit
-  std::uint64_t max_requests_jitter;  // each child may have up to so many more
+  std::uint64_t max_per_address;      // maximum number of connections; 0: no limit
+  std::uint64_t max_requests;         // requests after which a child is recycled; 0: no limit
+  std::uint64_t max_requests_jitter;  // upper bound of the random number added to it
   Template greeting;                  // of {pid}
   Template reply;                     // of {pid}, {user} and {message}
-  std::array<std::string, kRefusals> refusals;  // the lines, newline included
+  std::array<std::string, kRefusals> refusals;  // by Refusal; newline included
 };
 
 }  // namespace kilofork

@@ -1,0 +1,43 @@
+// The signal handlers of a child, and the flags that they share with its loop. Runs in a child.
+//
+//   SIGTERM   retire: takes no further connection, serves the present one to its end
+//   SIGUSR2   stop: answers the request in work, then closes the connection
+//   SIGQUIT   leave at once; the kernel sends it when the supervisor dies (PR_SET_PDEATHSIG)
+//   SIGUSR1   adopt the newest log
+//   SIGALRM   the timer of the child itself: the work of a request takes too long
+//
+// Handlers make system calls only, and none interrupts a write() to the log half-way: a file write
+// is not interruptible. So a child that leaves in a handler tears no record. signal-safety(7).
+#pragma once
+
+#include <signal.h>
+
+namespace kilofork {
+
+struct ChildContext;
+class ChildLog;
+class Intake;
+class TimedWork;
+
+struct ChildSignals {
+  volatile sig_atomic_t retiring = 0;
+  volatile sig_atomic_t stopping = 0;
+  volatile sig_atomic_t in_request = 0;  // from before the received record until the reply is sent
+  // What the handlers act on. Signals stay blocked until all of it is set.
+  const ChildContext* context = nullptr;
+  Intake* intake = nullptr;
+  ChildLog* log = nullptr;
+  TimedWork* work = nullptr;
+
+  [[nodiscard]] bool is_told_to_leave() const { return retiring != 0 || stopping != 0; }
+};
+
+// Called by the process that forks children, with all signals blocked; children inherit the
+// handlers. The caller keeps `signals` on its stack, whose page each child writes to anyway; a
+// global variable would cost each child one more private page.
+void set_up_signals_of_children(ChildSignals& signals);
+
+// Called by a child before it unblocks its signals.
+ChildSignals& signals_of_this_child();
+
+}  // namespace kilofork

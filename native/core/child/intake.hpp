@@ -1,0 +1,49 @@
+// How a child gets its connections and gives them back: accept(2) on the listener that all
+// children share. Runs in a child. The child's loop depends on take(), admits() and give_back()
+// only, and the signal handlers on close() and end_input(); another way to get connections offers
+// the same functions.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "child/child.hpp"
+
+namespace kilofork {
+
+class Intake {
+ public:
+  enum class Took : std::uint8_t {
+    connection,  // fd() is the client's
+    nothing,     // a signal came, or the client left before it was accepted
+    broken,      // the listener fails: this child cannot serve
+  };
+
+  Intake(const ChildContext& context, const ChildSignals& signals, const Slot& slot);
+
+  // Waits for the next connection.
+  Took take();
+  [[nodiscard]] int fd() const { return fd_; }
+  // False if the client's address already has the maximum number of connections; the present one no
+  // longer counts then.
+  bool admits();
+  // Ends the present connection.
+  void give_back();
+
+  // ---- signal handlers ----
+  // From now on take() returns at once.
+  void close() const;
+  // The present connection yields what has arrived, then an end of file.
+  void end_input() const;
+
+ private:
+  [[nodiscard]] int accept();
+  [[nodiscard]] std::uint64_t connections_of_peer() const;
+
+  const ChildContext& context_;
+  const ChildSignals& signals_;
+  std::atomic<std::uint64_t>& peer_;  // the hash of the client's address; 0: none, or not counted
+  volatile int fd_ = -1;              // -1 between connections
+};
+
+}  // namespace kilofork

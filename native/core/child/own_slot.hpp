@@ -1,0 +1,18 @@
+// The slot that a child has: only this child writes its state and counts while it runs.
+#pragma once
+
+#include <sys/types.h>
+
+#include "shm/scoreboard.hpp"
+
+namespace kilofork {
+
+struct OwnSlot {
+  Scoreboard& scoreboard;
+  Slot& slot;
+  pid_t pid;
+
+  void enter(State state) const { slot.enter(pid, state, scoreboard.age()); }
+};
+
+}  // namespace kilofork
