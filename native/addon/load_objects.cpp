@@ -1,6 +1,6 @@
-// classes InFlight and LoadEngine for JavaScript. Every thread of the client has a LoadEngine of
-// its own; they share the InFlight that the main thread made, and find it by its id, since an
-// object of one thread's JavaScript cannot be handed to another's.
+// The classes InFlight and LoadEngine for JavaScript. Each thread of the client has a LoadEngine of
+// its own. All of them share the InFlight of the main thread and find it by its id, because a
+// JavaScript object of one thread cannot be passed to another.
 #include "load_objects.hpp"
 
 #include <map>
@@ -64,7 +64,7 @@ LoadOptions to_options(const Napi::Object& js) {
           .reply = Template(get_string(js, "reply"))};
 }
 
-// In microseconds.
+// Converts to microseconds.
 Napi::Float64Array to_array(Napi::Env env, const std::vector<Nanoseconds>& times) {
   auto array = Napi::Float64Array::New(env, times.size());
   double* out = array.Data();
@@ -72,7 +72,7 @@ Napi::Float64Array to_array(Napi::Env env, const std::vector<Nanoseconds>& times
   return array;
 }
 
-// A time of the monotonic clock as milliseconds since 1970; 0 stays 0.
+// Converts a time of the monotonic clock to milliseconds since 1970; 0 stays 0.
 double to_date(Nanoseconds time) {
   return time == 0 ? 0 : to_milliseconds(time + realtime_now() - monotonic_now());
 }
@@ -169,7 +169,7 @@ Napi::Value LoadEngineObject::failures(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// Of the last step, in microseconds.
+// samples() → {connect, reply, lag} of the last step, in microseconds.
 Napi::Value LoadEngineObject::samples(const Napi::CallbackInfo& info) {
   const LoadEngine::Samples& samples = engine_->samples();
   Napi::Object result = Napi::Object::New(info.Env());

@@ -1,7 +1,6 @@
-// The parser of requests, and the rendering of templates around what it finds.
+// Fuzzes the parser of requests, and the rendering of templates with the values that it finds.
 //
-// Input: what a client sends, up to the newline or its end of file; behind the newline, the text of
-// a template.
+// Input: a line as a client sends it, up to its newline or the end; after the newline, a template.
 #include "base/protocol.hpp"
 
 #include <algorithm>
@@ -22,7 +21,7 @@ constexpr std::string_view kReply = "server {pid} recvd message \"{message}\" fr
 constexpr std::string_view kPid = "4194304";
 constexpr std::string_view kNumber = "17";
 
-// docs/protocol.md, said byte by byte.
+// The rules of docs/protocol.md, byte by byte.
 std::optional<Request> expected_request(std::string_view line, bool ended) {
   std::size_t end = line.size();
   if (ended && end > 0 && line[end - 1] == '\r') end--;
@@ -58,8 +57,7 @@ std::string expected_rendering(std::string_view text, const Template::Values& va
   return out;
 }
 
-// Into memory of exactly the size that was announced, so that AddressSanitizer sees a byte too
-// many.
+// Renders into memory of exactly size() bytes, so that AddressSanitizer finds a byte too many.
 std::string rendered(const Template& text, const Template::Values& values) {
   std::vector<char> out(text.size(values));
   const char* const end = text.render(values, out.data());

@@ -1,6 +1,7 @@
-// The text between the quotes of a record: nothing in it can end the quotes, the record or the
-// line, or reach a terminal as a control sequence. `"` and `\` get a backslash; control bytes,
-// the C1 controls of Unicode and bytes that are not UTF-8 become \xNN. Nothing is lost.
+// The escapes of text between the quotes of a record. Escaped text cannot end the quotes, the
+// record or the line, nor contain a control sequence of a terminal. `"` and `\` get a backslash;
+// control bytes, the C1 controls of Unicode and bytes that are not UTF-8 become \xNN. src/log
+// undoes them without loss. Runs in every process that writes to the log.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,8 @@ namespace kilofork {
 // The longest escape of one byte.
 constexpr std::size_t kLongestEscape = 4;
 
-// Writes the escaped text, at most kLongestEscape bytes for each of its bytes; returns its end.
+// Writes the escaped text to `out`, which has room for kLongestEscape bytes per byte of `text`, and
+// returns its end.
 char* escape(std::string_view text, char* out);
 
 }  // namespace kilofork

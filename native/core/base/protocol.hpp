@@ -1,6 +1,6 @@
-// The grammar of a request, and the texts around it. The rules are written down in
-// docs/protocol.md; test/protocol-vectors.json holds this parser and the TypeScript one to them.
-// Texts come as data, from TypeScript: there is no word of the protocol in here.
+// The grammar of a request, and templates for the texts around it. docs/protocol.md has the rules;
+// this parser and the one in TypeScript are tested against test/protocol-vectors.json. TypeScript
+// provides the texts as data, so none of them stands here.
 #pragma once
 
 #include <array>
@@ -17,10 +17,10 @@ enum class Refusal : std::uint8_t {
   protocol,       // not <username>:<message>
   unauthorized,   // not a user
   too_long,       // no newline within the longest line
-  timeout,        // nothing, or half a line, for too long
-  unavailable,    // the record could not be written
+  timeout,        // no complete line in time
+  unavailable,    // a record could not be written, or may not be on disk
   shutting_down,  // the server is being stopped
-  busy,           // its address has as many connections as one may have
+  busy,           // its address has the maximum number of connections
 };
 constexpr std::size_t kRefusals = 7;
 
@@ -28,7 +28,7 @@ constexpr std::size_t kRefusals = 7;
 std::string_view name_of(Refusal refusal);
 std::optional<Refusal> refusal_named(std::string_view name);
 
-// Bytes of a user's name.
+// In bytes.
 constexpr std::size_t kLongestUser = 31;
 
 struct Request {
@@ -36,12 +36,11 @@ struct Request {
   std::string_view message;
 };
 
-// Reads a line without its newline. `ended` tells whether there was one: only then a carriage
-// return before it is dropped. Nothing: the line is no request.
+// Parses a line, given without its newline. `ended`: the line had one; then one carriage return
+// before it is dropped. Empty if the line is no request. The views point into `line`.
 std::optional<Request> parse_request(std::string_view line, bool ended);
 
-// A text with fields in braces, like "this is server thread {pid}". Rendered into memory that the
-// caller brings, without an allocation.
+// A text with fields in braces, like "this is server thread {pid}". Rendering allocates nothing.
 class Template {
  public:
   enum class Field : std::uint8_t { none, pid, user, message, n };
@@ -54,12 +53,12 @@ class Template {
   };
 
   Template() = default;
-  // Braces around anything but a field's name stand for themselves, and "{{" for one brace.
+  // A brace that does not begin a field is a brace; so is "{{", which never begins one.
   explicit Template(std::string_view text);
 
-  // The length of the rendering.
+  // The length of the rendered text.
   [[nodiscard]] std::size_t size(const Values& values) const;
-  // Writes the rendering, returns its end. `out` must have room for size() bytes.
+  // Writes the rendered text to `out`, which has room for size() bytes, and returns its end.
   char* render(const Values& values, char* out) const;
   [[nodiscard]] const std::vector<Part>& parts() const { return parts_; }
 

@@ -1,5 +1,5 @@
-// How many requests are in flight at one instant, by the client's own eyes, and in how many
-// processes of the server. One object is shared by all the engines of a run, hence by threads.
+// Counts the requests in flight as the client sees them, and the server processes that they are in;
+// keeps the peak. All engines of a run share one object, each on a thread of its own.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@ namespace kilofork {
 class InFlight {
  public:
   struct Peak {
-    std::uint32_t requests;  // in flight at one instant
-    std::uint32_t pids;      // in so many distinct processes, in that stretch
-    Nanoseconds from;        // the longest stretch at that number, monotonic clock
+    std::uint32_t requests;  // the largest number in flight at one instant
+    std::uint32_t pids;      // the distinct processes they were in, in the interval below
+    Nanoseconds from;        // the longest interval with that many requests, monotonic clock
     Nanoseconds until;
   };
 
@@ -24,14 +24,15 @@ class InFlight {
 
   void greeted(std::uint32_t pid);
   void sent(std::uint32_t pid, Nanoseconds now);
-  void ended(std::uint32_t pid, Nanoseconds now);  // answered, or failed
+  void ended(std::uint32_t pid, Nanoseconds now);  // answered or failed
 
   [[nodiscard]] Peak peak();
-  // Distinct processes that have greeted a client.
+  // The number of distinct processes that have greeted a client.
   [[nodiscard]] std::uint32_t greeters();
 
  private:
-  // By pid. Linux gives none above 2^22; a stranger's larger numbers share a place.
+  // Indexed by pid modulo 2^22. Linux assigns no pid above that; another server's larger numbers
+  // share entries.
   struct Process {
     std::uint32_t requests;
     bool has_greeted;
@@ -42,12 +43,12 @@ class InFlight {
   Process& process(std::uint32_t pid);
 
   std::mutex mutex_;
-  std::unique_ptr<Process[], Free> processes_;  // NOLINT: calloc'ed, so only what is used is there
+  std::unique_ptr<Process[], Free> processes_;  // NOLINT: from calloc(), pages come when touched
   std::uint32_t requests_ = 0;
   std::uint32_t pids_ = 0;
   std::uint32_t greeters_ = 0;
   Peak peak_{};
-  Nanoseconds at_peak_since_ = 0;  // 0: not at the peak now
+  Nanoseconds at_peak_since_ = 0;  // 0: fewer than the peak are in flight now
   std::uint32_t at_peak_pids_ = 0;
 };
 

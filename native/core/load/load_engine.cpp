@@ -17,10 +17,10 @@ namespace kilofork {
 
 namespace {
 
-constexpr std::uint32_t kConnectsAtATime = 1024;  // between two looks at what has arrived
+constexpr std::uint32_t kConnectsAtATime = 1024;  // between two calls of epoll_wait()
 constexpr std::size_t kSamplesAtATime = 8192;
-constexpr std::uint8_t kGiveUpAfter = 3;          // failed connects in a row
-constexpr Nanoseconds kRest = 10 * kMillisecond;  // after one
+constexpr std::uint8_t kGiveUpAfter = 3;               // failed connects in a row
+constexpr Nanoseconds kParkedFor = 10 * kMillisecond;  // after a failure
 constexpr std::size_t kReceiveBytes = 65536;
 constexpr std::size_t kDetailBytes = 200;
 
@@ -113,10 +113,9 @@ void LoadEngine::release() {
 
 // ---- what is due -------------------------------------------------------------------------------
 
-// All that are due connect at once, as the programs that they stand for would; but not so many that
-// greetings wait for long, or the accept queue of a common server overflows. With a window no
-// larger than that queue it cannot overflow at all, however late the server is: who waits in it has
-// no greeting.
+// All clients that are due connect at once, as separate programs would, up to kConnectsAtATime:
+// more would delay greetings and overflow the accept queue of a common server. A window no larger
+// than that queue prevents an overflow, because a connection in the queue has no greeting yet.
 void LoadEngine::connect_due(Nanoseconds now) {
   for (std::uint32_t k = 0; k < kConnectsAtATime && may_begin(); k++) {
     if (started_ + next_client_ * options_.ramp_step > now) break;
@@ -136,8 +135,8 @@ void LoadEngine::connect_due(Nanoseconds now) {
   }
 }
 
-// Open loop: the schedule does not wait for replies. A send that finds no client free is late, and
-// its lateness is a part of its latency.
+// Open loop: the schedule does not wait for replies. If no client is free when a send is due, the
+// send is late, and the delay is a part of its latency.
 void LoadEngine::send_due(Nanoseconds now) {
   if (options_.interval == 0 || !released_) return;
   while (ready_.first != kNone) {
@@ -209,7 +208,7 @@ void LoadEngine::connect(std::uint32_t index) {
   const int on = 1;
   ::setsockopt(client.fd.get(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
   if (options_.from) {
-    // The port is chosen by connect(), which needs it to be free towards that one server only.
+    // connect() chooses the port, not bind(): it needs a port that is free for this server only.
     ::setsockopt(client.fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     if (::bind(client.fd.get(), options_.from->get(), options_.from->length()) != 0)
       return connect_failed(index, errno);
@@ -229,7 +228,7 @@ void LoadEngine::connect_failed(std::uint32_t index, int error) {
   fail_request(index, Failure::connect, std::strerror(error));
 }
 
-// Of the several that a name may have. False: this was the last one.
+// Connects to the next endpoint of the server. False if this was the last one.
 bool LoadEngine::try_next_server(std::uint32_t index) {
   Client& client = clients_[index];
   if (client.server + 1 >= options_.servers.size()) return false;
@@ -258,7 +257,7 @@ void LoadEngine::read(std::uint32_t index) {
   take_reply(index, bytes);
 }
 
-// error: an errno value, or 0 for an orderly end of file.
+// `error` is an errno value, or 0 for end of file.
 void LoadEngine::ended_by_server(std::uint32_t index, int error) {
   Client& client = clients_[index];
   if (error == 0) error = pending_error(client.fd.get());
@@ -272,11 +271,11 @@ void LoadEngine::ended_by_server(std::uint32_t index, int error) {
       const std::string_view expected = render(options_.reply, client);
       if (error == 0 && client.done_bytes + 1 == expected.size() && expected.ends_with('\n')) {
         answered(index);
-        return go_on_anew(index);
+        return reconnect_or_finish(index);
       }
       return fail_request(index, Failure::lost, detail);
     }
-    case State::ready:  // nothing is lost
+    case State::ready:  // no request is lost
       disconnect(index);
       return park(index);
     default:
@@ -284,12 +283,12 @@ void LoadEngine::ended_by_server(std::uint32_t index, int error) {
   }
 }
 
-// The greeting is compared as it comes, byte by byte; where it names the pid, digits are taken.
+// Compares the greeting as it comes, byte by byte; in the place of {pid} it takes digits.
 void LoadEngine::take_greeting(std::uint32_t index, std::string_view bytes) {
   Client& client = clients_[index];
   client.failed_connects = 0;
   std::size_t used = 0;
-  std::uint32_t position = client.done_bytes;  // without the digits
+  std::uint32_t position = client.done_bytes;  // in the literal parts: digits are not counted
   std::size_t part_start = 0;
   bool complete = true;
   for (const Template::Part& part : options_.greeting.parts()) {
@@ -305,7 +304,7 @@ void LoadEngine::take_greeting(std::uint32_t index, std::string_view bytes) {
       break;
     }
     if (part.field != Template::Field::pid) continue;
-    if (position > part_start) continue;  // the digits have been passed
+    if (position > part_start) continue;  // the digits were taken before
     while (used < bytes.size() && is_digit(bytes[used]) && client.pid_length < client.pid.size())
       client.pid.at(client.pid_length++) = bytes[used++];
     if (used == bytes.size()) {
@@ -339,11 +338,12 @@ void LoadEngine::greeted(std::uint32_t index) {
   settle(client);
   const int fd = client.fd.get();
   if (released_) next_request(index);
-  // No data was on its way before: what was sent again is the SYN. Asked for after the request.
+  // Only the SYN can have been sent again before the greeting. Read after the request is sent, so
+  // that it does not delay the request.
   if (client.fd.get() == fd) counts_.syn_retransmits += retransmits(fd);
 }
 
-// The client is ready: send, or wait for the schedule, or be done.
+// Called when the client is ready: it sends, waits for the schedule, or is done.
 void LoadEngine::next_request(std::uint32_t index) {
   Client& client = clients_[index];
   const Nanoseconds now = monotonic_now();
@@ -400,7 +400,7 @@ void LoadEngine::take_reply(std::uint32_t index, std::string_view bytes) {
   if (bytes.size() != rest.size()) return;
   answered(index);
   if (options_.reconnect)
-    go_on_anew(index);
+    reconnect_or_finish(index);
   else
     next_request(index);
 }
@@ -418,8 +418,8 @@ void LoadEngine::answered(std::uint32_t index) {
   client.state = State::idle;
 }
 
-// On another connection, if there is anything left to do.
-void LoadEngine::go_on_anew(std::uint32_t index) {
+// Reconnects, if the client has requests left.
+void LoadEngine::reconnect_or_finish(std::uint32_t index) {
   disconnect(index);
   if (has_more(clients_[index], monotonic_now()))
     connect(index);
@@ -427,7 +427,7 @@ void LoadEngine::go_on_anew(std::uint32_t index) {
     finish(index);
 }
 
-// The present request has failed, and with it the connection.
+// Counts the present request as failed, and ends its connection.
 void LoadEngine::fail_request(std::uint32_t index, Failure kind, std::string_view detail) {
   Client& client = clients_[index];
   count_failure(index, kind, detail, 1);
@@ -444,11 +444,11 @@ void LoadEngine::fail_request(std::uint32_t index, Failure kind, std::string_vie
   park(index);
 }
 
-// Before it connects again: a server that ends every connection must not keep us busy.
+// Delays the next connect, so that a server that ends every connection does not use all CPU time.
 void LoadEngine::park(std::uint32_t index) {
   Client& client = clients_[index];
   client.state = State::idle;
-  client.deadline = monotonic_now() + kRest;
+  client.deadline = monotonic_now() + kParkedFor;
   push(parked_, index);
 }
 
@@ -504,7 +504,8 @@ std::uint32_t LoadEngine::number_of(const Client& client) const {
   return options_.first_number + static_cast<std::uint32_t>(&client - clients_.data());
 }
 
-// {n} is the client's number, and, with several requests a client, the request's after a point.
+// {n} is the client's number; with several requests per client, a point and the request's number
+// follow.
 std::string_view LoadEngine::render(const Template& text, const Client& client) {
   std::array<char, 40> n{};
   char* end = std::to_chars(n.data(), n.data() + 10, number_of(client)).ptr;

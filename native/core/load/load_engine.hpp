@@ -1,11 +1,11 @@
-// The client's hot path: drives many connections from one thread through epoll(7). Each thread of
-// `kilofork client` has one. It knows no protocol: it is given a greeting that names {pid}, a
-// request with {n}, and the reply that is expected, and compares every byte.
+// The load client's hot path: drives many clients from one thread through epoll(7). Each thread of
+// `kilofork client` has one engine. It knows no protocol: it gets three templates (a greeting with
+// {pid}, a request with {n}, the expected reply) and compares every byte.
 //
-// A client here is one connection at a time: it connects, is greeted, then sends its requests one
-// after the other, or one only and connects again. A request on a connection that is lost has
-// failed and is never sent again; the client connects anew for the rest. Times are of the monotonic
-// clock.
+// A client has one connection at a time. It connects, is greeted, and sends its requests one after
+// the other; with `reconnect`, each request has a connection of its own. A request on a lost
+// connection fails and is never sent again; the client reconnects for the next one. Times are of
+// the monotonic clock.
 #pragma once
 
 #include <array>
@@ -28,10 +28,10 @@ struct LoadOptions {
   std::optional<Endpoint> from;   // the client's own address, port 0; empty: the kernel chooses
   std::uint32_t clients;
   std::uint32_t first_number;   // of this engine's first client
-  std::uint64_t requests;       // of each client; 0: as many as the duration allows
-  Nanoseconds duration;         // no request is sent later than this; 0: no end
-  Nanoseconds ramp_step;        // between two first connects; 0: all at once
-  std::uint32_t window;         // first connects that may wait for a greeting; 0: all
+  std::uint64_t requests;       // of each client; 0: no limit but the duration
+  Nanoseconds duration;         // after which no request is sent; 0: no limit
+  Nanoseconds ramp_step;        // between the first connects of two clients; 0: all at once
+  std::uint32_t window;         // clients that may wait for their first greeting; 0: all
   Nanoseconds interval;         // open loop: between two intended sends; 0: closed loop
   Nanoseconds connect_timeout;  // until the greeting is complete
   Nanoseconds reply_timeout;
@@ -45,11 +45,11 @@ struct LoadOptions {
 enum class Failure : std::uint8_t {
   connect,    // no connection
   ungreeted,  // no complete greeting in time
-  greeting,   // something else instead of the greeting
+  greeting,   // another text than the greeting
   timeout,    // no complete reply in time
-  mismatch,   // something else instead of the reply
+  mismatch,   // another text than the reply
   lost,       // the connection ended before the reply
-  unsent,     // given up after several failed connects
+  unsent,     // never sent: the client gave up after several failed connects
 };
 constexpr std::size_t kFailures = 7;
 
@@ -57,13 +57,13 @@ class LoadEngine {
  public:
   struct Failures {
     std::uint64_t count;
-    std::uint32_t first_client;  // by its number, whichever failed first
-    std::string first_detail;
+    std::uint32_t first_client;  // the lowest number of a client with this failure
+    std::string first_detail;    // of that client
   };
   struct Samples {                     // nanoseconds
     std::vector<Nanoseconds> connect;  // from connect() until greeted
-    std::vector<Nanoseconds> reply;    // from the send, in an open loop the intended one
-    std::vector<Nanoseconds> lag;      // from a reply's arrival in the kernel until it was read
+    std::vector<Nanoseconds> reply;    // from the send (open loop: the intended send) to the reply
+    std::vector<Nanoseconds> lag;  // of this client: how late it read a reply, or sent a request
   };
   struct Counts {
     std::uint64_t sent = 0;
@@ -71,8 +71,8 @@ class LoadEngine {
     std::uint64_t failed = 0;
     std::uint64_t connections = 0;
     std::uint64_t syn_retransmits = 0;
-    std::uint32_t greeted = 0;  // clients that were, at least once
-    std::uint32_t settled = 0;  // clients that were greeted or have failed: nobody waits for them
+    std::uint32_t greeted = 0;  // clients that were greeted at least once
+    std::uint32_t settled = 0;  // clients that were greeted or have failed at least once
     Nanoseconds first_connect = 0;
     Nanoseconds first_send = 0;
     Nanoseconds last_reply = 0;
@@ -81,10 +81,10 @@ class LoadEngine {
   // `in_flight` outlives the engine. Throws SystemError.
   LoadEngine(LoadOptions options, InFlight& in_flight);
 
-  // Works for about `time`, less when all is done or many samples wait; returns whether all is
-  // done. The samples of the step are in samples(), until the next step.
+  // Works for about `time`, or less if all clients are done or there are many samples. True if all
+  // clients are done. samples() has the samples of this step until the next one.
   bool step(Nanoseconds time);
-  // Opens the barrier.
+  // Opens the barrier: greeted clients send.
   void release();
 
   [[nodiscard]] const Samples& samples() const { return samples_; }
@@ -97,12 +97,12 @@ class LoadEngine {
   static constexpr std::uint32_t kNone = UINT32_MAX;
 
   enum class State : std::uint8_t {
-    idle,      // has not begun, or rests before it connects again
+    idle,      // has not begun, or is parked before it connects again
     greeting,  // connects, or waits for the rest of the greeting
     ready,     // greeted, nothing in flight
     sending,   // a part of the request has been sent
-    waiting,   // for the rest of the reply
-    done,
+    waiting,   // waits for the rest of the reply
+    done,      // sends no further request
   };
   struct Client {
     Fd fd;
@@ -112,17 +112,17 @@ class LoadEngine {
     std::array<char, 10> pid{};
     std::uint32_t pid_number = 0;
     std::uint32_t server = 0;      // index of the endpoint it connects to
-    std::uint32_t done_bytes = 0;  // of the greeting, request or reply, so far
+    std::uint32_t done_bytes = 0;  // of the greeting, request or reply, transferred so far
     bool in_flight = false;
     bool was_greeted = false;
     bool settled = false;
-    std::uint64_t request = 1;  // the number of the present one
-    Nanoseconds since = 0;      // of the connect, or of the send
+    std::uint64_t request = 1;  // the number of the present request
+    Nanoseconds since = 0;      // when the connect, or the (intended) send, was made
     Nanoseconds deadline = 0;
-    std::uint32_t previous = kNone;  // in the queue it is in
+    std::uint32_t previous = kNone;  // in its queue
     std::uint32_t next = kNone;
   };
-  // Clients in the order in which they came, linked through Client::previous and next.
+  // A first-in, first-out list of clients, linked through Client::previous and next.
   struct Queue {
     std::uint32_t first = kNone;
     std::uint32_t last = kNone;
@@ -144,10 +144,10 @@ class LoadEngine {
   void take_reply(std::uint32_t index, std::string_view bytes);
   void greeted(std::uint32_t index);
   void answered(std::uint32_t index);
-  void go_on_anew(std::uint32_t index);
+  void reconnect_or_finish(std::uint32_t index);
   void next_request(std::uint32_t index);
   void send(std::uint32_t index, Nanoseconds intended);
-  // `has_waited`: for room to send, as it does again unless all goes out.
+  // `has_waited`: epoll watches for room to send. Watches again, or stops, as needed.
   void continue_sending(std::uint32_t index, bool has_waited);
   void fail_request(std::uint32_t index, Failure kind, std::string_view detail);
   void disconnect(std::uint32_t index);
@@ -159,12 +159,12 @@ class LoadEngine {
 
   void push(Queue& queue, std::uint32_t index);
   void remove(Queue& queue, std::uint32_t index);
-  // The queue that a client in its state is in.
+  // The queue that the client is in, according to its state; null if none.
   Queue* queue_of(const Client& client);
 
   [[nodiscard]] std::string_view render(const Template& text, const Client& client);
   [[nodiscard]] std::uint32_t number_of(const Client& client) const;
-  // Whether there is a client that has never connected, and the window is open for it.
+  // Whether a client is left that has never connected, and the window has room for it.
   [[nodiscard]] bool may_begin() const;
   [[nodiscard]] bool is_over(Nanoseconds now) const;
   [[nodiscard]] bool has_more(const Client& client, Nanoseconds now) const;
@@ -175,7 +175,7 @@ class LoadEngine {
   std::vector<Client> clients_;
   Fd epoll_;
   Queue greeting_;                 // by deadline
-  Queue waiting_;                  // by deadline; those that send are in it too
+  Queue waiting_;                  // by deadline; sending clients too
   Queue parked_;                   // by deadline
   Queue ready_;                    // open loop: by the time of their last reply
   std::uint32_t next_client_ = 0;  // the next that connects for the first time
@@ -183,12 +183,12 @@ class LoadEngine {
   std::uint32_t preferred_ = 0;  // index of the server that answered last
   bool released_;
   Nanoseconds started_ = 0;
-  Nanoseconds load_started_ = 0;  // what durations and intended times count from
-  std::uint64_t intended_ = 0;    // open loop: sends that have come due
+  Nanoseconds load_started_ = 0;  // durations and intended sends count from here
+  std::uint64_t intended_ = 0;    // open loop: number of sends that have come due
   Samples samples_;
   Counts counts_;
   std::array<Failures, kFailures> failures_{};
-  std::vector<char> scratch_;  // what was rendered
+  std::vector<char> scratch_;  // the last rendered text
   std::vector<char> received_;
 };
 
