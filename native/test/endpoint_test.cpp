@@ -1,0 +1,81 @@
+#include "net/endpoint.hpp"
+
+#include <netinet/in.h>
+#include <unistd.h>
+
+#include "base/error.hpp"
+#include "base/fd.hpp"
+#include "check.hpp"
+#include "client.hpp"
+#include "net/listener.hpp"
+
+namespace kilofork {
+namespace {
+
+TEST("numeric text becomes an endpoint of its family, with its port") {
+  const Endpoint v4("127.0.0.1", 31337);
+  CHECK_EQ(v4.family(), AF_INET);
+  CHECK_EQ(v4.length(), sizeof(sockaddr_in));
+  CHECK_EQ(v4.port(), 31337);
+  CHECK_EQ(v4.address_text(), "127.0.0.1");
+  const Endpoint v6("2001:db8::1", 80);
+  CHECK_EQ(v6.family(), AF_INET6);
+  CHECK_EQ(v6.length(), sizeof(sockaddr_in6));
+  CHECK_EQ(v6.port(), 80);
+  CHECK_EQ(v6.address_text(), "2001:db8::1");
+}
+
+TEST("any other text is refused") {
+  for (const char* text :
+       {"", "localhost", "127.0.0.1 ", "127.0.0", "::1%", "[::1]", "1.2.3.4:5"}) {
+    int code = 0;
+    try {
+      (void)Endpoint(text, 0);
+    } catch (const SystemError& error) {
+      code = error.code;
+    }
+    CHECK_EQ(code, EINVAL);
+  }
+}
+
+TEST("addresses are compared with their family and without their port") {
+  CHECK(is_same_address({"127.0.0.1", 1}, {"127.0.0.1", 2}));
+  CHECK(!is_same_address({"127.0.0.1", 1}, {"127.0.0.2", 1}));
+  CHECK(is_same_address({"::1", 1}, {"0:0:0:0:0:0:0:1", 2}));
+  CHECK(!is_same_address({"0.0.0.0", 1}, {"::", 1}));
+  CHECK(!is_same_address({"127.0.0.1", 1}, {"::ffff:127.0.0.1", 1}));
+}
+
+TEST("the hash is the FNV-1a of the address, whatever the port, and never 0") {
+  CHECK_EQ(Endpoint("127.0.0.1", 1).address_hash(), 0x6c0b153976ee1fad);
+  CHECK_EQ(Endpoint("127.0.0.1", 2).address_hash(), 0x6c0b153976ee1fad);
+  CHECK_EQ(Endpoint("::1", 1).address_hash(), 0x88201eb960ff62b2);
+  CHECK(Endpoint().address_hash() != 0);
+}
+
+TEST("a family without ports has port 0 and no address") {
+  std::array<int, 2> ends{};
+  CHECK_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  const Fd one(ends[0]);
+  const Fd other(ends[1]);
+  const Endpoint endpoint = Endpoint::of_socket(one.get());
+  CHECK_EQ(endpoint.family(), AF_UNIX);
+  CHECK_EQ(endpoint.port(), 0);
+  CHECK_EQ(endpoint.address().size(), 0);
+  CHECK_EQ(endpoint.address_text(), "");
+}
+
+TEST("an accepted connection comes with the endpoint of its client") {
+  const Listener listener =
+      listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 8, .write_timeout = 0});
+  CHECK_EQ(Endpoint::of_socket(listener.fd.get()).port(), listener.port);
+  const check::TestClient client(listener.port);
+  Endpoint peer;
+  const Fd accepted(Endpoint::accept(listener.fd.get(), peer));
+  CHECK(accepted.get() >= 0);
+  CHECK(is_same_address(peer, {"127.0.0.1", 0}));
+  CHECK_EQ(peer.port(), Endpoint::of_socket(client.fd()).port());
+}
+
+}  // namespace
+}  // namespace kilofork
