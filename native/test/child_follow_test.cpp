@@ -1,5 +1,5 @@
-// The race of a child that turns to a log when it is told of a newer one: at every hundredth
-// instruction of it, by ptrace(2).
+// A race of a child that adopts a log while a signal tells it of a newer one. ptrace(2) delivers
+// the signal at about every hundredth instruction.
 #include <signal.h>
 #include <sys/ptrace.h>
 
@@ -50,7 +50,7 @@ int stop_of(const Process& child) {
   return WSTOPSIG(status);
 }
 
-TEST("a newer log that a signal brings in the middle of the turn is not turned back") {
+TEST("a newer log that a signal handler adopts is not replaced by the older one") {
   ChildStage stage;
   Header& header = stage.board.header();
   const ChildContext context = stage.make_context();

@@ -1,5 +1,5 @@
-// What ends a child by itself: it has served as many requests as it may, or the work of one takes
-// too long.
+// A child that ends by itself: it has served the maximum number of requests, or the work of a
+// request takes too long.
 #include <signal.h>
 
 #include <algorithm>
@@ -52,7 +52,7 @@ Service recycling_service(std::uint64_t max_requests, std::uint64_t jitter = 0) 
   return service;
 }
 
-TEST("a child leaves after as many requests as it may have, and says why; its count stays") {
+TEST("a child leaves after its maximum of requests, with its exit code; its count stays") {
   ChildStage stage(recycling_service(3));
   stage.slot().total = 1000;  // of those that had the slot before: not its own
   for (std::uint64_t born = 0; born < 3; born++) {
@@ -67,7 +67,7 @@ TEST("a child leaves after as many requests as it may have, and says why; its co
   }
 }
 
-TEST("a child that has had its requests serves its client to the end, however many more come") {
+TEST("a child past its maximum still serves its present client to the end") {
   ChildStage stage(recycling_service(2));
   Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
@@ -80,7 +80,7 @@ TEST("a child that has had its requests serves its client to the end, however ma
   CHECK(static_cast<bool>(stage.accept_left_over()));
 }
 
-TEST("only requests count: neither clients that say nothing, nor those that are refused") {
+TEST("only requests count: not silent clients, not refused ones") {
   ChildStage stage(recycling_service(2));
   Process child = stage.fork_child();
   for (int i = 0; i < 10; i++) greeted(stage, child).close();
@@ -97,7 +97,7 @@ TEST("only requests count: neither clients that say nothing, nor those that are 
   CHECK_EQ(stage.slot().total.load(), 2);
 }
 
-TEST("without a limit no child is recycled, whatever the jitter") {
+TEST("without a maximum no child is recycled, whatever the jitter") {
   ChildStage stage(recycling_service(0, 1));
   Process child = stage.fork_child();
   for (int i = 0; i < 200; i++) {
@@ -108,7 +108,7 @@ TEST("without a limit no child is recycled, whatever the jitter") {
   CHECK(!child.has_ended());
 }
 
-TEST("a child that is told to retire with its last request leaves by that order") {
+TEST("a child that retires during its last request leaves as ordered") {
   ChildStage stage(recycling_service(1));
   Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
@@ -118,7 +118,7 @@ TEST("a child that is told to retire with its last request leaves by that order"
   CHECK(exited(child.wait(), kExitOrdered));
 }
 
-// How many requests one more child serves before it is recycled.
+// Forks a child and returns the number of requests that it serves before it is recycled.
 std::uint64_t requests_of_a_child(ChildStage& stage) {
   const std::uint64_t before = stage.slot().total;
   Process child = stage.fork_child();
@@ -139,7 +139,7 @@ std::uint64_t requests_of_a_child(ChildStage& stage) {
   return stage.slot().total - before;
 }
 
-TEST("with jitter, children do not all leave after the same count, but each within its range") {
+TEST("with jitter, children leave after different counts, each in the range") {
   constexpr std::uint64_t kLeast = 3;
   constexpr std::uint64_t kJitter = 7;
   ChildStage stage(recycling_service(kLeast, kJitter));
@@ -150,12 +150,12 @@ TEST("with jitter, children do not all leave after the same count, but each with
   CHECK(counts.size() > 4);
 }
 
-TEST("without jitter, all leave after the same count") {
+TEST("without jitter, all children leave after the same count") {
   ChildStage stage(recycling_service(4));
   for (int i = 0; i < 20; i++) CHECK_EQ(requests_of_a_child(stage), 4);
 }
 
-// ---- the time of the work ---------------------------------------------------------------------
+// ---- the work timeout -------------------------------------------------------------------------
 
 Service timing_service(Work work, Nanoseconds timeout) {
   Service service = make_service(work);
@@ -163,7 +163,7 @@ Service timing_service(Work work, Nanoseconds timeout) {
   return service;
 }
 
-// The next line; nothing when the connection has ended.
+// The next line; empty if the connection has ended.
 std::string line_or_end(const TestClient& client) {
   std::string line;
   for (char byte = 0;;) {
@@ -180,7 +180,7 @@ struct Timeout {
   long milliseconds;
 };
 
-// Nothing: the record is another one.
+// Empty if it is another record.
 std::optional<Timeout> parse_timeout(const std::string& record) {
   const std::string start = "work timeout: req ";
   const std::string after = " after ";
@@ -218,7 +218,7 @@ TEST(
   CHECK(static_cast<bool>(stage.accept_left_over()));
 }
 
-TEST("work that spins is ended as well") {
+TEST("spinning work is ended as well") {
   ChildStage stage(
       timing_service({.kind = Work::Kind::spin, .duration = 3600 * kSecond}, 20 * kMillisecond));
   Process child = stage.fork_child();
@@ -228,7 +228,7 @@ TEST("work that spins is ended as well") {
   CHECK(exited(child.wait(), kExitStuck));
 }
 
-TEST("work that ends in time is answered, and so is all work where there is no time-out") {
+TEST("work that ends in time is answered, and without a timeout all work is") {
   constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 30 * kMillisecond};
   for (const Nanoseconds timeout : {Nanoseconds{0}, 3600 * kSecond}) {
     ChildStage stage(timing_service(kWork, timeout));
@@ -238,7 +238,7 @@ TEST("work that ends in time is answered, and so is all work where there is no t
   }
 }
 
-TEST("the time-out is for each request alone, not for all of a connection or a child") {
+TEST("the timeout is of each request, not of a connection or a child") {
   constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 50 * kMillisecond};
   ChildStage stage(timing_service(kWork, kSecond));
   const Process child = stage.fork_child();
@@ -246,7 +246,7 @@ TEST("the time-out is for each request alone, not for all of a connection or a c
   for (int i = 0; i < 25; i++) serve(client, child, "lalala");  // together, longer than that
 }
 
-TEST("an alarm outside of work means nothing") {
+TEST("an alarm while no work runs ends nothing") {
   ChildStage stage(timing_service(kNoWork, 3600 * kSecond));
   const Process child = stage.fork_child();
   child.signal(SIGALRM);
@@ -261,7 +261,7 @@ TEST("an alarm outside of work means nothing") {
   CHECK_EQ(ChildStage::records().size(), 4);
 }
 
-TEST("the time in the record is that of the one request, from the beginning of its work") {
+TEST("the record has the time of that request, from the beginning of its work") {
   constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 100 * kMillisecond};
   ChildStage stage(timing_service(kWork, 3600 * kSecond));
   Process child = stage.fork_child();
@@ -283,7 +283,7 @@ TEST("the time in the record is that of the one request, from the beginning of i
   }
 }
 
-TEST("a child that is to retire or stop is ended by the time-out, and by a quit before that") {
+TEST("a child that retires or stops is ended by the timeout, or by SIGQUIT before it") {
   for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
     const Nanoseconds timeout = signal == SIGQUIT ? 3600 * kSecond : 50 * kMillisecond;
     ChildStage stage(timing_service(kEndlessWork, timeout));
@@ -299,7 +299,7 @@ TEST("a child that is to retire or stop is ended by the time-out, and by a quit 
   }
 }
 
-TEST("the time-out is recorded in the reopened log") {
+TEST("the timeout is recorded in the reopened log") {
   ChildStage stage(timing_service(kEndlessWork, 100 * kMillisecond));
   Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
@@ -313,7 +313,7 @@ TEST("the time-out is recorded in the reopened log") {
   CHECK(parse_timeout(ChildStage::records(file("new"))[0]).has_value());
 }
 
-// The lines, newlines included, of what a client got.
+// The lines of what a client got, newlines included.
 std::vector<std::string> split(const std::string& text) {
   std::vector<std::string> lines;
   for (std::size_t at = 0; at < text.size();) {
@@ -331,8 +331,8 @@ std::string message_of(std::size_t number) {
   return "request " + std::to_string(number);
 }
 
-// What the log says must be what the client got: each request until the end is received, completed
-// and answered, and the one that the child ended in is received, and named by the time-out.
+// Checks the log against what the client got: each answered request has its two records; the
+// request during which the child ended has a received record and a timeout record.
 void check_ledger(const Process& child, const std::vector<std::string>& replies, bool timed_out,
                   Nanoseconds timeout) {
   const auto records = ChildStage::records();
@@ -353,7 +353,7 @@ void check_ledger(const Process& child, const std::vector<std::string>& replies,
   }
 }
 
-// Sends them all at once, or each when the last one is answered.
+// Sends all requests at once, or each after the reply to the one before.
 std::vector<std::string> exchange(TestClient& client, bool pipelined) {
   std::string got;
   if (pipelined) {
@@ -374,8 +374,8 @@ std::vector<std::string> exchange(TestClient& client, bool pipelined) {
   return split(got + client.rest());
 }
 
-// Work and time-out are of nearly the same length: the time-out is moved to where it comes as
-// often as it does not.
+// Makes the work and its timeout nearly equally long: adjusts the timeout until half of the
+// children time out.
 void race(Work work) {
   ChildStage stage(timing_service(work, work.duration + work.duration / 5));
   std::size_t answered = 0;
@@ -397,7 +397,7 @@ void race(Work work) {
     answered += replies.size();
     timed_out += all ? 0 : 1;
     timed_out_later += all || replies.empty() ? 0 : 1;
-    // In steps of a microsecond or a little more: most requests meet the edge itself.
+    // In steps of about a microsecond, so that most requests end close to their timeout.
     const Nanoseconds step = std::max(kMicrosecond, timeout / 200);
     stage.service.work_timeout += replies.size() < kRequests / 2 ? step : -step;
   }
@@ -407,7 +407,9 @@ void race(Work work) {
   std::printf("    answered %zu, timed out %zu\n", answered, timed_out);
 }
 
-TEST("work that spins for just about the time-out: each request is answered or named, never both") {
+TEST(
+    "spinning as long as the timeout: each request is answered or recorded as timed out, never "
+    "both") {
   race({.kind = Work::Kind::spin, .duration = 100 * kMicrosecond});
 }
 
@@ -416,9 +418,9 @@ TEST(
   race({.kind = Work::Kind::sleep, .duration = 100 * kMicrosecond});
 }
 
-// Requests that need no time begin when the alarm of the last one would be due. A child may be held
-// up for the whole time-out all the same; a child that is ended before has been ended for another
-// request.
+// Each request begins when the alarm of the one before would be due, and takes no time. The machine
+// may still delay a child for the whole timeout; a child that ends earlier was ended by the alarm
+// of another request.
 TEST("no request is ended by the alarm of the one before it") {
   constexpr Nanoseconds kTimeout = kMillisecond;
   std::mt19937 random(17);

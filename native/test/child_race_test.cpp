@@ -1,5 +1,5 @@
-// The race that ends a child: it is told to leave at any moment while a client connects. The client
-// is served, or told why not, or left in the queue for another child; never accepted and dropped.
+// Races between an order and a client: a child gets a signal at any moment while a client connects.
+// The client is served, refused, or left in the accept queue; never accepted and dropped.
 #include <signal.h>
 
 #include <random>
@@ -27,13 +27,13 @@ struct Outcomes {
   int left_over = 0;
 };
 
-// Lets a moment pass that is shorter than a sleep can be.
+// Waits for less time than a sleep can.
 void spin(Nanoseconds duration) {
   const Nanoseconds until = monotonic_now() + duration;
   while (monotonic_now() < until) continue;
 }
 
-// One child, one client, one signal.
+// One child gets one client and one signal.
 void run_round(ChildStage& stage, int signal, Nanoseconds delay, Outcomes& outcomes) {
   Process child = stage.fork_child();
   const bool connects_first = delay >= 0;
@@ -42,7 +42,7 @@ void run_round(ChildStage& stage, int signal, Nanoseconds delay, Outcomes& outco
     spin(-delay);
   }
   TestClient client(stage.port());
-  // It may have been refused by now, and the connection be closed.
+  // The child may have refused the client and closed the connection.
   (void)::send(client.fd(), "arijort:lalala\n", 15, MSG_NOSIGNAL);
   (void)::shutdown(client.fd(), SHUT_WR);
   if (connects_first) {
@@ -79,19 +79,19 @@ Outcomes race(int signal) {
   return outcomes;
 }
 
-TEST("a child that is told to retire while a client connects serves it or leaves it in the queue") {
+TEST("a child that retires while a client connects serves it or leaves it in the queue") {
   const Outcomes outcomes = race(SIGTERM);
   CHECK_EQ(outcomes.refused, 0);
   std::printf("    served %d, left in the queue %d\n", outcomes.served, outcomes.left_over);
 }
 
-TEST("a child that is stopped while a client connects answers it, or leaves it in the queue") {
+TEST("a child that stops while a client connects answers it or leaves it in the queue") {
   const Outcomes outcomes = race(SIGUSR2);
   std::printf("    served %d, refused %d, left in the queue %d\n", outcomes.served,
               outcomes.refused, outcomes.left_over);
 }
 
-TEST("an order that comes just before accept() is not lost, though nobody connects any more") {
+TEST("an order just before accept() is not lost, although no client connects any more") {
   std::mt19937 random(17);
   std::uniform_int_distribution<Nanoseconds> delays(0, 5 * kMicrosecond);
   ChildStage stage;
@@ -103,7 +103,7 @@ TEST("an order that comes just before accept() is not lost, though nobody connec
   }
 }
 
-TEST("a stop that comes just before a child reads is not lost, and completes no half a line") {
+TEST("a stop just before recv() is not lost, and does not complete a partial line") {
   std::mt19937 random(17);
   std::uniform_int_distribution<Nanoseconds> delays(0, 60 * kMicrosecond);
   Service service = check::make_service();
@@ -116,7 +116,7 @@ TEST("a stop that comes just before a child reads is not lost, and completes no 
     if (i % 4 != 0) client.send("arijort:half a line");
     spin(delays(random));
     child.signal(SIGUSR2);
-    // The client ends its side at once, or the kernel would take its time to acknowledge.
+    // The client closes at once; otherwise the kernel would delay its acknowledgement.
     CHECK(check::holds_in_time([&] { return client.has_ended() || child.has_ended(); }));
     if (client.has_ended()) client.end_sending();
     CHECK(exited(child.wait(), kExitOrdered));
@@ -126,7 +126,7 @@ TEST("a stop that comes just before a child reads is not lost, and completes no 
   CHECK_EQ(stage.slot().total.load(), 0);
 }
 
-TEST("a child that is woken at any moment, also just before accept(), turns to the reopened log") {
+TEST("SIGUSR1 at any moment, also just before accept(), makes a child adopt the reopened log") {
   ChildStage stage;
   const Process child = stage.fork_child();
   auto& newest = stage.board.header().log_epoch;

@@ -1,4 +1,4 @@
-// What signals do to a child: idle, with a client, in the middle of a request.
+// The signals of a child: while it is idle, has a client, or works on a request.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -23,7 +23,7 @@ const std::string kShuttingDown = "error shutting-down: the server stops\n";
 constexpr Work kLongWork{.kind = Work::Kind::sleep, .duration = 100 * kMillisecond};
 constexpr Work kEndlessWork{.kind = Work::Kind::sleep, .duration = 3600 * kSecond};
 
-// A client whose request is in work.
+// A client whose request is being worked on.
 TestClient in_work(const ChildStage& stage, const Process& child) {
   TestClient client(stage.port());
   CHECK_EQ(client.line(), greeting_of(child));
@@ -32,7 +32,7 @@ TestClient in_work(const ChildStage& stage, const Process& child) {
   return client;
 }
 
-TEST("an idle child that is told to retire, stop or quit leaves in order, and says so") {
+TEST("an idle child that gets an order to leave does so, with the exit code for that") {
   for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
     ChildStage stage;
     Process child = stage.fork_child();
@@ -42,7 +42,7 @@ TEST("an idle child that is told to retire, stop or quit leaves in order, and sa
   }
 }
 
-TEST("a child that leaves does not touch who waits in the queue") {
+TEST("a child that leaves accepts no connection from the queue") {
   for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
     ChildStage stage(make_service(kLongWork));
     Process child = stage.fork_child();
@@ -87,7 +87,7 @@ TEST("a child that retires between two requests still waits for the next one") {
   CHECK(exited(child.wait(), kExitOrdered));
 }
 
-TEST("a child that is stopped answers the request in work, then closes") {
+TEST("a stopped child answers the request in work, then closes") {
   ChildStage stage(make_service(kLongWork));
   Process child = stage.fork_child();
   TestClient client = in_work(stage, child);
@@ -99,7 +99,7 @@ TEST("a child that is stopped answers the request in work, then closes") {
   CHECK_EQ(ChildStage::records().size(), 2);
 }
 
-TEST("a child that is stopped refuses what was pipelined behind the request in work") {
+TEST("a stopped child refuses requests that were pipelined behind the one in work") {
   ChildStage stage(make_service(kLongWork));
   Process child = stage.fork_child();
   TestClient client(stage.port());
@@ -113,7 +113,7 @@ TEST("a child that is stopped refuses what was pipelined behind the request in w
   CHECK_EQ(stage.slot().total.load(), 1);
 }
 
-TEST("a child that is stopped closes a kept connection without a word") {
+TEST("a stopped child closes a kept connection without a text") {
   ChildStage stage;
   Process child = stage.fork_child();
   TestClient client(stage.port());
@@ -125,7 +125,7 @@ TEST("a child that is stopped closes a kept connection without a word") {
   CHECK(exited(child.wait(), kExitOrdered));
 }
 
-TEST("a stop never makes a request of half a line") {
+TEST("a stop never makes a request of a partial line") {
   ChildStage stage;
   Process child = stage.fork_child();
   TestClient client(stage.port());
@@ -139,7 +139,7 @@ TEST("a stop never makes a request of half a line") {
   CHECK_EQ(stage.slot().total.load(), 0);
 }
 
-TEST("a child that must quit during a request leaves at once, and says that it was cut") {
+TEST("SIGQUIT during a request ends a child at once, with the exit code for an aborted request") {
   ChildStage stage(make_service(kEndlessWork));
   Process child = stage.fork_child();
   TestClient client = in_work(stage, child);
@@ -150,7 +150,7 @@ TEST("a child that must quit during a request leaves at once, and says that it w
   CHECK_EQ(ChildStage::records().size(), 1);
 }
 
-TEST("a child that must quit while its client is idle has cut nothing") {
+TEST("SIGQUIT while its client is idle aborts no request") {
   ChildStage stage;
   Process child = stage.fork_child();
   TestClient client(stage.port());
@@ -162,7 +162,7 @@ TEST("a child that must quit while its client is idle has cut nothing") {
   CHECK(exited(child.wait(), kExitOrdered));
 }
 
-TEST("a child does not mind the signals of a terminal, nor those of a vanished reader") {
+TEST("a child ignores the signals of a terminal, and SIGPIPE") {
   ChildStage stage(make_service(kLongWork));
   const Process child = stage.fork_child();
   TestClient client = in_work(stage, child);
@@ -170,7 +170,7 @@ TEST("a child does not mind the signals of a terminal, nor those of a vanished r
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
 }
 
-TEST("no signal that lets a request finish shortens its work") {
+TEST("signals that let a request finish do not shorten its work") {
   ChildStage stage(make_service(kLongWork));
   const Process child = stage.fork_child();
   const Nanoseconds before = monotonic_now();
@@ -186,7 +186,7 @@ void reopen(const ChildStage& stage, const std::string& path) {
   generation.fetch_add(1);
 }
 
-TEST("a child writes to the reopened log from its next record on, told or not") {
+TEST("a child writes its next record to the reopened log, with or without a signal") {
   ChildStage stage;
   const Process child = stage.fork_child();
   TestClient client(stage.port());
@@ -201,7 +201,7 @@ TEST("a child writes to the reopened log from its next record on, told or not") 
   CHECK_EQ(stage.slot().log_epoch.load(), 1);
 }
 
-TEST("an idle child that is woken lets go of the old log at once, whose lock is then free") {
+TEST("SIGUSR1 makes an idle child close the old log at once, which frees its lock") {
   ChildStage stage;
   const Process child = stage.fork_child();
   stage.log.reset();
@@ -214,7 +214,7 @@ TEST("an idle child that is woken lets go of the old log at once, whose lock is 
   }
 }
 
-TEST("a child with a silent client that is woken lets go of the old log, too") {
+TEST("SIGUSR1 makes a child with a silent client close the old log, too") {
   ChildStage stage;
   const Process child = stage.fork_child();
   TestClient client(stage.port());
@@ -254,7 +254,7 @@ TEST("a child ends with its supervisor, and leaves the segment to the front") {
   CHECK_EQ(::access(file("segment").c_str(), F_OK), 0);
 }
 
-TEST("a child whose supervisor and front are both gone removes the segment") {
+TEST("a child whose supervisor and front are both dead removes the segment") {
   ChildStage stage;
   std::ofstream(file("segment")) << "";
   stage.front_end.reset();
@@ -262,7 +262,7 @@ TEST("a child whose supervisor and front are both gone removes the segment") {
   CHECK(::access(file("segment").c_str(), F_OK) != 0);
 }
 
-TEST("a child whose supervisor is gone before it looks leaves at once") {
+TEST("a child whose supervisor died before prctl() leaves at once") {
   ChildStage stage;
   ChildContext context = stage.make_context();
   context.supervisor = 1;  // not the parent
@@ -274,7 +274,7 @@ TEST("a child whose supervisor is gone before it looks leaves at once") {
   CHECK(exited(child.wait(), kExitOrdered));
 }
 
-TEST("a child that cannot accept says that it is sick") {
+TEST("a child that cannot accept ends with the exit code for that") {
   ChildStage stage;
   ChildContext context = stage.make_context();
   context.listener = stage.wakeup.get();

@@ -1,5 +1,4 @@
-// What a child of a server needs around it, without a supervisor and a front: the test's process
-// stands for both. Everything in it is temporary.
+// The surroundings of a child without a supervisor and a front; the test's process stands for both.
 #pragma once
 
 #include <poll.h>
@@ -52,8 +51,8 @@ class ChildStage {
       : service(std::move(service_of_children)),
         board(Scoreboard::create(segment_name(), slots, 4, {})),
         log(open_log(path)) {
-    ::tzset();                        // now: a child may not open the file of the time zone
-    Segment::remove(segment_name());  // all share it by their descriptors
+    ::tzset();                           // a child may not open the file of the time zone
+    Segment::remove(segment_name());  // the mapping stays
     board.users().replace({"arijort", "foobar"});
   }
 
@@ -62,7 +61,7 @@ class ChildStage {
   Process fork_child(Prepare prepare) {
     const ChildContext context = make_context();
     Process child([&] {
-      front_end.reset();  // its end must be seen by the child
+      front_end.reset();  // so that the child sees when the test closes it
       prepare();
       ChildSignals signals;
       set_up_signals_of_children(signals);

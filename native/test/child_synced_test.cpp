@@ -1,4 +1,4 @@
-// A child that acknowledges only what is on disk; the test's process stands for the syncer.
+// A child that replies only when the completed record is on disk; the test stands for the syncer.
 #include <signal.h>
 
 #include "check.hpp"
@@ -32,7 +32,7 @@ TestClient greeted(const ChildStage& stage, const Process& child) {
   return client;
 }
 
-// A request whose record is written, and waits.
+// A client whose request waits for the sync of its completed record.
 TestClient syncing(const ChildStage& stage, const Process& child) {
   TestClient client = greeted(stage, child);
   client.send("arijort:lalala\n");
@@ -77,7 +77,7 @@ TEST("the reply waits for the sync, and so does the count") {
   CHECK_EQ(stage.slot().total.load(), 1);
 }
 
-TEST("signals that are no order to leave do not end the wait") {
+TEST("signals other than orders to leave do not end the wait") {
   ChildStage stage(synced());
   const Process child = stage.fork_child();
   TestClient client = syncing(stage, child);
@@ -91,7 +91,9 @@ TEST("signals that are no order to leave do not end the wait") {
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
 }
 
-TEST("a sync that fails is told to the client at once, and taken back in the next log") {
+TEST(
+    "after a failed sync the client is refused at once, and the request retracted in the next "
+    "log") {
   ChildStage stage(synced());
   const Process child = stage.fork_child();
   TestClient client = syncing(stage, child);
@@ -109,7 +111,7 @@ TEST("a sync that fails is told to the client at once, and taken back in the nex
   CHECK_EQ(stage.refused(Refusal::unavailable), 1);
 }
 
-TEST("it is not taken back in the dead log, where the next one cannot be had yet") {
+TEST("it is not retracted in the dead log while there is no other") {
   ChildStage stage(synced());
   const Process child = stage.fork_child();
   TestClient client = syncing(stage, child);
@@ -123,7 +125,7 @@ TEST("it is not taken back in the dead log, where the next one cannot be had yet
   CHECK_EQ(ChildStage::records(file("log-1")).size(), 1);
 }
 
-TEST("a request that was received in a log that is dead by now is not completed in the next") {
+TEST("a request received in a log that is dead by now is not completed in the next log") {
   ChildStage stage(synced({.kind = Work::Kind::sleep, .duration = 100 * kMillisecond}));
   const Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
@@ -157,7 +159,7 @@ TEST("nothing is written to a dead log, and nothing is acknowledged") {
   CHECK_EQ(ChildStage::records().size(), 0);
 }
 
-TEST("one that is told to stop, or to quit, before there is another log has cut its request") {
+TEST("a child that must stop or quit before there is another log aborts its request") {
   for (const int signal : {SIGUSR2, SIGQUIT}) {
     ChildStage stage(synced());
     Process child = stage.fork_child();

@@ -1,5 +1,5 @@
-// A real child behind a listening socket: what it answers, records and counts. What signals do to
-// it is in child_signal_test.cpp.
+// A real child behind a listening socket: what it answers, records and counts. Its signals are in
+// child_signal_test.cpp.
 #include "child/child.hpp"
 
 #include <netinet/in.h>
@@ -29,7 +29,7 @@ TestClient greeted(const ChildStage& stage, const Process& child) {
   return client;
 }
 
-// The child has survived whatever came before.
+// Checks that the child still serves.
 void check_serves(const ChildStage& stage, const Process& child) {
   TestClient client = greeted(stage, child);
   client.send("foobar:still here\n");
@@ -87,7 +87,7 @@ TEST("a thousand pipelined requests lose nothing, wherever the buffer ends") {
   CHECK_EQ(sender.wait(), 0);
 }
 
-TEST("a request may come byte by byte") {
+TEST("a request is read byte by byte") {
   ChildStage stage;
   const Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
@@ -100,7 +100,7 @@ TEST("a request may come byte by byte") {
   CHECK_EQ(client.line(), reply_of(child, "slowly"));
 }
 
-TEST("a client that has shut its sending side gets all its replies, the last line's too") {
+TEST("a client that has shut its sending side gets all its replies, also to the last line") {
   ChildStage stage;
   const Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
@@ -112,7 +112,7 @@ TEST("a client that has shut its sending side gets all its replies, the last lin
   CHECK(stage.reaches(State::idle));
 }
 
-TEST("a client that says nothing and leaves is no request and no refusal") {
+TEST("a client that leaves without a byte is neither a request nor a refusal") {
   ChildStage stage;
   const Process child = stage.fork_child();
   greeted(stage, child).end_sending();
@@ -121,7 +121,7 @@ TEST("a client that says nothing and leaves is no request and no refusal") {
   CHECK_EQ(ChildStage::records().size(), 2);
 }
 
-TEST("the longest line fits, newline included; one byte more is refused, and the child lives on") {
+TEST("the longest line is served, newline included; one byte more is refused") {
   ChildStage stage;
   const Process child = stage.fork_child();
   const std::string longest(1024 - "arijort:\n"s.size(), 'x');
@@ -138,7 +138,7 @@ TEST("the longest line fits, newline included; one byte more is refused, and the
            "protocol error: too-long on " + std::to_string(child.pid()));
 }
 
-TEST("a line that is too long already is refused at once, not only when it ends") {
+TEST("a line that is too long is refused before it ends") {
   ChildStage stage;
   const Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
@@ -146,7 +146,7 @@ TEST("a line that is too long already is refused at once, not only when it ends"
   CHECK_EQ(client.line(), kTooLong);
 }
 
-TEST("a refused client that has sent far too much can still read why") {
+TEST("a refused client that has sent far too much can still read the refusal") {
   ChildStage stage;
   const Process child = stage.fork_child();
   for (int i = 0; i < 20; i++) {
@@ -158,7 +158,7 @@ TEST("a refused client that has sent far too much can still read why") {
   CHECK_EQ(stage.refused(Refusal::too_long), 20);
 }
 
-TEST("whoever is no user is refused, and recorded with his name escaped") {
+TEST("an unknown user is refused, and recorded with the name escaped") {
   ChildStage stage;
   const Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
@@ -175,7 +175,7 @@ TEST("whoever is no user is refused, and recorded with his name escaped") {
            R"(authorization error: user "ro\"ot\x1b" on )" + std::to_string(child.pid()));
 }
 
-TEST("what is no request is refused as such") {
+TEST("a line that is no request is refused") {
   ChildStage stage;
   const Process child = stage.fork_child();
   for (const char* line : {"\n", "hello\n", ":x\n"}) {
@@ -187,7 +187,7 @@ TEST("what is no request is refused as such") {
   CHECK_EQ(stage.refused(Refusal::protocol), 3);
 }
 
-TEST("a client that sends nothing for too long is told") {
+TEST("a client that sends nothing is refused after the idle timeout") {
   Service service = make_service();
   service.idle_timeout = 300 * kMillisecond;
   ChildStage stage(service);
@@ -199,7 +199,7 @@ TEST("a client that sends nothing for too long is told") {
   CHECK_EQ(stage.refused(Refusal::timeout), 1);
 }
 
-TEST("a client whose line drips in for too long is told, however steadily it drips") {
+TEST("a client that sends a line too slowly is refused after the read timeout") {
   Service service = make_service();
   service.read_timeout = 60 * kMillisecond;
   ChildStage stage(service);
@@ -214,7 +214,7 @@ TEST("a client whose line drips in for too long is told, however steadily it dri
   check_serves(stage, child);
 }
 
-TEST("a client that reads nothing does not keep its child for longer than the time-out") {
+TEST("a client that reads nothing keeps its child no longer than the write timeout") {
   Service service = make_service();
   service.write_timeout = 50 * kMillisecond;
   ChildStage stage(service);
@@ -229,7 +229,7 @@ TEST("a client that reads nothing does not keep its child for longer than the ti
   check_serves(stage, child);
 }
 
-TEST("a client that vanishes during the work costs its reply, not the child, and stays counted") {
+TEST("a client that vanishes during the work loses its reply; the request counts") {
   ChildStage stage(make_service({.kind = Work::Kind::sleep, .duration = 50 * kMillisecond}));
   const Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
@@ -251,7 +251,7 @@ TEST("a request that cannot be recorded is refused and not counted") {
   CHECK_EQ(stage.refused(Refusal::unavailable), 1);
 }
 
-TEST("work that spins uses the time of the processor") {
+TEST("spinning work uses CPU time") {
   ChildStage stage(make_service({.kind = Work::Kind::spin, .duration = 20 * kMillisecond}));
   const Process child = stage.fork_child();
   clockid_t used = 0;
@@ -263,7 +263,7 @@ TEST("work that spins uses the time of the processor") {
   CHECK(read_clock(used) - before >= 20 * kMillisecond);
 }
 
-TEST("the count of a child begins at 1, the total of its slot goes on") {
+TEST("the count of a child begins at 1, the total of its slot continues") {
   ChildStage stage;
   stage.slot().total = 1000;
   const Process child = stage.fork_child();

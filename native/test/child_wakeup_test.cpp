@@ -1,5 +1,4 @@
-// The wakeup that a child rings for a supervisor that rests: when it turns from idle to busy or
-// back.
+// How a child wakes a parked supervisor: when it changes from idle to busy or back.
 #include <poll.h>
 
 #include <algorithm>
@@ -24,23 +23,23 @@ constexpr int kChanges = 6'000;
 constexpr int kChanges = 30'000;
 #endif
 
-std::uint64_t rings(const ChildStage& stage) {
+std::uint64_t wakeups(const ChildStage& stage) {
   std::uint64_t count = 0;
   return ::read(stage.wakeup.get(), &count, sizeof count) > 0 ? count : 0;
 }
 
-std::atomic<std::uint32_t>& rests(const ChildStage& stage) {
+std::atomic<std::uint32_t>& parked(const ChildStage& stage) {
   return stage.board.header().supervisor_parked;
 }
 
-// From here on the child has passed each point where it could ring, until the client leaves.
+// When this returns, the child has passed all wakeups until the client leaves.
 TestClient greeted(const ChildStage& stage, const Process& child) {
   TestClient client(stage.port());
   CHECK_EQ(client.line(), greeting_of(child));
   return client;
 }
 
-TEST("where nobody rests, nothing rings") {
+TEST("a supervisor that is not parked is not woken") {
   ChildStage stage;
   const Process child = stage.fork_child();
   for (int i = 0; i < 100; i++) {
@@ -49,52 +48,52 @@ TEST("where nobody rests, nothing rings") {
     CHECK_EQ(client.line(), reply_of(child, "lalala"));
   }
   (void)greeted(stage, child);
-  CHECK_EQ(rings(stage), 0);
-  CHECK_EQ(rests(stage).load(), 0);
+  CHECK_EQ(wakeups(stage), 0);
+  CHECK_EQ(parked(stage).load(), 0);
 }
 
-TEST("a child rings when it comes to wait for clients, and when it has one, if it is awaited") {
+TEST("a child wakes a parked supervisor when it becomes idle, and when it gets a client") {
   for (const std::uint32_t awaited : {0U, 1U}) {
     ChildStage stage;
-    rests(stage) = awaited;
+    parked(stage) = awaited;
     const Process child = stage.fork_child();  // has heard a ring
     (void)greeted(stage, child);
-    CHECK_EQ(rings(stage) > 0, awaited == 1);
+    CHECK_EQ(wakeups(stage) > 0, awaited == 1);
   }
 }
 
-TEST("the end of a connection rings") {
+TEST("the end of a connection wakes") {
   ChildStage stage;
   const Process child = stage.fork_child();
   for (int i = 0; i < 100; i++) {
     TestClient client = greeted(stage, child);
-    rests(stage) = 1;
+    parked(stage) = 1;
     client.abort();
-    CHECK(check::holds_in_time([&] { return rings(stage) > 0; }));
-    rests(stage) = 0;
+    CHECK(check::holds_in_time([&] { return wakeups(stage) > 0; }));
+    parked(stage) = 0;
     (void)greeted(stage, child);
-    CHECK_EQ(rings(stage), 0);
+    CHECK_EQ(wakeups(stage), 0);
   }
 }
 
-TEST("between the two nothing rings: a busy child stays busy") {
+TEST("a busy child that stays busy does not wake") {
   ChildStage stage;
   const Process child = stage.fork_child();
   TestClient client = greeted(stage, child);
-  rests(stage) = 1;
+  parked(stage) = 1;
   for (int i = 0; i < 100; i++) {
     client.send("arijort:lalala\n");
     CHECK_EQ(client.line(), reply_of(child, "lalala"));
   }
-  CHECK_EQ(rings(stage), 0);
-  CHECK_EQ(rests(stage).load(), 1);
+  CHECK_EQ(wakeups(stage), 0);
+  CHECK_EQ(parked(stage).load(), 1);
 }
 
 // ---- many children ----------------------------------------------------------------------------
 
 constexpr std::size_t kChildren = 8;
 
-TEST("of many children that turn, each rings: one that is stopped before takes no ring along") {
+TEST("each of many children wakes, so a child that is stopped before it does loses no wakeup") {
   ChildStage stage(check::make_service(), check::file("log"), kChildren);
   const std::span<Slot> slots = stage.board.slots();
   const ChildContext context = stage.make_context();
@@ -106,40 +105,40 @@ TEST("of many children that turn, each rings: one that is stopped before takes n
       set_up_signals_of_children(signals);
       run_child(context, slots[i], slots[i].word);
     });
-  std::uint64_t wakeups = 0;
-  CHECK(check::holds_in_time([&] { return (wakeups += rings(stage)) == kChildren; }));
-  rests(stage) = 1;
+  std::uint64_t woken = 0;
+  CHECK(check::holds_in_time([&] { return (woken += wakeups(stage)) == kChildren; }));
+  parked(stage) = 1;
   std::vector<TestClient> clients;
   for (std::size_t i = 0; i < kChildren; i++) clients.emplace_back(stage.port());
   for (TestClient& client : clients) CHECK(client.line().starts_with("this is server"));
-  CHECK_EQ(rings(stage), kChildren);
-  CHECK_EQ(rests(stage).load(), 1);
+  CHECK_EQ(wakeups(stage), kChildren);
+  CHECK_EQ(parked(stage).load(), 1);
 }
 
 // ---- the race ---------------------------------------------------------------------------------
 
-// Rests as the supervisor does: announces it, looks once more, and then waits for the wakeup.
-// Returns when the slot's state is no longer what was seen. It must not sleep through the change.
-// True: it has slept.
-bool rest_until_changed(const ChildStage& stage, State seen) {
+// Parks as the supervisor does: sets the flag, reads the state once more, then waits for the
+// wakeup. Returns when the slot's state is no longer `seen`; must not sleep through the change.
+// True if it has slept.
+bool park_until_changed(const ChildStage& stage, State seen) {
   const auto changed = [&] { return stage.slot().occupancy().state != seen; };
   constexpr int kFarTooLong = 5000;  // ms
   bool slept = false;
   while (!changed()) {
-    rests(stage).store(1);
+    parked(stage).store(1);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (changed()) break;
     slept = true;
     pollfd wakeup{.fd = stage.wakeup.get(), .events = POLLIN, .revents = 0};
     CHECK_EQ(::poll(&wakeup, 1, kFarTooLong), 1);
-    (void)rings(stage);
+    (void)wakeups(stage);
   }
-  rests(stage).store(0);
+  parked(stage).store(0);
   return slept;
 }
 
-// When to begin to rest: at random, or just about when the child turns, which is learned from how
-// it went the last time.
+// The delay before parking: random, or close to the moment when the child changes its state, which
+// is learned from the round before.
 class Moment {
  public:
   explicit Moment(Nanoseconds longest) : random_delays_(0, longest), learned_(longest / 2) {}
@@ -159,7 +158,7 @@ class Moment {
   Nanoseconds learned_;
 };
 
-TEST("who announces its rest and then looks again misses no change, at whatever moment it comes") {
+TEST("a supervisor that sets the flag and then reads the state misses no change") {
   ChildStage stage;
   const Process child = stage.fork_child();
   Moment accepts(40 * kMicrosecond);
@@ -167,9 +166,9 @@ TEST("who announces its rest and then looks again misses no change, at whatever 
   for (int i = 0; i < kChanges / 2; i++) {
     const bool at_random = i % 4 == 0;
     TestClient client(stage.port());
-    accepts.meet(at_random, [&] { return rest_until_changed(stage, State::idle); });
+    accepts.meet(at_random, [&] { return park_until_changed(stage, State::idle); });
     client.abort();
-    ends.meet(at_random, [&] { return rest_until_changed(stage, State::reading); });
+    ends.meet(at_random, [&] { return park_until_changed(stage, State::reading); });
   }
 }
 

@@ -1,5 +1,4 @@
-// A client that blocks, for tests of servers. What does not come within some seconds fails the
-// test; how long it takes otherwise does not matter.
+// A blocking client for tests of servers. A wait of more than kPatience fails the test.
 #pragma once
 
 #include <sys/socket.h>
@@ -37,14 +36,14 @@ class TestClient {
   }
   void end_sending() { CHECK(::shutdown(fd(), SHUT_WR) == 0 || errno == ENOTCONN); }
   void close() { fd_.reset(); }
-  // The server finds the connection reset.
+  // Resets the connection.
   void abort() {
     const linger none{.l_onoff = 1, .l_linger = 0};
     ::setsockopt(fd(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
     close();
   }
 
-  // The next line, without its newline. Nothing but whole lines may come.
+  // The next line, without its newline. An end of file before the newline fails the test.
   std::string line() {
     std::size_t newline = 0;
     while ((newline = held_.find('\n')) == std::string::npos) CHECK(receive(0) > 0);
@@ -52,18 +51,18 @@ class TestClient {
     held_.erase(0, newline + 1);
     return line;
   }
-  // Everything up to the end of file; a reset is one too, if nothing is lost by it.
+  // All bytes up to the end of file or the reset.
   std::string rest() {
     while (receive(0) > 0) continue;
     return std::exchange(held_, {});
   }
-  // Does not wait. What has come is kept for line() and rest().
+  // Does not wait. Keeps bytes that have come for line() and rest().
   bool has_ended() {
     ssize_t got = 0;
     while ((got = receive(MSG_DONTWAIT)) > 0) continue;
     return got == 0 || errno == ECONNRESET;
   }
-  // True: nothing has come.
+  // Whether no byte and no end of file has come.
   bool is_silent() {
     char byte = 0;
     return held_.empty() && ::recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;

@@ -27,7 +27,7 @@ std::string all_hex(std::string_view bytes) {
   return out;
 }
 
-// What a reader of the log does.
+// Undoes the escapes, as a reader of the log does.
 std::string unescaped(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); i++) {
@@ -52,7 +52,7 @@ std::string encoded(std::uint32_t code) {
   return {static_cast<char>(0xf0 | code >> 18), tail(12), tail(6), tail(0)};
 }
 
-TEST("each byte on its own is itself, gets a backslash, or becomes hexadecimal") {
+TEST("each single byte stays, gets a backslash, or becomes hexadecimal") {
   for (int i = 0; i < 256; i++) {
     const std::string text(1, static_cast<char>(i));
     if (i == '"' || i == '\\')
@@ -64,11 +64,11 @@ TEST("each byte on its own is itself, gets a backslash, or becomes hexadecimal")
   }
 }
 
-TEST("nothing becomes nothing") {
+TEST("empty text stays empty") {
   CHECK_EQ(escaped(""), "");
 }
 
-TEST("every character of Unicode is shown as it is, but for controls, quotes and surrogates") {
+TEST("every character of Unicode stays, except controls, quotes and surrogates") {
   for (std::uint32_t code = 0; code < 0x120000; code++) {
     const std::string text = encoded(code);
     const bool is_control = code < 0x20 || (code >= 0x7f && code < 0xa0);
@@ -82,18 +82,18 @@ TEST("every character of Unicode is shown as it is, but for controls, quotes and
   }
 }
 
-TEST("overlong forms are not taken for the character that they stand for") {
+TEST("overlong forms are escaped") {
   for (const std::string& overlong :
        {"\xc0\x80"s, "\xc0\xaf"s, "\xc1\xbf"s, "\xc0\xa2"s, "\xe0\x80\x80"s, "\xe0\x80\xa2"s,
         "\xe0\x9f\xbf"s, "\xf0\x80\x80\x8a"s, "\xf0\x8f\xbf\xbf"s, "\xf8\x88\x80\x80\x80"s})
     CHECK_EQ(escaped(overlong), all_hex(overlong));
 }
 
-TEST("a character that is cut off is shown as bytes, at the end and before other text") {
+TEST("an incomplete character is escaped, at the end and before other text") {
   for (const std::string& whole : {"\u00e9"s, "\u20ac"s, "\U0001f600"s}) {
     for (std::size_t length = 1; length < whole.size(); length++) {
       const std::string cut = whole.substr(0, length);
-      // What stands in memory behind the text is none of it.
+      // The memory behind the text is not read.
       CHECK_EQ(escaped(std::string_view(whole).substr(0, length)), all_hex(cut));
       CHECK_EQ(escaped(cut + "a\"" + whole), all_hex(cut) + "a\\\"" + whole);
       CHECK_EQ(escaped(cut + whole), all_hex(cut) + whole);
@@ -101,22 +101,22 @@ TEST("a character that is cut off is shown as bytes, at the end and before other
   }
 }
 
-TEST("a tail without its head is shown as bytes") {
+TEST("continuation bytes without their first byte are escaped") {
   CHECK_EQ(escaped("\x80\xbf\u00e9\x80"), "\\x80\\xbf\u00e9\\x80");
 }
 
-TEST("the bytes of a terminal's control sequences never pass") {
+TEST("control sequences of a terminal are escaped") {
   CHECK_EQ(escaped("\x1b[31m"), "\\x1b[31m");
   CHECK_EQ(escaped("\xc2\x9b[31m"), "\\xc2\\x9b[31m");
   CHECK_EQ(escaped("a\nb\rc\0d"s), "a\\x0ab\\x0dc\\x00d");
 }
 
-TEST("what looks escaped already is escaped again, so that nothing is ambiguous") {
+TEST("text that looks escaped is escaped again, so that the escapes can be undone") {
   CHECK_EQ(escaped(R"(\x41)"), R"(\\x41)");
   CHECK_EQ(escaped(R"(\")"), R"(\\\")");
 }
 
-TEST("random bytes come back, in at most four bytes for one, without quote, newline or control") {
+TEST("random bytes come back, from at most four bytes each, without quote, newline or control") {
   std::mt19937 random(17);
   const std::array<std::string_view, 6> pieces{"\"", "\\", "\\x41", "\u20ac", "\xed\xa0\x80", "\n"};
   for (int round = 0; round < 20000; round++) {

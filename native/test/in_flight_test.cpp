@@ -17,20 +17,20 @@ void check_peak(InFlight& in_flight, std::uint32_t requests, std::uint32_t pids,
   CHECK_EQ(peak.until, until);
 }
 
-TEST("where nothing was sent, nothing was in flight") {
+TEST("without a request, none was in flight") {
   InFlight in_flight;
   check_peak(in_flight, 0, 0, 0, 0);
   CHECK_EQ(in_flight.greeters(), 0);
 }
 
-TEST("one request is in flight from its sending to its end") {
+TEST("a request is in flight from its send to its end") {
   InFlight in_flight;
   in_flight.sent(100, 10);
   in_flight.ended(100, 25);
   check_peak(in_flight, 1, 1, 10, 25);
 }
 
-TEST("the peak is where most overlap, and lasts until the first of them ends") {
+TEST("the peak is where most requests overlap, and lasts until the first of them ends") {
   InFlight in_flight;
   in_flight.sent(1, 10);
   in_flight.sent(2, 20);
@@ -41,7 +41,7 @@ TEST("the peak is where most overlap, and lasts until the first of them ends") {
   check_peak(in_flight, 3, 3, 30, 45);
 }
 
-TEST("where the peak is reached again, the longest stretch counts") {
+TEST("if the peak is reached again, the longest interval counts") {
   InFlight in_flight;
   in_flight.sent(1, 10);
   in_flight.sent(2, 20);  // 2 from 20 to 25
@@ -76,7 +76,7 @@ TEST("several requests in one process are several requests, in one process") {
   check_peak(in_flight, 3, 2, 3, 4);
 }
 
-TEST("the processes of the peak are those of the stretch that is told") {
+TEST("the processes of the peak are those of its longest interval") {
   InFlight in_flight;
   in_flight.sent(1, 10);
   in_flight.sent(2, 20);  // two processes, from 20 to 21
@@ -87,13 +87,13 @@ TEST("the processes of the peak are those of the stretch that is told") {
   check_peak(in_flight, 2, 1, 30, 50);
 }
 
-TEST("a process greets once, however many clients it greets") {
+TEST("a process counts once as a greeter, however many clients it greets") {
   InFlight in_flight;
   for (const std::uint32_t pid : {1U, 2U, 1U, 4'194'303U, 2U, 0U}) in_flight.greeted(pid);
   CHECK_EQ(in_flight.greeters(), 4);
 }
 
-TEST("a stranger's impossible pid does no harm") {
+TEST("a pid that Linux cannot assign does no harm") {
   InFlight in_flight;
   in_flight.greeted(UINT32_MAX);
   in_flight.sent(UINT32_MAX, 1);
@@ -110,7 +110,7 @@ TEST("one process may have more than 65536 requests in flight") {
   check_peak(in_flight, kRequests, 1, kRequests, kRequests + 1);
 }
 
-TEST("threads that count at once lose nothing") {
+TEST("threads that count at the same time lose nothing") {
   constexpr int kThreads = 4;
   constexpr int kRounds = 50'000;
   InFlight in_flight;
@@ -126,7 +126,7 @@ TEST("threads that count at once lose nothing") {
   for (auto& thread : threads) thread.join();
   CHECK_EQ(in_flight.greeters(), kThreads);
   CHECK(in_flight.peak().requests <= kThreads);
-  // Nothing is left in flight: as many more are a new peak of just that many.
+  // No request is left in flight: so many more make a new peak of exactly that many.
   for (std::uint32_t i = 1; i <= kThreads + 1; i++) in_flight.sent(i, monotonic_now());
   CHECK_EQ(in_flight.peak().requests, kThreads + 1);
   CHECK_EQ(in_flight.peak().pids, kThreads + 1);

@@ -28,7 +28,7 @@ ListenQueue queue_of(const Listener& listener, const char* address = "127.0.0.1"
   return *queue;
 }
 
-// Whether it is established is not waited for.
+// Does not wait until the connection is established.
 Fd begin_to_connect(const char* host, std::uint16_t port) {
   const Endpoint address(host, port);
   Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -36,7 +36,7 @@ Fd begin_to_connect(const char* host, std::uint16_t port) {
   return fd;
 }
 
-TEST("who is connected and not accepted is waiting, and the backlog is the limit") {
+TEST("connections that are not accepted are waiting, and the backlog is the limit") {
   const Listener listener = listen_with(64);
   CHECK_EQ(queue_of(listener).waiting, 0);
   std::vector<TestClient> clients;
@@ -48,7 +48,7 @@ TEST("who is connected and not accepted is waiting, and the backlog is the limit
   CHECK_EQ(queue_of(listener).waiting, 36);
 }
 
-TEST("who finds the queue full is counted as dropped") {
+TEST("a handshake that finds the queue full counts as dropped") {
   const Listener full = listen_with(1);
   const Listener other = listen_with(1);
   std::vector<Fd> clients;
@@ -59,7 +59,7 @@ TEST("who finds the queue full is counted as dropped") {
   CHECK_EQ(queue_of(other).dropped, 0);
 }
 
-TEST("a port that nobody listens on has no queue, nor has an address beside the one in use") {
+TEST("a port without a listener has no queue, nor has another address of the same port") {
   Listener listener = listen_with(8);
   CHECK(!find_listen_queue({"127.0.0.2", listener.port}));
   CHECK(!find_listen_queue({"0.0.0.0", listener.port}));
@@ -68,7 +68,7 @@ TEST("a port that nobody listens on has no queue, nor has an address beside the 
   CHECK(!find_listen_queue({"127.0.0.1", listener.port}));
 }
 
-TEST("of two that listen on the same port, each has a queue of its own") {
+TEST("two listeners on the same port have a queue each") {
   const Listener first = listen_with(8);
   const Listener second =
       listen_on({.endpoint = {"127.0.0.2", first.port}, .backlog = 9, .write_timeout = 0});
@@ -78,7 +78,7 @@ TEST("of two that listen on the same port, each has a queue of its own") {
   CHECK_EQ(queue_of(second, "127.0.0.2").limit, 9);
 }
 
-TEST("IPv6 has queues too, where the machine has it") {
+TEST("IPv6 has queues too, if the machine has it") {
   Listener listener;
   try {
     listener = listen_with(8, "::1");
@@ -92,7 +92,7 @@ TEST("IPv6 has queues too, where the machine has it") {
   CHECK(!find_listen_queue({"::", listener.port}));
 }
 
-TEST("what is no numeric address is refused by its name") {
+TEST("a name instead of a numeric address is refused") {
   int code = 0;
   try {
     (void)find_listen_queue({"localhost", 80});

@@ -34,14 +34,14 @@ int listen_error(const std::string& address, std::uint16_t port) {
   return 0;
 }
 
-TEST("port 0 is any free port, and the one that was bound is told") {
+TEST("port 0 is any free port, and the result has the one that was bound") {
   const Listener listener =
       listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 8, .write_timeout = 0});
   CHECK(listener.port > 0);
   const TestClient client(listener.port);
 }
 
-TEST("accepted sockets inherit the time-out for sending, and wait for no full segment") {
+TEST("accepted sockets inherit the send timeout and TCP_NODELAY") {
   const Listener listener =
       listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 8, .write_timeout = 5 * kSecond});
   const TestClient client(listener.port);
@@ -53,7 +53,7 @@ TEST("accepted sockets inherit the time-out for sending, and wait for no full se
   CHECK_EQ(no_delay, 1);
 }
 
-TEST("connections that wait to be accepted are counted, also those that have sent or left") {
+TEST("connections in the accept queue are counted, also if they have sent or ended") {
   const Listener listener =
       listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 64, .write_timeout = 0});
   const int fd = listener.fd.get();
@@ -73,17 +73,17 @@ TEST("connections that wait to be accepted are counted, also those that have sen
   }
 }
 
-TEST("what is no socket has nothing that waits") {
+TEST("a descriptor that is no socket has no accept queue") {
   CHECK_EQ(count_waiting(-1), 0);
   CHECK_EQ(count_waiting(STDIN_FILENO), 0);
 }
 
-TEST("IPv6 is listened on where the machine has it") {
+TEST("IPv6 works if the machine has it") {
   const int error = listen_error("::1", 0);
   CHECK(error == 0 || error == EADDRNOTAVAIL || error == EAFNOSUPPORT);
 }
 
-TEST("a port that is taken, and what is no numeric address, are refused by their names") {
+TEST("a port that is taken, and a text that is no numeric address, have their errors") {
   const Listener listener =
       listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 8, .write_timeout = 0});
   CHECK_EQ(listen_error("127.0.0.1", listener.port), EADDRINUSE);
@@ -91,7 +91,7 @@ TEST("a port that is taken, and what is no numeric address, are refused by their
     CHECK_EQ(listen_error(address, 0), EINVAL);
 }
 
-TEST("a time-out is never shorter than asked for, and never refused by the kernel") {
+TEST("a timeout is never shorter than asked for, and never refused by the kernel") {
   const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   constexpr Nanoseconds kTick = 10 * kMillisecond;  // the coarsest that kernels count in
   for (const Nanoseconds timeout :
@@ -108,7 +108,7 @@ TEST("a time-out is never shorter than asked for, and never refused by the kerne
   }
 }
 
-TEST("a time-out of 0 is none") {
+TEST("a timeout of 0 is none") {
   const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   set_receive_timeout(fd.get(), kSecond);
   set_receive_timeout(fd.get(), 0);

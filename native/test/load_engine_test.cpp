@@ -1,5 +1,5 @@
-// The load engine against servers that do as they should, and its schedules. Servers that do not
-// are in load_failures_test.cpp.
+// The load engine against correct servers, and its schedules. Faulty servers are in
+// load_failures_test.cpp.
 #include "load/load_engine.hpp"
 
 #include <mutex>
@@ -20,7 +20,7 @@ void serve(Conversation& with) {
   with.serve();
 }
 
-// A server that notes the lines it gets.
+// A server that keeps the lines that it gets.
 struct NotingServer {
   std::set<std::string> lines() {
     const std::lock_guard lock(mutex);
@@ -153,7 +153,7 @@ TEST("a reply may end with the end of file instead of its newline") {
   load.check(5, 5);
 }
 
-TEST("after a reply that ended with the end of file, a client connects anew for the rest") {
+TEST("after a reply that ended with the end of file, a client reconnects for the rest") {
   ScriptedServer server([](Conversation& with) {
     with.greet();
     const std::string reply = with.reply(with.line());
@@ -165,7 +165,7 @@ TEST("after a reply that ended with the end of file, a client connects anew for 
   CHECK_EQ(server.connections(), 4);
 }
 
-TEST("nobody sends before the barrier opens, and then all are in flight at once") {
+TEST("no client sends before the barrier opens, and then all are in flight at once") {
   constexpr std::uint32_t kClients = 30;
   std::atomic<std::uint32_t> waiting = 0;
   std::atomic<int> requests = 0;
@@ -193,7 +193,7 @@ TEST("nobody sends before the barrier opens, and then all are in flight at once"
   CHECK(peak.from < peak.until);
 }
 
-TEST("a client whose connection ends at the barrier has lost nothing, and connects anew") {
+TEST("a client whose connection ends at the barrier has lost no request, and reconnects") {
   ScriptedServer server([](Conversation& with) {
     if (with.number() == 1) return with.greet();
     with.serve();
@@ -227,7 +227,7 @@ TEST("of several addresses, the first that answers is used, and the others are n
   CHECK(unwilling.connections() < 10);  // the first few
 }
 
-TEST("with an address of its own, every connection comes from it") {
+TEST("with `from`, every connection comes from that address") {
   std::mutex mutex;
   std::multiset<std::string> peers;
   ScriptedServer server([&](Conversation& with) {
@@ -247,7 +247,7 @@ TEST("with an address of its own, every connection comes from it") {
   CHECK_EQ(peers.size(), 10);
 }
 
-TEST("an address that is not of this machine is a failed connect, which says so") {
+TEST("a `from` that this machine does not have is a failed connect, with its reason") {
   ScriptedServer server(serve);
   LoadOptions options = load_options(server.port(), 3, 1);
   options.from.emplace("192.0.2.1", 0);
@@ -258,7 +258,7 @@ TEST("an address that is not of this machine is a failed connect, which says so"
   CHECK_EQ(server.connections(), 0);
 }
 
-TEST("with a window, no more clients than it holds wait for their greeting at a time") {
+TEST("with a window, no more clients than its size wait for their first greeting") {
   constexpr std::uint32_t kWindow = 3;
   std::atomic<bool> greets = false;
   std::atomic<std::uint32_t> waiting = 0;
@@ -282,7 +282,7 @@ TEST("with a window, no more clients than it holds wait for their greeting at a 
   CHECK_EQ(most.load(), kWindow);
 }
 
-TEST("clients of a window that are never greeted give way to the next") {
+TEST("clients that are never greeted leave the window to the next") {
   ScriptedServer server([](Conversation& with) {
     if (with.number() <= 2) return with.wait_for_end();
     with.serve();
@@ -295,7 +295,7 @@ TEST("clients of a window that are never greeted give way to the next") {
   load.check(4, 4, 2, Failure::ungreeted);
 }
 
-TEST("with a duration, nothing is sent after it, and what is on its way is waited for") {
+TEST("with a duration, no request is sent after it, and replies are still awaited") {
   ScriptedServer server([](Conversation& with) {
     with.greet();
     for (std::string request; !(request = with.line()).empty();) {
@@ -322,7 +322,7 @@ TEST("an open loop sends by its schedule, not by the replies") {
   CHECK(load.counts().last_reply - before >= 39 * options.interval);
 }
 
-TEST("in an open loop, a late send's lateness is a part of its latency") {
+TEST("in an open loop, the delay of a late send is a part of its latency") {
   ScriptedServer server([](Conversation& with) {
     with.greet();
     for (std::string request; !(request = with.line()).empty();) {
@@ -340,7 +340,7 @@ TEST("in an open loop, a late send's lateness is a part of its latency") {
                                  static_cast<Nanoseconds>(i) * options.interval);
 }
 
-TEST("an open loop ends with its duration, also for clients that wait for their turn") {
+TEST("an open loop ends with its duration, also for clients that wait for the schedule") {
   ScriptedServer server(serve);
   LoadOptions options = load_options(server.port(), 5, 0);
   options.interval = 50 * kMillisecond;
@@ -351,7 +351,7 @@ TEST("an open loop ends with its duration, also for clients that wait for their 
   load.check(load.counts().sent, load.counts().sent);
 }
 
-TEST("a step takes about the time that it is given, however little happens") {
+TEST("a step takes about its time, however little happens") {
   ScriptedServer server([](Conversation& with) { with.wait_for_end(); });
   Load load(load_options(server.port()));
   const Nanoseconds before = monotonic_now();
@@ -359,7 +359,7 @@ TEST("a step takes about the time that it is given, however little happens") {
   CHECK(monotonic_now() - before >= 4 * 5 * kMillisecond);
 }
 
-TEST("where there are no clients, all is done at once") {
+TEST("without clients, the engine is done at once") {
   Load load(load_options(1, 0));
   CHECK(load.step());
   load.check(0, 0);

@@ -1,4 +1,4 @@
-// The load engine against servers that do something else, or nothing.
+// The load engine against faulty servers.
 #include <sys/socket.h>
 
 #include "base/error.hpp"
@@ -14,7 +14,7 @@ using check::Load;
 using check::load_options;
 using check::ScriptedServer;
 
-// A port that is taken, so that no one else listens on it, and that refuses connections.
+// A port that is bound and not listened on: it refuses connections.
 struct RefusingPort {
   RefusingPort() : fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const Endpoint any("127.0.0.1", 0);
@@ -25,7 +25,7 @@ struct RefusingPort {
   std::uint16_t port = 0;
 };
 
-// Runs one client with one request, which fails in one way.
+// Runs one client with one request, and checks how it fails.
 void check_one_failure(ScriptedServer::Script script, Failure kind, std::string_view detail,
                        std::uint64_t sent = 1) {
   ScriptedServer server(std::move(script));
@@ -54,7 +54,7 @@ TEST("one wrong byte in a reply is found, wherever it is") {
   }
 }
 
-TEST("a wrong reply is told together with the right one") {
+TEST("the detail of a wrong reply has the right one too") {
   check_one_failure(
       [](Conversation& with) {
         with.greet();
@@ -67,7 +67,7 @@ TEST("a wrong reply is told together with the right one") {
       R"(expected "server 1001 got arijort:lalala 17\x0a", got "server 1001 got nothing\x0a")");
 }
 
-TEST("the reply of another process, to another client, or another number of it, is wrong") {
+TEST("a reply with another pid, client or request number is wrong") {
   for (const char* reply :
        {"server 1002 got arijort:lalala 1\n", "server 1001 got arijort:lalala 2\n",
         "server 1001 got arijort:lalala 1.1\n", "\n", "server 1001 got arijort:lalala 1\n\n"}) {
@@ -83,7 +83,7 @@ TEST("the reply of another process, to another client, or another number of it, 
   }
 }
 
-TEST("what comes without a request is wrong") {
+TEST("bytes that come without a request are wrong") {
   ScriptedServer server([](Conversation& with) {
     with.greet();
     ::usleep(5000);
@@ -124,7 +124,7 @@ TEST("a connection that is reset has lost the request") {
       Failure::lost, "Connection reset by peer");
 }
 
-TEST("a server that never answers is given up after the time-out") {
+TEST("a server that never answers fails the request after the timeout") {
   ScriptedServer server([](Conversation& with) {
     with.greet();
     with.wait_for_end();
@@ -152,7 +152,7 @@ TEST("a reply that comes too late is not taken for that of the next request") {
   CHECK_EQ(server.connections(), 2);
 }
 
-TEST("a server that accepts but never greets is given up after the time-out") {
+TEST("a server that accepts but never greets fails the request after the timeout") {
   ScriptedServer server([](Conversation& with) {
     with.send("this is server thr");
     with.wait_for_end();
@@ -166,7 +166,7 @@ TEST("a server that accepts but never greets is given up after the time-out") {
   CHECK_EQ(load.counts().settled, 2);
 }
 
-TEST("something else instead of the greeting is told") {
+TEST("another text than the greeting fails the request, with that text as its detail") {
   check_one_failure(
       [](Conversation& with) {
         with.send("error unavailable: no log\n");
@@ -181,7 +181,7 @@ TEST("something else instead of the greeting is told") {
       Failure::greeting, R"(got "this is server thread 1001\x0aand more" after the greeting)", 0);
 }
 
-TEST("a greeting whose pid is missing, no number, or beyond any number is none") {
+TEST("a greeting whose pid is missing, no number, or too large is wrong") {
   for (const char* greeting :
        {"this is server thread \n", "this is server thread x\n", "this is server thread -1\n",
         "this is server thread 1 \n", "this is server thread 99999999999\n",
@@ -198,11 +198,11 @@ TEST("a greeting whose pid is missing, no number, or beyond any number is none")
   }
 }
 
-TEST("a server that closes instead of greeting is told") {
+TEST("a server that closes instead of greeting fails the request") {
   check_one_failure([](Conversation&) {}, Failure::lost, "closed by the server", 0);
 }
 
-TEST("a request that was lost is never sent again; the client connects anew for the rest") {
+TEST("a lost request is never sent again; the client reconnects for the rest") {
   ScriptedServer server([](Conversation& with) {
     if (with.number() > 1) return with.serve();
     with.greet();
@@ -217,7 +217,7 @@ TEST("a request that was lost is never sent again; the client connects anew for 
   CHECK_EQ(load.counts().greeted, 1);
 }
 
-TEST("who is refused three times in a row gives up, and what he did not send is counted") {
+TEST("a client that is refused three times in a row gives up; its unsent requests are counted") {
   const RefusingPort refusing;
   Load load(load_options(refusing.port, 2, 10));
   load.run();
@@ -229,14 +229,14 @@ TEST("who is refused three times in a row gives up, and what he did not send is 
   CHECK_EQ(load.counts().settled, 2);
 }
 
-TEST("who is refused for a single request fails once") {
+TEST("a client with one request that is refused fails once") {
   const RefusingPort refusing;
   Load load(load_options(refusing.port, 3, 1));
   load.run();
   load.check(0, 0, 3, Failure::connect);
 }
 
-TEST("every address is tried before a connect has failed") {
+TEST("a connect fails only when every endpoint was tried") {
   const RefusingPort refusing;
   LoadOptions options = load_options(refusing.port, 1, 2);
   options.servers = {{"127.0.0.2", refusing.port}, {"127.0.0.1", refusing.port}};
@@ -245,7 +245,7 @@ TEST("every address is tried before a connect has failed") {
   load.check(0, 0, 2, Failure::connect);
 }
 
-TEST("an address that swallows connects is passed over for one that answers") {
+TEST("an endpoint that does not answer is passed over for one that does") {
   ScriptedServer server([](Conversation& with) { with.serve(); });
   LoadOptions options = load_options(server.port(), 2, 1);
   // A listener whose queue is full answers nothing.
@@ -262,7 +262,7 @@ TEST("an address that swallows connects is passed over for one that answers") {
   load.check(2, 2);
 }
 
-TEST("what is no numeric address is refused before anything is done") {
+TEST("a name instead of a numeric address is refused at once") {
   LoadOptions options = load_options(1);
   try {
     options.servers = {{"localhost", 1}};
@@ -274,7 +274,7 @@ TEST("what is no numeric address is refused before anything is done") {
   CHECK(!"refused");
 }
 
-TEST("failures in all their kinds leave nothing in flight") {
+TEST("no kind of failure leaves a request in flight") {
   ScriptedServer server([](Conversation& with) {
     with.greet();
     if (with.number() % 4 == 0) return with.wait_for_end();

@@ -1,5 +1,5 @@
-// The load engine where a socket has no room for what is to be sent, not even for a first byte: as
-// when TCP runs out of memory. A send() of our own stands for that.
+// The load engine when a socket has no room to send, not even for a first byte, as when TCP runs
+// out of memory. A send() of the test's own simulates that.
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,7 +29,7 @@ using check::Load;
 using check::load_options;
 using check::ScriptedServer;
 
-TEST("it waits for room, and then for the reply, without turning in circles") {
+TEST("it waits for room, and then for the reply, without a busy loop") {
   constexpr Nanoseconds kWork = 300 * kMillisecond;
   ScriptedServer server([](Conversation& with) {
     with.greet();

@@ -1,4 +1,4 @@
-// A run of the load engine against a scripted server: its options, the run, and what to look at.
+// A run of the load engine against a scripted server: options, run and results.
 #pragma once
 
 #include <string>
@@ -60,7 +60,7 @@ struct Load {
   [[nodiscard]] const LoadEngine::Failures& failures(Failure kind) const {
     return engine.failures().at(static_cast<std::size_t>(kind));
   }
-  // So many requests were sent, answered rightly, and failed, those in all and of this kind.
+  // Checks the numbers of requests: sent, verified, and failed, all of them of this kind.
   void check(std::uint64_t sent, std::uint64_t verified, std::uint64_t failed = 0,
              Failure kind = Failure::connect) const {
     CHECK_EQ(counts().sent, sent);

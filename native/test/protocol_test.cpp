@@ -1,5 +1,5 @@
-// The parser of requests, against test/protocol-vectors.json and the TypeScript parser; its corners;
-// and the templates.
+// The parser of requests, against test/protocol-vectors.json and the TypeScript parser; its
+// corners; and the templates.
 #include "base/protocol.hpp"
 
 #include <fstream>
@@ -27,7 +27,7 @@ std::string rendered(std::string_view text, const Template::Values& values) {
   return out;
 }
 
-// A word of a case, see parser_cases.mjs.
+// Decodes a word of a case: see parser_cases.mjs.
 std::string decoded(const std::string& word) {
   std::string bytes;
   for (std::size_t i = 0; word != "-" && i < word.size(); i += 2)
@@ -60,7 +60,7 @@ TEST("every vector is met, and so is the TypeScript parser on random lines") {
   CHECK(count > 20'000);
 }
 
-TEST("the first colon parts the user from the message") {
+TEST("the first colon separates the user from the message") {
   check_request("arijort:lalala", true, "arijort", "lalala");
   check_request("a:b:c", true, "a", "b:c");
   check_request("a::", true, "a", ":");
@@ -101,7 +101,7 @@ TEST("a carriage return never makes a user of 31 bytes too long, nor one of 32 s
   check_request(std::string(30, 'u') + "\r:m", true, std::string(30, 'u') + "\r", "m");
 }
 
-TEST("the refusals have names, and the names are theirs alone") {
+TEST("each refusal has a name of its own") {
   for (std::size_t i = 0; i < kRefusals; i++) {
     const auto refusal = static_cast<Refusal>(i);
     CHECK(refusal_named(name_of(refusal)) == refusal);
@@ -120,14 +120,14 @@ TEST("a template renders its fields, in any order and as often as they occur") {
   CHECK_EQ(rendered("{n}", kValues), "17");
 }
 
-TEST("braces around anything but a field's name stand for themselves") {
+TEST("braces around anything but a field's name stay") {
   for (const char* text : {"{", "}", "{}", "}}", "{pid", "pid}", "{ pid}", "{PID}", "{pids}",
                            "{\"json\": {}}", "{unknown} {"})
     CHECK_EQ(rendered(text, kValues), text);
   CHECK_EQ(rendered("{a{n}b}", kValues), "{a17b}");
 }
 
-TEST("two braces are one that begins no field, so that every text can be said") {
+TEST("two opening braces are one that begins no field") {
   CHECK_EQ(rendered("{{", kValues), "{");
   CHECK_EQ(rendered("{{pid}", kValues), "{pid}");
   CHECK_EQ(rendered("{{{{", kValues), "{{");
@@ -148,7 +148,7 @@ TEST("values may be empty, long, and hold zero bytes") {
            "<|" + message + ">");
 }
 
-TEST("a template keeps no empty parts, and nothing at all for an empty text") {
+TEST("a template keeps no empty parts") {
   CHECK(Template("").parts().empty());
   CHECK(Template().parts().empty());
   CHECK_EQ(Template("{pid}").parts().size(), 1);

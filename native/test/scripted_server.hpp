@@ -1,5 +1,5 @@
-// A tiny server for tests of the load engine: a thread for each connection, that runs the script
-// of the test. It greets with made-up pids, 1001 for the first connection, then 1002 and so on.
+// A small server for tests of the load engine: a thread per connection runs the script of the test.
+// It greets with made-up pids, 1001 for the first connection, then 1002 and so on.
 #pragma once
 
 #include <arpa/inet.h>
@@ -24,7 +24,7 @@
 
 namespace kilofork::check {
 
-// One connection, in the hands of its script.
+// One connection, as its script uses it.
 class Conversation {
  public:
   Conversation(int fd, int number) : fd_(fd), number_(number) {
@@ -70,12 +70,12 @@ class Conversation {
   void wait_for_end() {
     while (receive()) held_.clear();
   }
-  // The connection will be reset instead of closed.
+  // Resets the connection instead of closing it.
   void reset() const {
     const linger none{.l_onoff = 1, .l_linger = 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &none, sizeof none);
   }
-  // As a real server would, to the end of file.
+  // Serves as a real server would, to the end of file.
   void serve() {
     greet();
     for (std::string request; !(request = line()).empty();) send(reply(request));
