@@ -7,8 +7,8 @@
  */
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
-import { CommandError, EXIT } from "../src/base/errors";
 import { parseCount, showCount, showDuration } from "../src/base/units";
+import { EXIT, exitCodeOf } from "../src/command/exit";
 import { Chaos, type Report } from "./chaos";
 import { Harness } from "./harness";
 
@@ -83,6 +83,6 @@ main().then(
   },
   (error: unknown) => {
     process.stderr.write(`chaos: ${error instanceof Error ? error.message : error}\n`);
-    process.exitCode = error instanceof CommandError ? error.exitCode : EXIT.no;
+    process.exitCode = exitCodeOf(error);
   },
 );

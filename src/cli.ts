@@ -1,8 +1,8 @@
 /** The command line: what there is, its defaults, and how a command that fails ends. */
-import { Argument, Command, CommanderError, Option, type OptionValues } from "commander";
+import { Argument, Command, Option, type OptionValues } from "commander";
 import { runAudit } from "./audit/command";
 import { runRepair } from "./audit/repair-command";
-import { CommandError, EXIT, misused } from "./base/errors";
+import { KiloforkError } from "./base/errors";
 import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./base/protocol";
 import { likeOurs, resolveHost } from "./base/resolve";
 import { parseDuration } from "./base/units";
@@ -19,11 +19,11 @@ import {
   MOST_REQUESTS_A_SECOND,
   refuseOptions,
 } from "./command/arguments";
+import { EXIT, reportError } from "./command/exit";
 import { guardOutput } from "./command/output";
 import { control, VERBS, type Verb } from "./ctl/command";
 import { runDemo } from "./demo/command";
 import { addLimit } from "./limit/define";
-import { isSystemError } from "./native/native";
 import { dynamicPool, type PoolOptions, staticPool, type Work } from "./serve/options";
 import { parseRunAs } from "./serve/run-as";
 import { Front } from "./serve/server";
@@ -42,10 +42,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync([...argv], { from: "user" });
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.yes : EXIT.usage;
-    if (!(error instanceof CommandError || isSystemError(error))) throw error; // a mistake of ours
-    for (const line of error.message.split("\n")) process.stderr.write(`kilofork: ${line}\n`);
-    return error instanceof CommandError ? error.exitCode : EXIT.no;
+    return reportError(error);
   }
 }
 
@@ -180,7 +177,10 @@ function addServe(program: Command, exit: (code: number) => void): void {
     .option("--stop-at-eof", "stop when standard input ends: with whoever started it", false)
     .action(async (host: string, port: number, options, command: Command) => {
       if (options.ack === "synced" && options.log === "-")
-        throw misused("--ack synced needs a file: --log - is standard output");
+        throw new KiloforkError(
+          "ERR_ARGUMENT",
+          "--ack synced needs a file: --log - is standard output",
+        );
       exit(
         await new Front({
           host,
@@ -234,7 +234,7 @@ export function parseWork(text: string): Work {
   const [kind, time, ...rest] = text.split(":");
   if (kind === "none" && time === undefined) return { kind };
   if ((kind !== "sleep" && kind !== "spin") || time === undefined || rest.length > 0)
-    throw misused(`--work "${text}": write none, sleep:3s or spin:5ms`);
+    throw new KiloforkError("ERR_ARGUMENT", `--work "${text}": write none, sleep:3s or spin:5ms`);
   return { kind, durationMs: parseDuration(time) };
 }
 
@@ -320,9 +320,15 @@ function addClient(program: Command, exit: (code: number) => void): void {
         osThreads: options.osThreads,
       };
       if (plan.connectTimeoutMs === 0 || plan.replyTimeoutMs === 0)
-        throw misused("--timeout 0: a client that never gives up is not offered");
+        throw new KiloforkError(
+          "ERR_ARGUMENT",
+          "--timeout 0: a client that never gives up is not offered",
+        );
       if (plan.durationMs > 0 && plan.rampMs > plan.durationMs)
-        throw misused("--ramp is longer than --duration: the last clients would never connect");
+        throw new KiloforkError(
+          "ERR_ARGUMENT",
+          "--ramp is longer than --duration: the last clients would never connect",
+        );
       const { json, out, stopAtEof } = options;
       const output: ClientOutput = { json, out, stopAtEof };
       exit(await runClient(plan, output));

@@ -2,9 +2,10 @@
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { isSystemError } from "../src/base/errors";
 import { commandPath } from "../src/base/paths";
 import { parseDuration, showDuration, writeDuration } from "../src/base/units";
-import { isSystemError, Scoreboard } from "../src/native/native";
+import { Scoreboard } from "../src/native/native";
 import { parseUsers } from "../src/serve/users";
 import { births, init, stop } from "./support/log";
 import { Command, run, Server, temporaryFolder } from "./support/server";

@@ -9,7 +9,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { misused } from "../../src/base/errors";
+import { KiloforkError } from "../../src/base/errors";
 import { readBench, readLimit } from "./inputs";
 import { drawPage, type Page } from "./page";
 
@@ -21,7 +21,7 @@ function main(): void {
       docs: { ...file, default: "docs" },
     },
   });
-  if (values.bench === undefined) throw misused("--bench FILE is needed");
+  if (values.bench === undefined) throw new KiloforkError("ERR_ARGUMENT", "--bench FILE is needed");
   const optional = (path: string | undefined, find: "clients" | "rate") =>
     path === undefined ? undefined : readLimit(path, find);
   const page = drawPage({

@@ -3,7 +3,7 @@
  * agree. No printing here.
  */
 
-import { unjudgeable } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { parseRequest } from "../base/protocol";
 import type { ClientResult } from "../client/load";
 import { type DamageKind, isHarmless, type Place, readLog } from "../log/damage";
@@ -50,7 +50,11 @@ export interface AuditResult {
 export function audit(options: AuditOptions): AuditResult {
   const runs = readRuns(options);
   const last = runs.audited.at(-1);
-  if (!last) throw unjudgeable(`${options.logs.join(", ")}: no record of a server in it`);
+  if (!last)
+    throw new KiloforkError(
+      "ERR_UNREADABLE",
+      `${options.logs.join(", ")}: no record of a server in it`,
+    );
   const { client } = options;
   const problems = runs.audited.flatMap((run) => [
     ...run.problems,
@@ -127,7 +131,10 @@ function readRunsKnowing(
     readLog(path, {
       onRecord(record, bytes) {
         if (isFirst && record.timeMs < firstMs - LATE_WRITER_MS)
-          throw unjudgeable(`${path} begins before the file that is named before it: oldest first`);
+          throw new KiloforkError(
+            "ERR_UNREADABLE",
+            `${path} begins before the file that is named before it: oldest first`,
+          );
         if (isFirst) firstMs = record.timeMs;
         isFirst = false;
         const of = record.kind === Kind.init || !run ? begin(record.kind === Kind.init) : run;
@@ -203,7 +210,10 @@ function problemsOfClient(
   const { counted } = run.ledger;
   const isComparable = run.server > 0; // the log says how far its times are from UTC
   if (isComparable && client.firstConnectMs > 0 && client.firstConnectMs < run.startedMs - 1000)
-    throw unjudgeable("the client's result is older than the last run in the log");
+    throw new KiloforkError(
+      "ERR_UNREADABLE",
+      "the client's result is older than the last run in the log",
+    );
   if (run.ended && verified > counted)
     problems.push(`client: ${verified} replies verified, but the server counted ${counted}`);
   if (match === undefined && verified > run.completed.count)

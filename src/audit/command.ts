@@ -1,8 +1,9 @@
 /** `kilofork audit`: what it prints, and how it exits. */
 import { readFileSync } from "node:fs";
-import { EXIT, failed, unjudgeable } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { plural, showCount, showDuration } from "../base/units";
 import type { ClientResult } from "../client/load";
+import { EXIT } from "../command/exit";
 import { type Damage, showDamage } from "../log/damage";
 import { type AuditOptions, type AuditResult, audit } from "./audit";
 import type { Ledger, RunReport } from "./run";
@@ -16,7 +17,7 @@ export interface AuditCommand {
   readonly json: boolean;
 }
 
-/** The exit code; books that do not balance throw a CommandError. */
+/** The exit code; books that do not balance throw a KiloforkError. */
 export function runAudit(command: AuditCommand): number {
   const { clientFile } = command;
   const options: AuditOptions = {
@@ -27,7 +28,7 @@ export function runAudit(command: AuditCommand): number {
   if (command.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
   else process.stdout.write(`${summarizeAudit(result, clientFile)}\n`);
   if (result.ok) return EXIT.yes;
-  throw failed(result.problems.join("\n"));
+  throw new KiloforkError("ERR_NOT_BALANCED", result.problems.join("\n"));
 }
 
 function readClientResult(file: string): ClientResult {
@@ -37,7 +38,10 @@ function readClientResult(file: string): ClientResult {
       throw new Error("it is no result of this version's kilofork client (--out)");
     return result;
   } catch (error) {
-    throw unjudgeable(`cannot read the client's result ${file}: ${(error as Error).message}`);
+    throw new KiloforkError(
+      "ERR_UNREADABLE",
+      `cannot read the client's result ${file}: ${(error as Error).message}`,
+    );
   }
 }
 

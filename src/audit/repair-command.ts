@@ -1,6 +1,7 @@
 /** `kilofork repair`: what it prints, and how it exits. */
-import { EXIT } from "../base/errors";
+
 import { plural, showCount } from "../base/units";
+import { EXIT } from "../command/exit";
 import { showDamage } from "../log/damage";
 import { type RepairOptions, type RepairResult, repair } from "./repair";
 

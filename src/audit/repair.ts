@@ -16,7 +16,7 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { failed, misused, unjudgeable } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { type Damage, DamageTally, readLog } from "../log/damage";
 
 export interface RepairOptions {
@@ -95,7 +95,7 @@ function status(log: string): Stats {
   try {
     return statSync(log);
   } catch (error) {
-    throw unjudgeable(`cannot read the log: ${(error as Error).message}`);
+    throw new KiloforkError("ERR_UNREADABLE", `cannot read the log: ${(error as Error).message}`);
   }
 }
 
@@ -183,12 +183,13 @@ class NewFile {
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === "EEXIST") throw this.inTheWay();
-      if (code === "ENOENT") throw misused(`the folder of ${this.path} is missing`);
-      throw failed(`cannot write ${this.path}: ${message}`);
+      if (code === "ENOENT")
+        throw new KiloforkError("ERR_ARGUMENT", `the folder of ${this.path} is missing`);
+      throw new KiloforkError("ERR_OUTPUT", `cannot write ${this.path}: ${message}`);
     }
   }
 
   private inTheWay() {
-    return misused(`${this.path} exists already; give a new file`);
+    return new KiloforkError("ERR_ARGUMENT", `${this.path} exists already; give a new file`);
   }
 }

@@ -1,28 +1,61 @@
-/** How a command ends when it does not succeed: one line on stderr, and an exit code. */
+/**
+ * Errors that have been foreseen. Each has a stable code, by which programs tell them apart, and a
+ * message that says what failed and what to do. What a system call reports stays a SystemError.
+ * The exit code of a command follows from the code of its error, in command/exit.ts.
+ */
 import { constants } from "node:os";
 
-export const EXIT = {
-  yes: 0,
-  /** A request, a record, a bind failed; the books do not balance. */
-  no: 1,
-  /** Wrong usage. */
-  usage: 2,
-  /** Cannot judge: no server, unreadable log, the client was the bottleneck. */
-  unjudgeable: 3,
+/** Every code, and what has happened. */
+export const ERROR_CODES = {
+  ERR_ARGUMENT: "an option, an argument, or a file that one names cannot be used",
+  ERR_MACHINE_LIMIT: "the machine has no room for what was asked for",
+  ERR_LISTEN: "the listening socket cannot be opened",
+  ERR_LOG: "the log cannot be opened, or cannot be synced",
+  ERR_START: "a server did not start",
+  ERR_STOP: "a server was killed, or its stop aborted requests or took too long",
+  ERR_ORDER: "a running server did not carry out an order",
+  ERR_OUTPUT: "a result cannot be written",
+  ERR_REQUEST: "requests of a load failed",
+  ERR_BOTTLENECK: "the load client was the bottleneck, so that the load says nothing of the server",
+  ERR_NOT_BALANCED: "an audit failed",
+  ERR_NO_SERVER: "no such server is running",
+  ERR_UNREADABLE: "a log or a result cannot be read, or does not say enough for a verdict",
 } as const;
+export type ErrorCode = keyof typeof ERROR_CODES;
 
-export class CommandError extends Error {
+/** Where the cause was a system call, its number and name. */
+export interface ErrorDetails {
+  readonly errno?: number;
+  readonly syscall?: string;
+  readonly cause?: unknown;
+}
+
+export class KiloforkError extends Error {
+  override readonly name = "KiloforkError";
+  readonly errno: number | undefined;
+  readonly syscall: string | undefined;
+
   constructor(
-    readonly exitCode: number,
+    readonly code: ErrorCode,
     message: string,
+    { errno, syscall, cause }: ErrorDetails = {},
   ) {
-    super(message);
+    super(message, cause === undefined ? undefined : { cause });
+    this.errno = errno;
+    this.syscall = syscall;
   }
 }
 
-export const failed = (message: string) => new CommandError(EXIT.no, message);
-export const misused = (message: string) => new CommandError(EXIT.usage, message);
-export const unjudgeable = (message: string) => new CommandError(EXIT.unjudgeable, message);
+/** What the addon, and Node, throw when a system call failed, e.g. `code: "EADDRINUSE"`. */
+export interface SystemError extends Error {
+  readonly code: string;
+  readonly errno: number;
+}
+
+export function isSystemError(error: unknown): error is SystemError {
+  if (!(error instanceof Error) || error instanceof KiloforkError) return false;
+  return typeof (error as SystemError).errno === "number"; // Node's own ERR_* have none
+}
 
 /** `ENOSPC` for 28. util.getSystemErrorName() knows fewer. */
 export function nameOfErrno(errno: number): string {

@@ -4,7 +4,7 @@
  */
 
 import type { Refusal } from "../native/native";
-import { misused } from "./errors";
+import { KiloforkError } from "./errors";
 
 export const DEFAULT_HOST = "localhost";
 export const DEFAULT_PORT = 31337;
@@ -65,12 +65,14 @@ export function clientTemplates(
 ): { greeting: string; request: string; reply: string } {
   const request = message.includes("\n") ? null : parseRequest(Buffer.from(message), false);
   if (!request)
-    throw misused(
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
       `the message "${message}" does not conform to the protocol: <username>:<message> in one line, the name 1 to 31 bytes long`,
     );
   const longest = Buffer.byteLength(`${message} ${longestNumber}\n`);
   if (longest > DEFAULT_MAX_LINE)
-    throw misused(
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
       `the message makes lines of ${longest} bytes with its number, allowed are ${DEFAULT_MAX_LINE}`,
     );
   const literal = (bytes: Buffer) => bytes.toString().replaceAll("{", "{{");

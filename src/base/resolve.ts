@@ -1,7 +1,7 @@
 /** Host names, resolved here and not in native code: see docs/operations.md. */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { misused } from "./errors";
+import { KiloforkError } from "./errors";
 
 /** All addresses of a host, in the order in which the system prefers them. */
 export async function resolveHost(host: string): Promise<string[]> {
@@ -9,7 +9,8 @@ export async function resolveHost(host: string): Promise<string[]> {
     const found = await lookup(host, { all: true, verbatim: true });
     return [...new Set(found.map(({ address }) => address))];
   } catch (error) {
-    throw misused(
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
       `cannot resolve the host "${host}": ${(error as { code?: string }).code ?? error}`,
     );
   }
@@ -18,9 +19,13 @@ export async function resolveHost(host: string): Promise<string[]> {
 /** Those of a server's addresses that can be reached from a numeric address of ours. */
 export function likeOurs(addresses: readonly string[], ours: string): string[] {
   const family = isIP(ours);
-  if (family === 0) throw misused(`--from "${ours}" is not a numeric address`);
+  if (family === 0)
+    throw new KiloforkError("ERR_ARGUMENT", `--from "${ours}" is not a numeric address`);
   const found = addresses.filter((address) => isIP(address) === family);
   if (found.length === 0)
-    throw misused(`--from ${ours}: the server has no address of that kind (IPv${family})`);
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `--from ${ours}: the server has no address of that kind (IPv${family})`,
+    );
   return found;
 }

@@ -1,5 +1,5 @@
 /** Durations and numbers, as people write and read them. */
-import { misused } from "./errors";
+import { KiloforkError } from "./errors";
 
 const MS_PER_UNIT: Readonly<Record<string, number>> = {
   us: 0.001,
@@ -18,17 +18,22 @@ export function parseDuration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(us|ms|s|m|h)$/.exec(text);
   const unit = MS_PER_UNIT[match?.[2] ?? ""];
   if (!match || unit === undefined)
-    throw misused(`"${text}" is not a duration: write 250ms, 3s or 2m, or 0 for off`);
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `"${text}" is not a duration: write 250ms, 3s or 2m, or 0 for off`,
+    );
   const LONGEST_HOURS = 10 * 365 * 24;
   const ms = Number(match[1]) * unit;
-  if (ms > LONGEST_HOURS * 3_600_000) throw misused(`"${text}" is longer than ten years`);
+  if (ms > LONGEST_HOURS * 3_600_000)
+    throw new KiloforkError("ERR_ARGUMENT", `"${text}" is longer than ten years`);
   return ms;
 }
 
 /** `70%` as 0.7. */
 export function parsePercent(text: string): number {
   const percent = Number(/^(\d+)%$/.exec(text)?.[1]);
-  if (!(percent >= 1 && percent <= 95)) throw misused(`"${text}" is not a share: write 1% to 95%`);
+  if (!(percent >= 1 && percent <= 95))
+    throw new KiloforkError("ERR_ARGUMENT", `"${text}" is not a share: write 1% to 95%`);
   return percent / 100;
 }
 
@@ -64,6 +69,9 @@ export function plural(count: number, one: string, many = `${one}s`): string {
 export function parseCount(text: string, name: string, range: { min: number; max: number }) {
   const count = Number(text);
   if (!/^\d+$/.test(text) || count < range.min || count > range.max)
-    throw misused(`${name} "${text}" is not a whole number from ${range.min} to ${range.max}`);
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `${name} "${text}" is not a whole number from ${range.min} to ${range.max}`,
+    );
   return count;
 }

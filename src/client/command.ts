@@ -1,7 +1,8 @@
 /** `kilofork client`: what it prints, and how it exits. */
 import { SingleBar } from "cli-progress";
-import { EXIT, failed, unjudgeable } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { plural, showCount, showDuration } from "../base/units";
+import { EXIT } from "../command/exit";
 import { openResult } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
 import type { Percentiles } from "./latency";
@@ -14,11 +15,11 @@ export interface ClientOutput {
   readonly stopAtEof: boolean;
 }
 
-/** The exit code; a failure throws a CommandError. */
+/** The exit code; a failure throws a KiloforkError. */
 export async function runClient(plan: LoadPlan, output: ClientOutput): Promise<number> {
   const load = new Load(plan);
   const problems = problemsOfClient(readMachine(), plan);
-  if (problems.length > 0) throw failed(problems.join("\n"));
+  if (problems.length > 0) throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"));
   const save = openResult(output.out, "result");
   if (!output.json)
     process.stdout.write(
@@ -33,9 +34,10 @@ export async function runClient(plan: LoadPlan, output: ClientOutput): Promise<n
 
 function judge(result: ClientResult): number {
   if (result.interrupted) return 128 + 2; // SIGINT
-  if (!result.ok) throw failed(result.problems.join("; "));
+  if (!result.ok) throw new KiloforkError("ERR_REQUEST", result.problems.join("; "));
   if (result.loop === "open" && result.clientWasBottleneck)
-    throw unjudgeable(
+    throw new KiloforkError(
+      "ERR_BOTTLENECK",
       "the client was the bottleneck, the rate was not kept; use more --os-threads, more clients or a lower --rate",
     );
   return EXIT.yes;

@@ -97,7 +97,7 @@ export class Load {
   private readonly inFlight = new InFlight();
   private interrupted = false;
 
-  /** Throws a CommandError when the message does not conform to the protocol. */
+  /** Throws ERR_ARGUMENT when the message does not conform to the protocol. */
   constructor(private readonly plan: LoadPlan) {
     this.templates = clientTemplates(plan.message, longestNumber(plan));
   }

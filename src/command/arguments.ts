@@ -1,6 +1,6 @@
 /** Options and arguments of commander whose text is turned into a value, so that --help shows the text. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { CommandError, misused } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { parseCount, parseDuration } from "../base/units";
 
 export const MOST_CHILDREN = 1_000_000;
@@ -16,7 +16,7 @@ export function inArgument<T>(parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    throw error instanceof CommandError ? new InvalidArgumentError(error.message) : error;
+    throw error instanceof KiloforkError ? new InvalidArgumentError(error.message) : error;
   }
 }
 
@@ -29,6 +29,6 @@ export function refuseOptions(command: Command, names: readonly string[], kind: 
   for (const name of names) {
     if (command.getOptionValueSource(name) !== "cli") continue;
     const { long } = command.options.find((option) => option.attributeName() === name) ?? {};
-    throw misused(`${long} is for ${kind}`);
+    throw new KiloforkError("ERR_ARGUMENT", `${long} is for ${kind}`);
   }
 }

@@ -5,7 +5,8 @@
  */
 import { openSync, writeFileSync } from "node:fs";
 import { constants as os } from "node:os";
-import { EXIT, misused } from "../base/errors";
+import { KiloforkError } from "../base/errors";
+import { EXIT } from "./exit";
 
 export function guardOutput(): void {
   process.stdout.on("error", (error) => {
@@ -33,7 +34,10 @@ export function openResult(
     try {
       return act();
     } catch (error) {
-      throw misused(`cannot write the ${what}: ${(error as Error).message}`);
+      throw new KiloforkError(
+        "ERR_ARGUMENT",
+        `cannot write the ${what}: ${(error as Error).message}`,
+      );
     }
   };
   const fd = attempt(() => openSync(path, "w"));

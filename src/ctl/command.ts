@@ -3,7 +3,7 @@
  * shared memory until all of it is done, and says what was done.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { failed, unjudgeable } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { plural, showCount, showDuration } from "../base/units";
 import { ORDERS, type Order } from "../native/native";
 import {
@@ -42,7 +42,10 @@ export async function control({ verb, port, pid, timeoutMs }: CtlOptions): Promi
   const until = async (done: () => boolean, missing: () => string) => {
     for (; !done(); await sleep(LOOK_EVERY_MS))
       if (performance.now() > deadline)
-        throw failed(`not done within ${showDuration(timeoutMs)}: ${missing()}`);
+        throw new KiloforkError(
+          "ERR_ORDER",
+          `not done within ${showDuration(timeoutMs)}: ${missing()}`,
+        );
   };
   // Told twice, it would no longer wait for what is in work.
   if (verb !== "stop" || !server.header.stopping) send(server, SIGNALS[verb]);
@@ -60,17 +63,20 @@ function send(server: Server, signal: NodeJS.Signals): void {
     process.kill(front, known ? signal : 0);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EPERM")
-      throw failed(
+      throw new KiloforkError(
+        "ERR_ORDER",
         `process ${front} is another user's: only that user and root may give it orders`,
       );
-    throw unjudgeable(`the front (pid ${front}) has just ended`);
+    throw new KiloforkError("ERR_NO_SERVER", `the front (pid ${front}) has just ended`);
   }
   if (known === null)
-    throw unjudgeable(
+    throw new KiloforkError(
+      "ERR_UNREADABLE",
       `whether process ${front} is the front cannot be seen: /proc/${front}/fd is not readable`,
     );
   if (!known)
-    throw unjudgeable(
+    throw new KiloforkError(
+      "ERR_NO_SERVER",
       `process ${front} is no front: it does not hold the segment ${server.segment}`,
     );
 }
@@ -83,11 +89,14 @@ async function stopped(server: Server, until: Until): Promise<string> {
   );
   // Another server removes it, too; but not the children from their slots.
   if (isThere(segment) || childrenOf(server) > 0)
-    throw failed("the server was killed: its books are not closed");
+    throw new KiloforkError("ERR_STOP", "the server was killed: its books are not closed");
   const { aborted } = scoreboard.header(); // our own mapping of it is still there
   const total = showCount(scoreboard.total());
   if (aborted > 0)
-    throw failed(`stopped, but ${plural(aborted, "request was", "requests were")} cut`);
+    throw new KiloforkError(
+      "ERR_STOP",
+      `stopped, but ${plural(aborted, "request was", "requests were")} cut`,
+    );
   return `stopped after ${total} requests`;
 }
 
@@ -96,10 +105,10 @@ async function answered(order: Order, server: Server, until: Until): Promise<str
   const before = header.answers[order].count;
   const children = childrenOf(server);
   const now = () => {
-    if (!lives(server)) throw failed("the server has ended meanwhile");
+    if (!lives(server)) throw new KiloforkError("ERR_ORDER", "the server has ended meanwhile");
     const current = scoreboard.header();
     const { count, ok, text } = current.answers[order];
-    if (count !== before && !ok) throw failed(text);
+    if (count !== before && !ok) throw new KiloforkError("ERR_ORDER", text);
     return current;
   };
   await until(

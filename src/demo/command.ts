@@ -7,9 +7,10 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AuditResult, audit } from "../audit/audit";
-import { EXIT, failed, misused } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { plural, showCount, showDuration, writeDuration } from "../base/units";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
+import { EXIT } from "../command/exit";
 import { lostOutput } from "../command/output";
 import { type StartedServer, startServer } from "../harness/server";
 import { countAccepted, countWorking } from "../harness/witnesses";
@@ -48,9 +49,12 @@ const USER = "arijort";
 export async function runDemo(options: DemoOptions): Promise<number> {
   const workMs = options.holdMs > 0 ? options.holdMs : options.workMs;
   if (workMs === 0)
-    throw misused("--work 0: without work there is no instant at which all are busy");
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      "--work 0: without work there is no instant at which all are busy",
+    );
   const problems = problemsOfClient(readMachine(), options);
-  if (problems.length > 0) throw failed(problems.join("\n"));
+  if (problems.length > 0) throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"));
   const folder = mkdtempSync(join(tmpdir(), "kilofork-demo-"));
   // Nobody would know of the folder. The servers end with us.
   process.stdout.on("error", (error) => {

@@ -1,7 +1,7 @@
 /** A server of our own: started as a user would start it, ended with us. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import { failed } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { commandPath } from "../base/paths";
 
 export interface StartedServer {
@@ -12,7 +12,7 @@ export interface StartedServer {
   readonly upMs: number;
   /** The lines of its standard error, so far. */
   readonly said: readonly string[];
-  /** Tells it to stop, and waits until it has. Throws a CommandError when it never does. */
+  /** Tells it to stop, and waits until it has. Throws a KiloforkError when it never does. */
   stop(): Promise<void>;
 }
 
@@ -21,7 +21,7 @@ const ENDS_WITHIN_MS = 30_000;
 const UP_WITHIN_MS = 60_000;
 const UP_WITHIN_MS_A_CHILD = 5;
 
-/** Throws a CommandError with what it said when it does not start. */
+/** Throws a KiloforkError with what it said when it does not start. */
 export async function startServer(options: {
   children: number;
   work: string;
@@ -62,7 +62,10 @@ export async function startServer(options: {
   const listening = await Promise.race([firstListening(child, said), life.ended]);
   clearTimeout(late);
   if (typeof listening === "string")
-    throw failed(`the server did not start: ${[...said, listening].join(" ")}`);
+    throw new KiloforkError(
+      "ERR_START",
+      `the server did not start: ${[...said, listening].join(" ")}`,
+    );
   return {
     pid: child.pid ?? 0,
     ...listening,
@@ -70,7 +73,7 @@ export async function startServer(options: {
     stop: async () => {
       end();
       const how = await life.ended;
-      if (how !== "") throw failed(how);
+      if (how !== "") throw new KiloforkError("ERR_STOP", how);
     },
   };
 }

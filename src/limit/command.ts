@@ -4,8 +4,9 @@
  * tells all it has started to end, and what is killed with it ends at the end of its standard input.
  */
 import { cpus, constants as os, release } from "node:os";
-import { EXIT, failed } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { plural, showCount } from "../base/units";
+import { EXIT } from "../command/exit";
 import { lostOutput, openResult } from "../command/output";
 import { type Machine, readMachine } from "../machine/capacity";
 import { type Bound, boundsOf, memoryBudget } from "./bounds";
@@ -73,7 +74,8 @@ export async function runLimit(options: LimitOptions): Promise<number> {
   const [tightest] = bounds;
   const need = options.find === "rate" ? options.connections : 1;
   if (!tightest || tightest.clients < need)
-    throw failed(
+    throw new KiloforkError(
+      "ERR_MACHINE_LIMIT",
       `no room for ${plural(need, "client")} beside what is left to others: ${tightest?.name} has room for ${showCount(tightest?.clients ?? 0)} (${tightest?.setting})`,
     );
   const savePage = openResult(options.html, "page");

@@ -1,6 +1,6 @@
 /** `kilofork limit` on the command line. */
 import { type Command, Option } from "commander";
-import { misused } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { parsePercent } from "../base/units";
 import {
   count,
@@ -59,7 +59,8 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
     .action(async (options, command: Command) => {
       if (options.find === "clients") refuseOptions(command, ["connections"], "--find rate");
       else refuseOptions(command, ["hold"], "--find clients");
-      if (options.slo === 0) throw misused("--slo 0: no reply takes no time");
+      if (options.slo === 0)
+        throw new KiloforkError("ERR_ARGUMENT", "--slo 0: no reply takes no time");
       exit(
         await runLimit({
           find: options.find,

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
-import { CommandError } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { writeDuration } from "../base/units";
 import { type StartedServer, startServer } from "../harness/server";
 import { countWorking } from "../harness/witnesses";
@@ -149,7 +149,7 @@ export class Harness {
         signal,
       });
     } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
+      if (!(error instanceof KiloforkError)) throw error;
       const memory = { upBytes: 0, peakBytes: 0, frontBytes: 0, clientBytes: 0 };
       return {
         ...{ upMs: null, said: [error.message], clients: null, working: 0, memory },

@@ -1,6 +1,6 @@
 /** Reads files as one stream of lines, in chunks, without making strings. */
 import { closeSync, openSync, readSync } from "node:fs";
-import { unjudgeable } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 
 const BUFFER_BYTES = 1 << 20;
 /** Far more than the longest record. */
@@ -59,7 +59,7 @@ function open(path: string): number {
   try {
     return openSync(path, "r");
   } catch (error) {
-    throw unjudgeable(`cannot read the log: ${(error as Error).message}`);
+    throw new KiloforkError("ERR_UNREADABLE", `cannot read the log: ${(error as Error).message}`);
   }
 }
 
@@ -67,6 +67,9 @@ function read(fd: number, buffer: Buffer, at: number, path: string): number {
   try {
     return readSync(fd, buffer, at, buffer.length - at, null);
   } catch (error) {
-    throw unjudgeable(`cannot read the log ${path}: ${(error as Error).message}`);
+    throw new KiloforkError(
+      "ERR_UNREADABLE",
+      `cannot read the log ${path}: ${(error as Error).message}`,
+    );
   }
 }

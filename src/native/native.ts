@@ -1,19 +1,9 @@
 /**
  * The one typed door to native code: the addon. What goes in here
- * has been validated; what comes out of a failed call is a {@link SystemError}.
+ * has been validated; what comes out of a failed call is a SystemError.
  */
 import { createRequire } from "node:module";
 import { addonPath } from "../base/paths";
-
-/** What the addon, and Node, throw when a system call failed, e.g. `code: "EADDRINUSE"`. */
-export interface SystemError extends Error {
-  readonly code: string;
-  readonly errno: number;
-}
-
-export function isSystemError(error: unknown): error is SystemError {
-  return error instanceof Error && typeof (error as SystemError).errno === "number"; // not ERR_*
-}
 
 /** What a child is doing, in the order of native/core/scoreboard.hpp. */
 export const STATES = [

@@ -1,8 +1,8 @@
 /** Opens what a server needs, or says in one line why not and what to do. */
 import { closeSync, constants, fdatasyncSync, fstatSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
-import { failed, misused } from "../base/errors";
-import { isSystemError, Log, listen } from "../native/native";
+import { isSystemError, KiloforkError } from "../base/errors";
+import { Log, listen } from "../native/native";
 import type { ServeOptions } from "./options";
 
 export function openListener(
@@ -18,7 +18,10 @@ export function openListener(
       EACCES: "ports below 1024 need a privilege; give another port",
       EADDRNOTAVAIL: "this machine has no such address; give another host",
     };
-    throw failed(`cannot listen on ${address}:${port}: ${remedy[error.code] ?? error.message}`);
+    throw new KiloforkError(
+      "ERR_LISTEN",
+      `cannot listen on ${address}:${port}: ${remedy[error.code] ?? error.message}`,
+    );
   }
 }
 
@@ -34,7 +37,10 @@ export function openSpawnLog(path: string | undefined): number {
     closeSync(fd);
     throw new Error(`${path} is not a regular file`);
   } catch (error) {
-    throw misused(`cannot open the spawn log: ${(error as Error).message}`);
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `cannot open the spawn log: ${(error as Error).message}`,
+    );
   }
 }
 
@@ -46,7 +52,10 @@ export function openLog(path: string): Log {
   } catch (error) {
     if (!isSystemError(error)) throw error;
     if (error.code === "ENOENT")
-      throw misused(`the folder of the log ${path} is missing; create ${dirname(path)}`);
+      throw new KiloforkError(
+        "ERR_ARGUMENT",
+        `the folder of the log ${path} is missing; create ${dirname(path)}`,
+      );
     const remedy: Record<string, string> = {
       EAGAIN: "another server writes to it; stop that or give another --log",
       ELOOP: "it is a symbolic link; give the file itself",
@@ -57,7 +66,10 @@ export function openLog(path: string): Log {
       EPERM: "it belongs to somebody else; give another --log",
       EMLINK: "it has other names (hard links); give another --log",
     };
-    throw failed(`cannot log to ${path}: ${remedy[error.code] ?? error.message}`);
+    throw new KiloforkError(
+      "ERR_LOG",
+      `cannot log to ${path}: ${remedy[error.code] ?? error.message}`,
+    );
   }
 }
 
@@ -75,6 +87,9 @@ export function openSyncedLog(path: string): Log {
     return log;
   } catch (error) {
     log.close();
-    throw failed(`the log ${path} cannot be synced: ${(error as Error).message}`);
+    throw new KiloforkError(
+      "ERR_LOG",
+      `the log ${path} cannot be synced: ${(error as Error).message}`,
+    );
   }
 }

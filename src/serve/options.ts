@@ -1,5 +1,5 @@
 /** What `kilofork serve` was asked to do. Times in milliseconds. */
-import { misused } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import type { PoolBounds } from "../native/native";
 
 export type Work =
@@ -20,9 +20,20 @@ export function staticPool(children: number): PoolOptions {
 export function dynamicPool(pool: PoolOptions): PoolOptions {
   const { start, minSpare, maxSpare, max } = pool;
   if (minSpare > maxSpare)
-    throw misused(`--min-spare ${minSpare} is more than --max-spare ${maxSpare}`);
-  if (minSpare > max) throw misused(`--min-spare ${minSpare} is more than --max-children ${max}`);
-  if (start > max) throw misused(`--start-children ${start} is more than --max-children ${max}`);
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `--min-spare ${minSpare} is more than --max-spare ${maxSpare}`,
+    );
+  if (minSpare > max)
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `--min-spare ${minSpare} is more than --max-children ${max}`,
+    );
+  if (start > max)
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `--start-children ${start} is more than --max-children ${max}`,
+    );
   return pool;
 }
 

@@ -1,19 +1,24 @@
 /** `--run-as USER[:GROUP]`: names or numbers, as the system knows them. */
 import { execFileSync } from "node:child_process";
-import { misused } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 
 export function parseRunAs(text: string): { uid: number; gid: number } {
   if (process.getuid?.() !== 0)
-    throw misused(`--run-as ${text}: only the superuser can become another user`);
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `--run-as ${text}: only the superuser can become another user`,
+    );
   const [user = "", group, ...rest] = text.split(":");
   if (user === "" || group === "" || rest.length > 0)
-    throw misused(`--run-as "${text}": write USER or USER:GROUP`);
+    throw new KiloforkError("ERR_ARGUMENT", `--run-as "${text}": write USER or USER:GROUP`);
   const uid = ask("id", "-u", "--", user) ?? number(user);
   const gid =
     group === undefined ? ask("id", "-g", "--", user) : (groupNamed(group) ?? number(group));
-  if (uid === undefined) throw misused(`--run-as: there is no user "${user}"`);
+  if (uid === undefined)
+    throw new KiloforkError("ERR_ARGUMENT", `--run-as: there is no user "${user}"`);
   if (gid === undefined)
-    throw misused(
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
       group === undefined
         ? `--run-as: user "${user}" has no group; write ${user}:GROUP`
         : `--run-as: there is no group "${group}"`,

@@ -10,12 +10,13 @@ import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, fchownSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { EXIT, failed, misused, nameOfErrno } from "../base/errors";
+import { KiloforkError, nameOfErrno } from "../base/errors";
 import { supervisorPath } from "../base/paths";
 import { DEFAULT_USERS } from "../base/protocol";
 import { resolveHost } from "../base/resolve";
 import { LONGEST_TIMER_MS, plural, showCount, showDuration, writeDuration } from "../base/units";
 import { version } from "../base/version";
+import { EXIT } from "../command/exit";
 import { nearestProcessLimit, problemsOfServer, readMachine } from "../machine/capacity";
 import {
   compatibility,
@@ -86,7 +87,7 @@ export class Front {
     } finally {
       this.close();
     }
-    if (this.trouble) throw failed(this.trouble);
+    if (this.trouble) throw new KiloforkError("ERR_START", this.trouble);
     return this.aborted > 0 ? EXIT.no : EXIT.yes;
   }
 
@@ -102,7 +103,7 @@ export class Front {
     const option = start === children ? "--children" : "--max-children";
     const need = { children, option, backlog: options.backlog };
     const problems = problemsOfServer(readMachine(), need);
-    if (problems.length > 0) throw failed(problems.join("\n"));
+    if (problems.length > 0) throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"));
     for (const name of listSegments()) Scoreboard.sweep(name);
 
     this.listener = openListener(this.address, options);
@@ -140,7 +141,10 @@ export class Front {
       writeFileSync(path, `${process.pid}\n`);
       this.pidFileWritten = true;
     } catch (error) {
-      throw misused(`cannot write the pid file: ${(error as Error).message}`);
+      throw new KiloforkError(
+        "ERR_ARGUMENT",
+        `cannot write the pid file: ${(error as Error).message}`,
+      );
     }
   }
 

@@ -1,6 +1,6 @@
 /** The users file: one name a line, `#` begins a comment. */
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
-import { misused } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { problemOfUser } from "../base/protocol";
 
 /** How many names the shared memory has room for. */
@@ -11,7 +11,10 @@ export function readUsers(file: string): string[] {
   try {
     text = readOwn(file);
   } catch (error) {
-    throw misused(`cannot read the users file: ${(error as Error).message}`);
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `cannot read the users file: ${(error as Error).message}`,
+    );
   }
   return parseUsers(text, file);
 }
@@ -37,11 +40,18 @@ export function parseUsers(text: string, file: string): string[] {
     const name = line.replace(/#.*/, "").trim();
     if (name === "") continue;
     const problem = problemOfUser(name);
-    if (problem) throw misused(`${file}, line ${index + 1}: the name "${name}" ${problem}`);
+    if (problem)
+      throw new KiloforkError(
+        "ERR_ARGUMENT",
+        `${file}, line ${index + 1}: the name "${name}" ${problem}`,
+      );
     names.add(name);
   }
-  if (names.size === 0) throw misused(`${file} names no user`);
+  if (names.size === 0) throw new KiloforkError("ERR_ARGUMENT", `${file} names no user`);
   if (names.size > MOST_USERS)
-    throw misused(`${file} names ${names.size} users, allowed are ${MOST_USERS}`);
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `${file} names ${names.size} users, allowed are ${MOST_USERS}`,
+    );
   return [...names];
 }

@@ -3,14 +3,13 @@
  * from sock_diag(7): nothing is asked of the server, which may be stopped.
  */
 import { readFileSync, statSync } from "node:fs";
-import { nameOfErrno } from "../base/errors";
+import { isSystemError, nameOfErrno } from "../base/errors";
 import { showCount } from "../base/units";
 import {
   CAUSES,
   type Cause,
   type GrowthLimit,
   isDeath,
-  isSystemError,
   type ListenQueue,
   listenQueue,
   type PoolBounds,

@@ -1,7 +1,8 @@
 /** `kilofork status`: once, or again and again until the server ends. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { EXIT, unjudgeable } from "../base/errors";
+import { KiloforkError } from "../base/errors";
 import { LONGEST_TIMER_MS, plural } from "../base/units";
+import { EXIT } from "../command/exit";
 import { RequestMeter, readStatus } from "./collect";
 import { findServer, lives, type Server, type Wanted, whereIs } from "./find";
 import { Screen } from "./screen";
@@ -21,7 +22,11 @@ export async function runStatus({ port, pid, json, watchMs }: StatusCommand): Pr
   const server = findServer({ port, pid });
   const meter = new RequestMeter(server.scoreboard);
   await sleep(Math.min(SAMPLE_MS, watchMs || SAMPLE_MS));
-  if (!lives(server)) throw unjudgeable(`${whereIs(server.header)}: the server has just ended`);
+  if (!lives(server))
+    throw new KiloforkError(
+      "ERR_NO_SERVER",
+      `${whereIs(server.header)}: the server has just ended`,
+    );
   if (watchMs > 0) {
     await watch(server, meter, json, watchMs);
   } else {

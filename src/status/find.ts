@@ -1,7 +1,7 @@
 /** The servers of this machine, found by their shared memory. Nothing is asked of the servers. */
 import { existsSync, fstatSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
-import { misused, unjudgeable } from "../base/errors";
-import { isSystemError, Scoreboard, type ScoreboardHeader } from "../native/native";
+import { isSystemError, KiloforkError } from "../base/errors";
+import { Scoreboard, type ScoreboardHeader } from "../native/native";
 
 const FOLDER = "/dev/shm";
 
@@ -87,11 +87,11 @@ export function findServer({ port, pid }: Wanted): Server {
       .map(({ header }) => `${whereIs(header)} (pid ${header.front})`)
       .join(", ");
     const choice = port === undefined ? "give the port of one" : "give --pid of one";
-    throw misused(`${matching.length} servers run: ${list}; ${choice}`);
+    throw new KiloforkError("ERR_ARGUMENT", `${matching.length} servers run: ${list}; ${choice}`);
   }
   const which =
     pid !== undefined ? ` with pid ${pid}` : port !== undefined ? ` on port ${port}` : "";
-  throw unjudgeable([`no server${which} is running`, ...refused].join("; "));
+  throw new KiloforkError("ERR_NO_SERVER", [`no server${which} is running`, ...refused].join("; "));
 }
 
 /** A server that lives; in words, why one cannot be looked at; or nothing. */
