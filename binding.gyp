@@ -12,6 +12,7 @@
         "<!@(node scripts/rooms.mjs base process net shm log load)",
         "native/addon/addon.cpp",
         "native/addon/convert.cpp",
+        "native/addon/enumerations.cpp",
         "native/addon/load_objects.cpp",
         "native/addon/log_object.cpp",
         "native/addon/notify.cpp",

@@ -1,5 +1,5 @@
 // The addon: everything that JavaScript can ask of native code. This folder only translates; what
-// is done is done in ../core and in spawn.cpp. src/native.ts gives it types.
+// is done is done in ../core and in spawn.cpp. src/native gives it types.
 #include <napi.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "convert.hpp"
+#include "enumerations.hpp"
 #include "load_objects.hpp"
 #include "log_object.hpp"
 #include "net/listen_queue.hpp"
@@ -138,6 +139,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("InFlight", InFlightObject::define(env));
   exports.Set("LoadEngine", LoadEngineObject::define(env));
   exports.Set("compatibility", compatibility());
+  exports.Set("enumerations", enumerations(env));
   exports.Set("listen", Napi::Function::New<listen>(env, "listen"));
   exports.Set("startSupervisor", Napi::Function::New<start_supervisor>(env, "startSupervisor"));
   exports.Set("listenQueue", Napi::Function::New<listen_queue>(env, "listenQueue"));

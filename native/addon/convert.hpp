@@ -1,5 +1,5 @@
 // JavaScript values to C++ and back, and errors across the border. TypeScript has validated what
-// comes here (src/native.ts is the one door), so a wrong type is a TypeError and nothing more.
+// comes here (src/native is the one door), so a wrong type is a TypeError and nothing more.
 #pragma once
 
 #include <napi.h>

@@ -37,9 +37,6 @@ Registry& registry() {
   return instance;
 }
 
-constexpr std::array<const char*, kFailures> kFailureNames{
-    "connect", "ungreeted", "greeting", "timeout", "mismatch", "lost", "unsent"};
-
 LoadOptions to_options(const Napi::Object& js) {
   const auto port = static_cast<std::uint16_t>(get_number(js, "port"));
   std::vector<Endpoint> servers;
@@ -160,7 +157,7 @@ Napi::Value LoadEngineObject::failures(const Napi::CallbackInfo& info) {
     const LoadEngine::Failures& failures = engine_->failures().at(i);
     if (failures.count == 0) continue;
     Napi::Object entry = Napi::Object::New(info.Env());
-    entry.Set("kind", kFailureNames.at(i));
+    entry.Set("kind", std::string(kFailureNames.at(i)));
     entry.Set("count", static_cast<double>(failures.count));
     entry.Set("firstClient", failures.first_client);
     entry.Set("detail", failures.first_detail);

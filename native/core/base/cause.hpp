@@ -29,7 +29,12 @@ enum class Cause : std::uint8_t {
   work_timeout,  // its request took longer than --work-timeout
   orphaned,      // ended with its supervisor
 };
-constexpr std::size_t kCauses = 14;
+// The words of the log.
+inline constexpr auto kCauseNames = std::to_array<std::string_view>(
+    {"start", "spare low", "queue", "idle", "recycled", "replaced", "asked", "stopped", "cut",
+     "crashed", "killed", "sick", "work timeout", "orphaned"});
+constexpr std::size_t kCauses = kCauseNames.size();
+static_assert(kCauses == static_cast<std::size_t>(Cause::orphaned) + 1);
 
 std::string_view name_of(Cause cause);
 std::optional<Cause> cause_named(std::string_view name);

@@ -6,9 +6,6 @@ namespace kilofork {
 
 namespace {
 
-constexpr std::array<std::string_view, kRefusals> kRefusalNames{
-    "protocol", "unauthorized", "too-long", "timeout", "unavailable", "shutting-down", "busy"};
-
 std::string_view value_of(Template::Field field, const Template::Values& values) {
   switch (field) {
     case Template::Field::pid:

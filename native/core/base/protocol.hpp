@@ -22,9 +22,12 @@ enum class Refusal : std::uint8_t {
   shutting_down,  // the server is being stopped
   busy,           // its address has the maximum number of connections
 };
-constexpr std::size_t kRefusals = 7;
-
 // The names of the refusals on the wire and in the log.
+inline constexpr auto kRefusalNames = std::to_array<std::string_view>(
+    {"protocol", "unauthorized", "too-long", "timeout", "unavailable", "shutting-down", "busy"});
+constexpr std::size_t kRefusals = kRefusalNames.size();
+static_assert(kRefusals == static_cast<std::size_t>(Refusal::busy) + 1);
+
 std::string_view name_of(Refusal refusal);
 std::optional<Refusal> refusal_named(std::string_view name);
 

@@ -51,7 +51,10 @@ enum class Failure : std::uint8_t {
   lost,       // the connection ended before the reply
   unsent,     // never sent: the client gave up after several failed connects
 };
-constexpr std::size_t kFailures = 7;
+inline constexpr auto kFailureNames = std::to_array<std::string_view>(
+    {"connect", "ungreeted", "greeting", "timeout", "mismatch", "lost", "unsent"});
+constexpr std::size_t kFailures = kFailureNames.size();
+static_assert(kFailures == static_cast<std::size_t>(Failure::unsent) + 1);
 
 class LoadEngine {
  public:

@@ -23,8 +23,9 @@ enum class GrowthLimit : std::uint8_t {
   processes,  // fork(2) failed
   births,     // the last child died before it could accept
 };
-constexpr std::size_t kGrowthLimits = 5;
-std::string_view name_of(GrowthLimit limit);
+inline constexpr auto kGrowthLimitNames =
+    std::to_array<std::string_view>({"none", "maximum", "memory", "processes", "births"});
+static_assert(kGrowthLimitNames.size() == static_cast<std::size_t>(GrowthLimit::births) + 1);
 
 // Records that are missing in the log because the disk was full.
 struct PendingRecords {
@@ -34,8 +35,10 @@ struct PendingRecords {
 
 // What the front can be ordered to do while the server runs.
 enum class Order : std::uint8_t { reload, reopen, replace };
-constexpr std::size_t kOrders = 3;
-std::string_view name_of(Order order);
+inline constexpr auto kOrderNames =
+    std::to_array<std::string_view>({"reload", "reopen", "replace"});
+constexpr std::size_t kOrders = kOrderNames.size();
+static_assert(kOrders == static_cast<std::size_t>(Order::replace) + 1);
 
 // How the last order of a kind ended.
 struct Answer {

@@ -4,9 +4,6 @@ namespace kilofork {
 
 namespace {
 
-constexpr std::array<std::string_view, kStates> kStateNames{
-    "vacant", "starting", "idle", "reading", "working", "syncing", "replying", "stopping"};
-
 // The word: the pid in 22 bits (Linux has no larger one), the state in 4, the time in 38 (8.7 years
 // of milliseconds).
 constexpr int kStateShift = 38;
@@ -23,10 +20,6 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(sizeof(Slot) == 128);
 
 }  // namespace
-
-std::string_view name_of(State state) {
-  return kStateNames.at(static_cast<std::size_t>(state));
-}
 
 Occupancy Slot::occupancy() const {
   const auto packed = word.load(std::memory_order_acquire);

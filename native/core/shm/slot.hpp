@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -23,8 +24,9 @@ enum class State : std::uint8_t {
   replying,  // writes the completed record, counts, replies
   stopping,  // leaves
 };
-constexpr std::size_t kStates = 8;
-std::string_view name_of(State state);
+inline constexpr auto kStateNames = std::to_array<std::string_view>(
+    {"vacant", "starting", "idle", "reading", "working", "syncing", "replying", "stopping"});
+static_assert(kStateNames.size() == static_cast<std::size_t>(State::stopping) + 1);
 
 struct Occupancy {
   pid_t pid;  // 0 while vacant, and until a starting child has claimed the slot

@@ -114,7 +114,7 @@ void Growth::set_limit(GrowthLimit limit) {
   const auto value = static_cast<std::uint32_t>(limit);
   if (current.load(std::memory_order_relaxed) == value) return;
   current.store(value, std::memory_order_relaxed);
-  parts_.control.send("growth-limit " + std::string(name_of(limit)));
+  parts_.control.send("growth-limit " + std::string(kGrowthLimitNames.at(value)));
 }
 
 // ---- forking ------------------------------------------------------------------------------------

@@ -1,0 +1,12 @@
+// The enumerations that native code shares with TypeScript, as lists of names.
+#pragma once
+
+#include <napi.h>
+
+namespace kilofork {
+
+// {states, refusals, causes, deaths, growthLimits, orders, failures}: arrays of strings, each in
+// the order of its enum. src/base/enumerations.ts has the same lists as types.
+Napi::Object enumerations(Napi::Env env);
+
+}  // namespace kilofork
