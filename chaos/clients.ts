@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ClientResult, describeFailures, Load } from "../src/client/load";
-import type { LoadFailures } from "../src/native/native";
+import type { LoadFailures } from "../src/native/load";
 import type { Random } from "./random";
 import { Witness } from "./witness";
 

@@ -1,13 +1,7 @@
 /** One run of the server: from its banner until the last of its processes has left. */
 import type { ChildProcess } from "node:child_process";
-import {
-  type Cause,
-  isDeath,
-  REFUSALS,
-  type Refusal,
-  Scoreboard,
-  type Slot,
-} from "../src/native/native";
+import { type Cause, isDeath, REFUSALS, type Refusal } from "../src/base/enumerations";
+import { Scoreboard, type Slot } from "../src/native/scoreboard";
 import { listSegments, openScoreboardOf } from "../src/status/find";
 import { type Harness, until } from "./harness";
 

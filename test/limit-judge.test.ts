@@ -6,7 +6,7 @@ import type { Harness, Measured, TrialPlan } from "../src/limit/harness";
 import { judge } from "../src/limit/judge";
 import { Trials } from "../src/limit/trial";
 import { type Machine, problemsOfServer } from "../src/machine/capacity";
-import type { LoadFailures } from "../src/native/native";
+import type { LoadFailures } from "../src/native/load";
 import { drawPlot, findKnee } from "../src/report/plot";
 
 const ms = (p99: number) => ({

@@ -2,8 +2,9 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { CAUSES, REFUSALS, STATES } from "../src/base/enumerations";
 import { commandPath } from "../src/base/paths";
-import { CAUSES, REFUSALS, Scoreboard, STATES } from "../src/native/native";
+import { Scoreboard } from "../src/native/scoreboard";
 import { LETTERS, RequestMeter, readStatus, type Status } from "../src/status/collect";
 import { findServer } from "../src/status/find";
 import { showAge, showStatus } from "../src/status/text";

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { isSystemError } from "../src/base/errors";
 import { commandPath } from "../src/base/paths";
 import { parseDuration, showDuration, writeDuration } from "../src/base/units";
-import { Scoreboard } from "../src/native/native";
+import { Scoreboard } from "../src/native/scoreboard";
 import { parseUsers } from "../src/serve/users";
 import { births, init, stop } from "./support/log";
 import { Command, run, Server, temporaryFolder } from "./support/server";

@@ -18,6 +18,7 @@ export const ERROR_CODES = {
   ERR_REQUEST: "requests of a load failed",
   ERR_BOTTLENECK: "the load client was the bottleneck, so that the load says nothing of the server",
   ERR_NOT_BALANCED: "an audit failed",
+  ERR_ADDON: "the addon is not built, or was built from other sources",
   ERR_NO_SERVER: "no such server is running",
   ERR_UNREADABLE: "a log or a result cannot be read, or does not say enough for a verdict",
 } as const;

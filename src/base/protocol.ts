@@ -3,7 +3,7 @@
  * server as settings of its supervisor, the client's engine as three templates.
  */
 
-import type { Refusal } from "../native/native";
+import type { Refusal } from "./enumerations";
 import { KiloforkError } from "./errors";
 
 export const DEFAULT_HOST = "localhost";

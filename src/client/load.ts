@@ -4,9 +4,10 @@
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
+import type { FailureKind } from "../base/enumerations";
 import { clientWorkerPath } from "../base/paths";
 import { clientTemplates } from "../base/protocol";
-import { type FailureKind, InFlight, type LoadFailures } from "../native/native";
+import { InFlight, type LoadFailures } from "../native/load";
 import { encodeAll, Latency, type Measure, type Percentiles } from "./latency";
 import { Shared } from "./mutex";
 import type { WorkerResult, WorkerTask } from "./worker";

@@ -3,7 +3,7 @@
  * into what the threads share, and sends its result when all is done.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { type LoadCounts, LoadEngine, type LoadFailures, type LoadOptions } from "../native/native";
+import { type LoadCounts, LoadEngine, type LoadFailures, type LoadOptions } from "../native/load";
 import { encodeAll, Latency, type Measure } from "./latency";
 import { Shared } from "./mutex";
 

@@ -3,9 +3,9 @@
  * shared memory until all of it is done, and says what was done.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { ORDERS, type Order } from "../base/enumerations";
 import { KiloforkError } from "../base/errors";
 import { plural, showCount, showDuration } from "../base/units";
-import { ORDERS, type Order } from "../native/native";
 import {
   findServer,
   isFront,

@@ -1,6 +1,6 @@
 /** The two witnesses that are asked at one instant: shared memory and kernel (docs/concurrency.md). */
 import { readFileSync } from "node:fs";
-import type { Scoreboard } from "../native/native";
+import type { Scoreboard } from "../native/scoreboard";
 
 /** Slots that are working, in one snapshot. */
 export function countWorking(scoreboard: Scoreboard): number {

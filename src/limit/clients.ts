@@ -9,7 +9,7 @@ import { commandPath } from "../base/paths";
 import { writeDuration } from "../base/units";
 import { Latency, type Measure, type Percentiles } from "../client/latency";
 import { type ClientResult, mergeFailures, splitClients } from "../client/load";
-import type { LoadFailures } from "../native/native";
+import type { LoadFailures } from "../native/load";
 
 export interface ClientsPlan {
   readonly port: number;

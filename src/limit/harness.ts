@@ -23,7 +23,8 @@ import {
   settledMemory,
   Watch,
 } from "../machine/readings";
-import { listenQueue, type Scoreboard } from "../native/native";
+import type { Scoreboard } from "../native/scoreboard";
+import { listenQueue } from "../native/sockets";
 import { openScoreboardOf } from "../status/find";
 import { clientProcesses } from "./bounds";
 import { Clients, type ClientsPlan, type ClientsResult } from "./clients";

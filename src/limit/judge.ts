@@ -3,9 +3,10 @@
  * moves it. Pure.
  */
 
+import type { FailureKind } from "../base/enumerations";
 import { plural, showCount, showDuration } from "../base/units";
 import { describeFailures } from "../client/load";
-import type { FailureKind, LoadFailures } from "../native/native";
+import type { LoadFailures } from "../native/load";
 import type { LogReading, Measured, TrialPlan } from "./harness";
 
 /** What ends the search, or would end it next. */

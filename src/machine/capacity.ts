@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { showCount } from "../base/units";
-import { limits } from "../native/native";
+import { limits } from "../native/processes";
 
 /** One child and its page tables, the whole system counted; measured, see docs/operations.md. */
 export const BYTES_PER_CHILD = 130 * 1024;

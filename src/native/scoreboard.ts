@@ -1,64 +1,22 @@
 /**
- * The one typed door to native code: the addon. What goes in here
- * has been validated; what comes out of a failed call is a SystemError.
+ * The shared memory of a server (native/core/shm), with names in place of the indices that native
+ * code gives. Its front creates and writes it; a reader opens it by its name, and asks the server
+ * for nothing. shm_overview(7).
  */
-import { createRequire } from "node:module";
-import { addonPath } from "../base/paths";
-
-/** What a child is doing, in the order of native/core/scoreboard.hpp. */
-export const STATES = [
-  "vacant",
-  "starting",
-  "idle",
-  "reading",
-  "working",
-  "syncing",
-  "replying",
-  "stopping",
-] as const;
-export type State = (typeof STATES)[number];
-
-/** Why a client was refused, in the order of native/core/protocol.hpp; also the codes on the wire. */
-export const REFUSALS = [
-  "protocol",
-  "unauthorized",
-  "too-long",
-  "timeout",
-  "unavailable",
-  "shutting-down",
-  "busy",
-] as const;
-export type Refusal = (typeof REFUSALS)[number];
-
-/**
- * Why a child was forked, told to leave, or ended, in the order of native/core/cause.hpp; also the
- * words of the log. From `cut` on, they are deaths.
- */
-export const CAUSES = [
-  "start",
-  "spare low",
-  "queue",
-  "idle",
-  "recycled",
-  "replaced",
-  "asked",
-  "stopped",
-  "cut",
-  "crashed",
-  "killed",
-  "sick",
-  "work timeout",
-  "orphaned",
-] as const;
-export type Cause = (typeof CAUSES)[number];
-
-export function isDeath(cause: Cause): boolean {
-  return CAUSES.indexOf(cause) >= CAUSES.indexOf("cut");
-}
-
-/** What keeps the pool from growing, in the order of native/core/scoreboard.hpp. */
-export const GROWTH_LIMITS = ["none", "maximum", "memory", "processes", "births"] as const;
-export type GrowthLimit = (typeof GROWTH_LIMITS)[number];
+import {
+  CAUSES,
+  type Cause,
+  GROWTH_LIMITS,
+  type GrowthLimit,
+  ORDERS,
+  type Order,
+  REFUSALS,
+  type Refusal,
+  STATES,
+  type State,
+} from "../base/enumerations";
+import { addon } from "./addon";
+import type { Log } from "./log";
 
 export interface PoolBounds {
   readonly start: number;
@@ -135,10 +93,6 @@ export interface SyncFigures {
   readonly error: number;
 }
 
-/** What the front can be asked for while the server runs, in the order of native/core/scoreboard.hpp. */
-export const ORDERS = ["reload", "reopen", "replace"] as const;
-export type Order = (typeof ORDERS)[number];
-
 export interface Answer {
   readonly count: number;
   readonly ok: boolean;
@@ -201,115 +155,7 @@ interface NativeScoreboard {
   close(): void;
 }
 
-interface NativeLog {
-  readonly fd: number;
-  /** 0, or an errno value when the record could not be written. */
-  append(text: string): number;
-  close(): void;
-}
-
-export interface LoadOptions {
-  readonly addresses: readonly string[];
-  /** Of our side, numeric; empty: the kernel chooses. */
-  readonly from: string;
-  readonly port: number;
-  readonly clients: number;
-  /** The number of the engine's first client. */
-  readonly firstNumber: number;
-  /** Of each client; 0: as many as the duration allows. */
-  readonly requests: number;
-  readonly durationMs: number;
-  readonly rampStepMs: number;
-  /** First connects that may wait for a greeting at a time; 0: all. */
-  readonly window: number;
-  /** Between two intended sends; 0: closed loop. */
-  readonly intervalMs: number;
-  readonly connectTimeoutMs: number;
-  readonly replyTimeoutMs: number;
-  readonly barrier: boolean;
-  /** Each request has a connection of its own. */
-  readonly reconnect: boolean;
-  /** Templates: `{pid}` is taken from the greeting, `{n}` is the request's number, `{{` a brace. */
-  readonly greeting: string;
-  readonly request: string;
-  readonly reply: string;
-}
-
-export interface LoadCounts {
-  readonly sent: number;
-  readonly verified: number;
-  readonly failed: number;
-  readonly connections: number;
-  readonly synRetransmits: number;
-  /** Clients that were greeted at least once. */
-  readonly greeted: number;
-  /** Clients that were greeted or have failed. */
-  readonly settled: number;
-  /** Milliseconds since 1970, 0 for never. */
-  readonly firstConnectMs: number;
-  readonly firstSendMs: number;
-  readonly lastReplyMs: number;
-}
-
-export type FailureKind =
-  | "connect"
-  | "ungreeted"
-  | "greeting"
-  | "timeout"
-  | "mismatch"
-  | "lost"
-  | "unsent";
-
-export interface LoadFailures {
-  readonly kind: FailureKind;
-  readonly count: number;
-  readonly firstClient: number;
-  readonly detail: string;
-}
-
-/** Microseconds. */
-export interface LoadSamples {
-  readonly connect: Float64Array;
-  readonly reply: Float64Array;
-  readonly lag: Float64Array;
-}
-
-export interface InFlightPeak {
-  /** Requests in flight at one instant, … */
-  readonly requests: number;
-  /** … in so many distinct processes of the server. */
-  readonly pids: number;
-  /** Distinct processes that greeted a client, over the whole run. */
-  readonly greeters: number;
-  /** The longest stretch at the peak. */
-  readonly fromMs: number;
-  readonly heldMs: number;
-}
-
-interface NativeInFlight {
-  readonly id: number;
-  peak(): InFlightPeak;
-}
-
-interface NativeLoadEngine {
-  readonly address: string;
-  /** Works for about so many milliseconds; true when all is done. */
-  step(milliseconds: number): boolean;
-  release(): void;
-  counts(): LoadCounts;
-  failures(): LoadFailures[];
-  samples(): LoadSamples;
-}
-
-/** Connections that wait to be accepted, as the kernel has them. */
-export interface ListenQueue {
-  readonly waiting: number;
-  readonly limit: number;
-  /** Handshakes that found it full. */
-  readonly dropped: number;
-}
-
-interface Addon {
+interface ScoreboardAddon {
   readonly Scoreboard: {
     readonly columns: number;
     new (name: string, create?: ScoreboardOptions): NativeScoreboard;
@@ -318,51 +164,9 @@ interface Addon {
     pidNamespace(): number;
     remove(name: string): void;
   };
-  readonly Log: new (target: string | number) => NativeLog;
-  readonly InFlight: new () => NativeInFlight;
-  readonly LoadEngine: new (options: LoadOptions, inFlight: number) => NativeLoadEngine;
-  listen(options: { address: string; port: number; backlog: number; writeTimeoutMs: number }): {
-    fd: number;
-    port: number;
-  };
-  /** Null: no socket listens there, in the network namespace of this process. */
-  listenQueue(address: string, port: number): ListenQueue | null;
-  startSupervisor(options: {
-    executable: string;
-    segmentName: string;
-    listener: number;
-    log: number;
-    segment: number;
-    spawnLog: number;
-    runAs: { uid: number; gid: number } | undefined;
-  }): { pid: number; control: number; lifeline: number };
-  /** What a supervisor's executable must say with --compatibility to take over from a running one. */
-  readonly compatibility: string;
-  sendControl(fd: number, line: string, passedFd?: number): boolean;
-  reap(pid: number): { exit: number } | { signal: number } | null;
-  reapStranger(own: number): boolean;
-  /** Tells the service manager, if there is one: sd_notify(3). */
-  notify(state: string): boolean;
-  limits(): { files: number; processes: number };
 }
 
-const addon = createRequire(__filename)(addonPath) as Addon;
-
-export const { Log, InFlight, LoadEngine } = addon;
-export type Log = NativeLog;
-export type InFlight = NativeInFlight;
-export type LoadEngine = NativeLoadEngine;
-export const {
-  listen,
-  listenQueue,
-  startSupervisor,
-  compatibility,
-  sendControl,
-  reap,
-  reapStranger,
-  notify,
-  limits,
-} = addon;
+const native = () => addon<ScoreboardAddon>().Scoreboard;
 
 /** One child's place in shared memory, at one instant. */
 export interface Slot {
@@ -391,27 +195,27 @@ export class Scoreboard {
   private readonly rows: Float64Array;
 
   constructor(name: string, create?: ScoreboardOptions) {
-    this.native = new addon.Scoreboard(name, create);
-    this.rows = new Float64Array(this.native.header().slots * addon.Scoreboard.columns);
+    this.native = new (native())(name, create);
+    this.rows = new Float64Array(this.native.header().slots * native().columns);
   }
 
   /** Removes a segment whose server is gone; false when it lives, or is somebody else's. */
   static sweep(name: string): boolean {
-    return addon.Scoreboard.sweep(name);
+    return native().sweep(name);
   }
 
   /** Of this process. */
   static pidNamespace(): number {
-    return addon.Scoreboard.pidNamespace();
+    return native().pidNamespace();
   }
 
   /** Whether a process of its server is there. */
   static lives(name: string): boolean {
-    return addon.Scoreboard.lives(name);
+    return native().lives(name);
   }
 
   static remove(name: string): void {
-    addon.Scoreboard.remove(name);
+    native().remove(name);
   }
 
   get fd(): number {
@@ -459,7 +263,7 @@ export class Scoreboard {
   /** All slots, copied in one go. */
   snapshot(): Slot[] {
     this.native.snapshot(this.rows);
-    const width = addon.Scoreboard.columns;
+    const width = native().columns;
     return Array.from({ length: this.rows.length / width }, (_, i) => {
       const row = this.rows.subarray(i * width, (i + 1) * width);
       const [pid = 0, state = 0, stateMs = 0, total = 0, connections = 0, ...rest] = row;

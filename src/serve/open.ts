@@ -2,7 +2,8 @@
 import { closeSync, constants, fdatasyncSync, fstatSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { isSystemError, KiloforkError } from "../base/errors";
-import { Log, listen } from "../native/native";
+import { Log } from "../native/log";
+import { listen } from "../native/sockets";
 import type { ServeOptions } from "./options";
 
 export function openListener(

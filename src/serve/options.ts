@@ -1,6 +1,6 @@
 /** What `kilofork serve` was asked to do. Times in milliseconds. */
 import { KiloforkError } from "../base/errors";
-import type { PoolBounds } from "../native/native";
+import type { PoolBounds } from "../native/scoreboard";
 
 export type Work =
   | { readonly kind: "none" }

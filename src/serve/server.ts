@@ -10,6 +10,7 @@ import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, fchownSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { GrowthLimit, Order } from "../base/enumerations";
 import { KiloforkError, nameOfErrno } from "../base/errors";
 import { supervisorPath } from "../base/paths";
 import { DEFAULT_USERS } from "../base/protocol";
@@ -18,14 +19,8 @@ import { LONGEST_TIMER_MS, plural, showCount, showDuration, writeDuration } from
 import { version } from "../base/version";
 import { EXIT } from "../command/exit";
 import { nearestProcessLimit, problemsOfServer, readMachine } from "../machine/capacity";
-import {
-  compatibility,
-  type GrowthLimit,
-  notify,
-  type Order,
-  reapStranger,
-  Scoreboard,
-} from "../native/native";
+import { compatibility, notify, reapStranger } from "../native/processes";
+import { Scoreboard } from "../native/scoreboard";
 import { listSegments, whereIs } from "../status/find";
 import { complain } from "./complain";
 import { LogFiles } from "./log-files";
@@ -421,7 +416,7 @@ export class Front {
       timeout: COMPATIBILITY_TOLD_WITHIN_MS,
       killSignal: "SIGKILL",
     });
-    const compatible = stdout?.trim() === compatibility;
+    const compatible = stdout?.trim() === compatibility();
     this.supervisor.order(compatible ? `replace ${supervisorPath}` : "replace");
     return compatible
       ? "replacing the supervisor and all children"

@@ -5,16 +5,12 @@
 import { EventEmitter } from "node:events";
 import { Socket } from "node:net";
 import { createInterface } from "node:readline";
+import type { GrowthLimit } from "../base/enumerations";
 import { supervisorPath } from "../base/paths";
 import { GREETING, REPLY, refusalLines } from "../base/protocol";
 import { BYTES_PER_CHILD, MEMORY_RESERVE } from "../machine/capacity";
-import {
-  type GrowthLimit,
-  reap,
-  type Scoreboard,
-  sendControl,
-  startSupervisor,
-} from "../native/native";
+import { reap, sendControl, startSupervisor } from "../native/processes";
+import type { Scoreboard } from "../native/scoreboard";
 import type { ServeOptions } from "./options";
 
 /** How long a refused client gets to read why. */

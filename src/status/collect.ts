@@ -3,25 +3,26 @@
  * from sock_diag(7): nothing is asked of the server, which may be stopped.
  */
 import { readFileSync, statSync } from "node:fs";
-import { isSystemError, nameOfErrno } from "../base/errors";
-import { showCount } from "../base/units";
 import {
   CAUSES,
   type Cause,
   type GrowthLimit,
   isDeath,
-  type ListenQueue,
-  listenQueue,
-  type PoolBounds,
   REFUSALS,
   type Refusal,
-  type Scoreboard,
-  type ScoreboardHeader,
-  type Slot,
   STATES,
   type State,
-  type SyncFigures,
-} from "../native/native";
+} from "../base/enumerations";
+import { isSystemError, nameOfErrno } from "../base/errors";
+import { showCount } from "../base/units";
+import type {
+  PoolBounds,
+  Scoreboard,
+  ScoreboardHeader,
+  Slot,
+  SyncFigures,
+} from "../native/scoreboard";
+import { type ListenQueue, listenQueue } from "../native/sockets";
 import { numberedLog } from "../serve/log-files";
 import { hasOpen, type Server, whereIs } from "./find";
 

@@ -1,7 +1,7 @@
 /** The servers of this machine, found by their shared memory. Nothing is asked of the servers. */
 import { existsSync, fstatSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
 import { isSystemError, KiloforkError } from "../base/errors";
-import { Scoreboard, type ScoreboardHeader } from "../native/native";
+import { Scoreboard, type ScoreboardHeader } from "../native/scoreboard";
 
 const FOLDER = "/dev/shm";
 

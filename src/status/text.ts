@@ -1,7 +1,7 @@
 /** The text of `kilofork status`. A function of the object and of nothing else. */
 
+import { CAUSES, type Cause, isDeath } from "../base/enumerations";
 import { plural, showCount, showDuration } from "../base/units";
-import { CAUSES, type Cause, isDeath } from "../native/native";
 import { LETTERS, type Status } from "./collect";
 import { whereIs } from "./find";
 

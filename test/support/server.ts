@@ -13,7 +13,7 @@ import { afterEach, expect } from "vitest";
 import { type AuditResult, audit } from "../../src/audit/audit";
 import { commandPath } from "../../src/base/paths";
 import type { ClientResult } from "../../src/client/load";
-import { Scoreboard, type Slot } from "../../src/native/native";
+import { Scoreboard, type Slot } from "../../src/native/scoreboard";
 import { openScoreboardOf } from "../../src/status/find";
 import { holdsSegmentOf } from "./holders";
 

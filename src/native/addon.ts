@@ -1,0 +1,42 @@
+/**
+ * Loads the addon, when a process first needs it: what needs no native code works without a built
+ * addon. Each file of this folder types a part of it and is the only door to that part. What goes in
+ * has been validated; a failed system call comes out as a SystemError.
+ */
+import { createRequire } from "node:module";
+import { differencesOfEnumerations } from "../base/enumerations";
+import { KiloforkError } from "../base/errors";
+import { addonPath } from "../base/paths";
+
+interface Addon {
+  readonly enumerations: Readonly<Record<string, readonly string[]>>;
+}
+
+let loaded: Addon | undefined;
+
+/** Throws ERR_ADDON when it cannot be loaded, or was built from other sources. */
+export function addon<Part extends object>(): Part {
+  loaded ??= load();
+  return loaded as Addon & Part;
+}
+
+function load(): Addon {
+  let found: Addon;
+  try {
+    found = createRequire(__filename)(addonPath) as Addon;
+  } catch (cause) {
+    const [why] = (cause as Error).message.split("\n");
+    throw new KiloforkError(
+      "ERR_ADDON",
+      `cannot load the addon: ${why}; build it: npx node-gyp configure build`,
+      { cause },
+    );
+  }
+  const differences = differencesOfEnumerations(found.enumerations);
+  if (differences.length > 0)
+    throw new KiloforkError(
+      "ERR_ADDON",
+      `${addonPath} was built from other sources (${differences.join("; ")}); build it again: npx node-gyp configure build`,
+    );
+  return found;
+}

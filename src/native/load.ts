@@ -1,0 +1,143 @@
+/**
+ * The load engine (native/core/load). Each thread of a client drives a {@link LoadEngine}; all of
+ * them count into one {@link InFlight}, which the main thread has made and which they find by its id.
+ */
+import type { FailureKind } from "../base/enumerations";
+import { addon } from "./addon";
+
+export interface LoadOptions {
+  readonly addresses: readonly string[];
+  /** The numeric address to connect from; empty: the kernel chooses. */
+  readonly from: string;
+  readonly port: number;
+  readonly clients: number;
+  /** The number of the engine's first client. */
+  readonly firstNumber: number;
+  /** Of each client; 0: as many as the duration allows. */
+  readonly requests: number;
+  readonly durationMs: number;
+  readonly rampStepMs: number;
+  /** First connects that may wait for a greeting at a time; 0: all. */
+  readonly window: number;
+  /** Between two intended sends; 0: closed loop. */
+  readonly intervalMs: number;
+  readonly connectTimeoutMs: number;
+  readonly replyTimeoutMs: number;
+  readonly barrier: boolean;
+  /** Each request has a connection of its own. */
+  readonly reconnect: boolean;
+  /** Templates: `{pid}` is taken from the greeting, `{n}` is the request's number, `{{` a brace. */
+  readonly greeting: string;
+  readonly request: string;
+  readonly reply: string;
+}
+
+export interface LoadCounts {
+  readonly sent: number;
+  readonly verified: number;
+  readonly failed: number;
+  readonly connections: number;
+  readonly synRetransmits: number;
+  /** Clients that were greeted at least once. */
+  readonly greeted: number;
+  /** Clients that were greeted or have failed. */
+  readonly settled: number;
+  /** Milliseconds since 1970, 0 for never. */
+  readonly firstConnectMs: number;
+  readonly firstSendMs: number;
+  readonly lastReplyMs: number;
+}
+
+export interface LoadFailures {
+  readonly kind: FailureKind;
+  readonly count: number;
+  readonly firstClient: number;
+  readonly detail: string;
+}
+
+/** Of the last step, in microseconds. */
+export interface LoadSamples {
+  readonly connect: Float64Array;
+  readonly reply: Float64Array;
+  readonly lag: Float64Array;
+}
+
+export interface InFlightPeak {
+  /** Requests in flight at one instant, … */
+  readonly requests: number;
+  /** … in so many distinct processes of the server. */
+  readonly pids: number;
+  /** Distinct processes that greeted a client, over the whole run. */
+  readonly greeters: number;
+  /** The longest stretch at the peak. */
+  readonly fromMs: number;
+  readonly heldMs: number;
+}
+
+interface NativeInFlight {
+  readonly id: number;
+  peak(): InFlightPeak;
+}
+
+interface NativeLoadEngine {
+  readonly address: string;
+  step(milliseconds: number): boolean;
+  release(): void;
+  counts(): LoadCounts;
+  failures(): LoadFailures[];
+  samples(): LoadSamples;
+}
+
+interface LoadAddon {
+  readonly InFlight: new () => NativeInFlight;
+  readonly LoadEngine: new (options: LoadOptions, inFlight: number) => NativeLoadEngine;
+}
+
+export class InFlight {
+  private readonly native = new (addon<LoadAddon>().InFlight)();
+
+  get id(): number {
+    return this.native.id;
+  }
+
+  peak(): InFlightPeak {
+    return this.native.peak();
+  }
+}
+
+export class LoadEngine {
+  private readonly native: NativeLoadEngine;
+
+  /** `inFlight` is the id of an {@link InFlight} of this process. */
+  constructor(options: LoadOptions, inFlight: number) {
+    this.native = new (addon<LoadAddon>().LoadEngine)(options, inFlight);
+  }
+
+  /** The server's address that it connects to. */
+  get address(): string {
+    return this.native.address;
+  }
+
+  /** Works for about so many milliseconds; true when all is done. */
+  step(milliseconds: number): boolean {
+    return this.native.step(milliseconds);
+  }
+
+  /** Opens the barrier: every client that was greeted sends. */
+  release(): void {
+    this.native.release();
+  }
+
+  counts(): LoadCounts {
+    return this.native.counts();
+  }
+
+  /** A row for each kind that has happened. */
+  failures(): LoadFailures[] {
+    return this.native.failures();
+  }
+
+  samples(): LoadSamples {
+    return this.native.samples();
+  }
+}
