@@ -1,7 +1,7 @@
 /** What it costs that a reply waits for the disk; and where each sync takes its time, what one sync for many saves. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { findServer } from "../src/status/find";
+import { findServer } from "../src/status/servers";
 import { type Figure, higher, type Size } from "./figure";
 import { requireInstalled } from "./installed";
 import { BACKLOG, rateOf } from "./measures";

@@ -1,7 +1,6 @@
 /** The command line: what there is, its defaults, and how a command that fails ends. */
 import { Argument, Command, Option, type OptionValues } from "commander";
 import { runAudit } from "./audit/command";
-import { runRepair } from "./audit/repair-command";
 import { KiloforkError } from "./base/errors";
 import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./base/protocol";
 import { likeOurs, resolveHost } from "./base/resolve";
@@ -22,8 +21,9 @@ import {
 import { EXIT, reportError } from "./command/exit";
 import { guardOutput } from "./command/output";
 import { control, VERBS, type Verb } from "./ctl/command";
-import { runDemo } from "./demo/command";
+import { runDemo } from "./demo/demo";
 import { addLimit } from "./limit/define";
+import { runRepair } from "./repair/command";
 import { dynamicPool, type PoolOptions, staticPool, type Work } from "./serve/options";
 import { parseRunAs } from "./serve/run-as";
 import { Front } from "./serve/server";

@@ -16,7 +16,7 @@ import {
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
-import { type RepairResult, repair } from "../src/audit/repair";
+import { type RepairResult, repair } from "../src/repair/repair";
 import { at, births, completed, init, received, stop, T } from "./support/log";
 import { Command, run, Server, temporaryFolder, until } from "./support/server";
 import { RawClient } from "./support/socket";

@@ -6,7 +6,7 @@ import { CAUSES, REFUSALS, STATES } from "../src/base/enumerations";
 import { commandPath } from "../src/base/paths";
 import { Scoreboard } from "../src/native/scoreboard";
 import { LETTERS, RequestMeter, readStatus, type Status } from "../src/status/collect";
-import { findServer } from "../src/status/find";
+import { findServer } from "../src/status/servers";
 import { showAge, showStatus } from "../src/status/text";
 import { Command, run, Server, segmentsOf, until } from "./support/server";
 import { RawClient } from "./support/socket";

@@ -1,8 +1,8 @@
 /** Where it breaks, and the curves before: what `kilofork limit` has found. */
 
 import { capitalize, showCount, showDuration, writeDuration } from "../../src/base/units";
-import type { LimitResult } from "../../src/limit/command";
 import type { Limit } from "../../src/limit/judge";
+import type { LimitResult } from "../../src/limit/limit-search";
 import { plotsOf } from "../../src/limit/plots";
 import { loadOf, showCondition, showFound } from "../../src/limit/show";
 import { outcomeOf, type Trial } from "../../src/limit/trial";

@@ -14,7 +14,7 @@ import {
   type Server,
   type Wanted,
   whereIs,
-} from "../status/find";
+} from "../status/servers";
 
 const LOOK_EVERY_MS = 5;
 

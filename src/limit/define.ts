@@ -9,7 +9,7 @@ import {
   MOST_CLIENTS,
   refuseOptions,
 } from "../command/arguments";
-import { runLimit } from "./command";
+import { runLimit } from "./limit-search";
 
 export function addLimit(program: Command, exit: (code: number) => void): void {
   program

@@ -25,7 +25,7 @@ import {
 } from "../machine/readings";
 import type { Scoreboard } from "../native/scoreboard";
 import { listenQueue } from "../native/sockets";
-import { openScoreboardOf } from "../status/find";
+import { openScoreboardOf } from "../status/servers";
 import { clientProcesses } from "./bounds";
 import { Clients, type ClientsPlan, type ClientsResult } from "./clients";
 

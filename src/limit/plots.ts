@@ -1,7 +1,7 @@
 /** What the trials show, as plots: latency, memory, fork time and throughput against the load. */
 import type { Percentiles } from "../client/latency";
 import { findKnee, type Plot, type Point } from "../report/plot";
-import type { LimitResult } from "./command";
+import type { LimitResult } from "./limit-search";
 import type { Trial } from "./trial";
 
 const MEGABYTE = 2 ** 20;

@@ -1,8 +1,8 @@
 /** What `kilofork limit` prints: a line a trial, then the verdict. */
 import { plural, showCount, showDuration, writeDuration } from "../base/units";
 import type { Bound } from "./bounds";
-import type { LimitOptions, LimitResult } from "./command";
 import type { Limit } from "./judge";
+import type { LimitOptions, LimitResult } from "./limit-search";
 import { outcomeOf, type Trial } from "./trial";
 
 const MEGABYTE = 2 ** 20;

@@ -21,7 +21,7 @@ import { EXIT } from "../command/exit";
 import { nearestProcessLimit, problemsOfServer, readMachine } from "../machine/capacity";
 import { compatibility, notify, reapStranger } from "../native/processes";
 import { Scoreboard } from "../native/scoreboard";
-import { listSegments, whereIs } from "../status/find";
+import { listSegments, whereIs } from "../status/servers";
 import { complain } from "./complain";
 import { LogFiles } from "./log-files";
 import { LogMonitor } from "./log-monitor";

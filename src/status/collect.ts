@@ -24,7 +24,7 @@ import type {
 } from "../native/scoreboard";
 import { type ListenQueue, listenQueue } from "../native/sockets";
 import { numberedLog } from "../serve/log-files";
-import { hasOpen, type Server, whereIs } from "./find";
+import { hasOpen, type Server, whereIs } from "./servers";
 
 /** One slot, as mod_status of Apache httpd writes it. */
 export const LETTERS: Readonly<Record<State, string>> = {

@@ -4,8 +4,8 @@ import { KiloforkError } from "../base/errors";
 import { LONGEST_TIMER_MS, plural } from "../base/units";
 import { EXIT } from "../command/exit";
 import { RequestMeter, readStatus } from "./collect";
-import { findServer, lives, type Server, type Wanted, whereIs } from "./find";
 import { Screen } from "./screen";
+import { findServer, lives, type Server, type Wanted, whereIs } from "./servers";
 import { showStatus } from "./text";
 
 /** Over which the requests a second are counted. */

@@ -3,7 +3,7 @@
 import { CAUSES, type Cause, isDeath } from "../base/enumerations";
 import { plural, showCount, showDuration } from "../base/units";
 import { LETTERS, type Status } from "./collect";
-import { whereIs } from "./find";
+import { whereIs } from "./servers";
 
 const ROW = 50;
 const MOST_ROWS = 10;

@@ -14,7 +14,7 @@ import { type AuditResult, audit } from "../../src/audit/audit";
 import { commandPath } from "../../src/base/paths";
 import type { ClientResult } from "../../src/client/load";
 import { Scoreboard, type Slot } from "../../src/native/scoreboard";
-import { openScoreboardOf } from "../../src/status/find";
+import { openScoreboardOf } from "../../src/status/servers";
 import { holdsSegmentOf } from "./holders";
 
 /** Marks every process of this test file, children of children included. */

@@ -15,7 +15,7 @@ import { lostOutput } from "../command/output";
 import { type StartedServer, startServer } from "../harness/server";
 import { countAccepted, countWorking } from "../harness/witnesses";
 import { problemsOfClient, readMachine, readMemory } from "../machine/capacity";
-import { openScoreboardOf } from "../status/find";
+import { openScoreboardOf } from "../status/servers";
 import { drawInFlight, type Point } from "./picture";
 
 export interface DemoOptions {
