@@ -7,7 +7,7 @@ import { type ClientResult, DEFAULT_OS_THREADS, describeFailures, Load } from ".
 import { clientProcesses } from "../src/limit/bounds";
 import { Clients } from "../src/limit/clients";
 import { readMachine } from "../src/machine/capacity";
-import { processMemory, sendFragment, settledMemory } from "../src/machine/readings";
+import { processMemory, sendFragment, settledMemory } from "../src/machine/memory";
 import type { Size } from "./figure";
 import type { Running } from "./launch";
 import { requireRoomForClients } from "./room";

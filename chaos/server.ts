@@ -2,7 +2,8 @@
 import type { ChildProcess } from "node:child_process";
 import { type Cause, isDeath, REFUSALS, type Refusal } from "../src/base/enumerations";
 import { Scoreboard, type Slot } from "../src/native/scoreboard";
-import { listSegments, openScoreboardOf } from "../src/status/servers";
+import { listSegments } from "../src/native/segments";
+import { openScoreboardOf } from "../src/status/servers";
 import { type Harness, until } from "./harness";
 
 export const MOST_CHILDREN = 200;

@@ -3,21 +3,13 @@ import { Argument, Command, Option, type OptionValues } from "commander";
 import { runAudit } from "./audit/command";
 import { KiloforkError } from "./base/errors";
 import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "./base/protocol";
+import { MOST_CHILDREN, MOST_CLIENTS, MOST_REQUESTS, MOST_REQUESTS_A_SECOND } from "./base/ranges";
 import { likeOurs, resolveHost } from "./base/resolve";
 import { parseDuration } from "./base/units";
 import { version } from "./base/version";
 import { type ClientOutput, runClient } from "./client/command";
 import { DEFAULT_OS_THREADS, type LoadPlan } from "./client/load";
-import {
-  count,
-  duration,
-  durationOption,
-  MOST_CHILDREN,
-  MOST_CLIENTS,
-  MOST_REQUESTS,
-  MOST_REQUESTS_A_SECOND,
-  refuseOptions,
-} from "./command/arguments";
+import { count, duration, durationOption, refuseOptions } from "./command/arguments";
 import { EXIT, reportError } from "./command/exit";
 import { guardOutput } from "./command/output";
 import { control, VERBS, type Verb } from "./ctl/command";

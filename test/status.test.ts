@@ -5,8 +5,10 @@ import { describe, expect, test } from "vitest";
 import { CAUSES, REFUSALS, STATES } from "../src/base/enumerations";
 import { commandPath } from "../src/base/paths";
 import { Scoreboard } from "../src/native/scoreboard";
-import { LETTERS, RequestMeter, readStatus, type Status } from "../src/status/collect";
+import { collect, RequestMeter } from "../src/status/collect";
+import { diagnose } from "../src/status/diagnose";
 import { findServer } from "../src/status/servers";
+import { LETTERS, type Status } from "../src/status/status";
 import { showAge, showStatus } from "../src/status/text";
 import { Command, run, Server, segmentsOf, until } from "./support/server";
 import { RawClient } from "./support/socket";
@@ -14,7 +16,7 @@ import { RawClient } from "./support/socket";
 /** As the command reads it, without waiting for a sample. */
 function look(server: Server): Status {
   const found = findServer({ port: server.port, pid: server.front });
-  const status = readStatus(found, new RequestMeter(found.scoreboard).read());
+  const status = diagnose(collect(found, new RequestMeter(found.scoreboard).read()));
   found.scoreboard.close();
   return status;
 }

@@ -3,11 +3,6 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { KiloforkError } from "../base/errors";
 import { parseCount, parseDuration } from "../base/units";
 
-export const MOST_CHILDREN = 1_000_000;
-export const MOST_CLIENTS = 1_000_000;
-export const MOST_REQUESTS = 1_000_000_000;
-export const MOST_REQUESTS_A_SECOND = 10_000_000;
-
 export const duration = (text: string) => inArgument(() => parseDuration(text));
 export const count = (name: string, min: number, max: number) => (text: string) =>
   inArgument(() => parseCount(text, name, { min, max }));

@@ -3,18 +3,12 @@
  * shared memory until all of it is done, and says what was done.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { whereIs } from "../base/address";
 import { ORDERS, type Order } from "../base/enumerations";
 import { KiloforkError } from "../base/errors";
 import { plural, showCount, showDuration } from "../base/units";
-import {
-  findServer,
-  isFront,
-  isThere,
-  lives,
-  type Server,
-  type Wanted,
-  whereIs,
-} from "../status/servers";
+import { isThere } from "../native/segments";
+import { findServer, isFront, lives, type Server, type Wanted } from "../status/servers";
 
 const LOOK_EVERY_MS = 5;
 

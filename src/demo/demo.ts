@@ -14,7 +14,8 @@ import { EXIT } from "../command/exit";
 import { lostOutput } from "../command/output";
 import { type StartedServer, startServer } from "../harness/server";
 import { countAccepted, countWorking } from "../harness/witnesses";
-import { problemsOfClient, readMachine, readMemory } from "../machine/capacity";
+import { problemsOfClient, readMachine } from "../machine/capacity";
+import { readMemory } from "../machine/memory";
 import { openScoreboardOf } from "../status/servers";
 import { drawInFlight, type Point } from "./picture";
 

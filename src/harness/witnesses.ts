@@ -1,5 +1,5 @@
 /** The two witnesses that are asked at one instant: shared memory and kernel (docs/concurrency.md). */
-import { readFileSync } from "node:fs";
+import { readText } from "../machine/files";
 import type { Scoreboard } from "../native/scoreboard";
 
 /** Slots that are working, in one snapshot. */
@@ -16,20 +16,13 @@ const ESTABLISHED = "01";
 export function countAccepted(port: number): number {
   const wanted = port.toString(16).toUpperCase().padStart(4, "0");
   let count = 0;
+  // The second is missing in a kernel without IPv6.
   for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    for (const line of readTable(table).split("\n").slice(1)) {
+    for (const line of readText(table).split("\n").slice(1)) {
       const fields = line.trim().split(/\s+/);
       const [, local = "", , state] = fields;
       if (state === ESTABLISHED && local.endsWith(`:${wanted}`) && fields[9] !== "0") count++;
     }
   }
   return count;
-}
-
-function readTable(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return ""; // a kernel without IPv6
-  }
 }

@@ -2,9 +2,8 @@
  * What the machine allows beforehand: for each of its limits, how many clients it lets be served at
  * once, and what moves it. The smallest is where the search ends; none of them is ever changed here.
  */
-
+import { MOST_CHILDREN } from "../base/ranges";
 import { showCount } from "../base/units";
-import { MOST_CHILDREN } from "../command/arguments";
 import { BYTES_PER_CHILD, type Machine, OTHER_FILES, processLimits } from "../machine/capacity";
 
 /** For whatever else the machine has to do meanwhile. */

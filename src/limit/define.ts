@@ -1,14 +1,9 @@
 /** `kilofork limit` on the command line. */
 import { type Command, Option } from "commander";
 import { KiloforkError } from "../base/errors";
+import { MOST_CLIENTS } from "../base/ranges";
 import { parsePercent } from "../base/units";
-import {
-  count,
-  durationOption,
-  inArgument,
-  MOST_CLIENTS,
-  refuseOptions,
-} from "../command/arguments";
+import { count, durationOption, inArgument, refuseOptions } from "../command/arguments";
 import { runLimit } from "./limit-search";
 
 export function addLimit(program: Command, exit: (code: number) => void): void {

@@ -10,19 +10,13 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
 import { KiloforkError } from "../base/errors";
+import { sum } from "../base/numbers";
 import { writeDuration } from "../base/units";
 import { type StartedServer, startServer } from "../harness/server";
 import { countWorking } from "../harness/witnesses";
-import { type Machine, readMemory } from "../machine/capacity";
-import {
-  busyShare,
-  cpuTimes,
-  listenCounters,
-  processMemory,
-  sendFragment,
-  settledMemory,
-  Watch,
-} from "../machine/readings";
+import type { Machine } from "../machine/capacity";
+import { processMemory, readMemory, sendFragment, settledMemory } from "../machine/memory";
+import { busyShare, cpuTimes, listenCounters, Watch } from "../machine/readings";
 import type { Scoreboard } from "../native/scoreboard";
 import { listenQueue } from "../native/sockets";
 import { openScoreboardOf } from "../status/servers";
@@ -216,7 +210,7 @@ export class Harness {
         if (working < peak.working) continue;
         peak.working = working;
         peak.frontBytes = processMemory(server.pid);
-        peak.clientBytes = pids.reduce((sum, pid) => sum + processMemory(pid), 0);
+        peak.clientBytes = sum(pids.map(processMemory));
         this.say(`${working} are served`);
       }
       return peak;

@@ -1,4 +1,5 @@
 /** What the trials show, as plots: latency, memory, fork time and throughput against the load. */
+import { median } from "../base/numbers";
 import type { Percentiles } from "../client/latency";
 import { findKnee, type Plot, type Point } from "../report/plot";
 import type { LimitResult } from "./limit-search";
@@ -111,10 +112,4 @@ function curve(
     if (value !== null) values.set(x(trial), [...(values.get(x(trial)) ?? []), value]);
   }
   return [...values].map(([load, all]) => ({ x: load, y: median(all) })).sort((a, b) => a.x - b.x);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return ((sorted[Math.ceil(middle) - 1] ?? 0) + (sorted[Math.floor(middle)] ?? 0)) / 2;
 }

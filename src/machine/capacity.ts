@@ -1,36 +1,38 @@
 /**
- * What the machine can give, read before anything is started: proc(5), cgroups(7), getrlimit(2).
- * A command asks for what it needs and gets, for each limit that is too low, one sentence with
- * what to do about it.
+ * The limits of the machine, read before anything is started: proc(5), cgroups(7), getrlimit(2). A
+ * command names what it needs, and gets a sentence with a remedy for each limit that is too low.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
+import { sum } from "../base/numbers";
 import { showCount } from "../base/units";
 import { limits } from "../native/processes";
+import { readNumber, readNumbers, readText } from "./files";
+import { readMemory } from "./memory";
 
-/** One child and its page tables, the whole system counted; measured, see docs/operations.md. */
+/** What one child takes of the system's memory, page tables included: see docs/operations.md. */
 export const BYTES_PER_CHILD = 130 * 1024;
-/** A pool that grows leaves so much of the memory to others. */
+/** Memory that a growing pool leaves to others. */
 export const MEMORY_RESERVE = 64 * 2 ** 20;
-/** What the rest of the system may want to start while we hold our share. */
+/** Processes that are left to the rest of the system. */
 const PROCESS_RESERVE = 100;
 
 export interface Machine {
   readonly cpus: number;
   readonly pidMax: number;
   readonly threadsMax: number;
-  /** Threads and processes that exist now, ours included. */
+  /** Threads and processes that exist now, this one included. */
   readonly tasks: number;
   readonly cgroupPidsMax: number;
   readonly cgroupPids: number;
-  /** Of our user; the superuser is exempt from it. */
+  /** RLIMIT_NPROC of this user; the superuser is exempt from it. */
   readonly userProcessesMax: number;
-  /** Threads and processes of our user, ours included. Not counted where there is no limit: 0. */
+  /** Threads and processes of this user, this one included; 0, not counted, without a limit. */
   readonly userTasks: number;
   readonly filesMax: number;
   readonly somaxconn: number;
   readonly cgroupMemoryMax: number;
-  /** Without what is only cache of files: the kernel takes that back. */
+  /** Without the cache of files, which the kernel takes back when memory is needed. */
   readonly cgroupMemory: number;
   readonly memoryTotal: number;
   readonly memoryAvailable: number;
@@ -41,7 +43,9 @@ export function readMachine(): Machine {
   const { files, processes } = limits();
   const uid = process.getuid?.() ?? 0;
   const userProcessesMax = uid === 0 ? Number.POSITIVE_INFINITY : processes;
-  const [firstPort = 32768, lastPort = 60999] = readWords("/proc/sys/net/ipv4/ip_local_port_range");
+  const [firstPort = 32768, lastPort = 60999] = readNumbers(
+    "/proc/sys/net/ipv4/ip_local_port_range",
+  );
   const pids = cgroupLimit("pids", {
     1: ["pids.max", "pids.current"],
     2: ["pids.max", "pids.current"],
@@ -66,28 +70,6 @@ export function readMachine(): Machine {
     memoryTotal: totalmem(),
     memoryAvailable: readMemory().available,
     ephemeralPorts: lastPort - firstPort + 1,
-  };
-}
-
-/** Of the whole system, in bytes, by proc_meminfo(5). */
-export interface SystemMemory {
-  /** Could still be given. */
-  readonly available: number;
-  /**
-   * What processes hold, and the kernel for them: what is nobody's cache. More exact than by what is
-   * available: of what was freed, a virtual machine may owe gigabytes for a while.
-   */
-  readonly inUse: number;
-}
-
-const HELD = ["AnonPages", "Shmem", "Slab", "KernelStack", "PageTables", "SecPageTables", "Percpu"];
-
-export function readMemory(): SystemMemory {
-  const lines = readText("/proc/meminfo").matchAll(/^(\w+):\s+(\d+) kB/gm);
-  const bytes = new Map([...lines].map(([, name = "", kB]) => [name, Number(kB) * 1024]));
-  return {
-    available: bytes.get("MemAvailable") ?? Number.NaN,
-    inUse: HELD.reduce((sum, name) => sum + (bytes.get(name) ?? 0), 0),
   };
 }
 
@@ -125,13 +107,13 @@ export function processLimits(machine: Machine): ProcessLimit[] {
   ];
 }
 
-/** The limit that a fork which failed has most likely run into, and how to raise it. */
+/** The limit that made a fork fail, most likely, and how to raise it. */
 export function nearestProcessLimit(machine: Machine): string {
   const [nearest] = processLimits(machine).sort((a, b) => a.left - b.left);
   return nearest ? `${nearest.name} (${nearest.remedy})` : "";
 }
 
-/** What stands in the way of so many children; `option` is the one that asks for them. */
+/** A sentence for each limit that is too low; `option` is the one that asks for the children. */
 export function problemsOfServer(
   machine: Machine,
   need: { children: number; option: string; backlog: number },
@@ -169,10 +151,10 @@ function memoryLeft({ memoryAvailable, cgroupMemoryMax, cgroupMemory }: Machine)
   };
 }
 
-/** Descriptors that a client holds beside those of its connections. */
+/** Descriptors of a client that are no connections. */
 export const OTHER_FILES = 64;
 
-/** What stands in the way of so many simultaneous connections from this process. */
+/** A sentence for each limit that is too low for so many connections from this process. */
 export function problemsOfClient(machine: Machine, need: { clients: number }): string[] {
   const problems: string[] = [];
   if (need.clients + OTHER_FILES > machine.filesMax)
@@ -198,10 +180,10 @@ function countTasksOf(uid: number): number {
   return tasks;
 }
 
-/** Of a cgroup: the limit, what is taken of it, and what begins the names of cache in memory.stat. */
+/** Of a cgroup: the limit, what is used of it, and the prefix of the caches in memory.stat. */
 type CgroupFiles = readonly [max: string, current: string, cache?: string];
 
-/** The tightest limit on the way up from our cgroup, by the file names of version 1 or 2. */
+/** The tightest limit from the cgroup of this process up to the root, of version 1 or 2. */
 function cgroupLimit(
   controller: string,
   files: { readonly 1: CgroupFiles; readonly 2: CgroupFiles },
@@ -224,27 +206,9 @@ function cgroupLimit(
   return tightest;
 }
 
-/** Bytes of files that are kept in memory, of a cgroup and those below it. */
+/** Bytes of cached files of a cgroup and those below it. */
 function cacheIn(folder: string, prefix: string | undefined): number {
   if (prefix === undefined) return 0;
   const lines = readText(`${folder}/memory.stat`).matchAll(/^(\w*?)(?:in)?active_file (\d+)/gm);
-  return [...lines].reduce((sum, [, of, bytes]) => sum + (of === prefix ? Number(bytes) : 0), 0);
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
-
-function readWords(path: string): number[] {
-  return readText(path).trim().split(/\s+/).map(Number);
-}
-
-/** A file that is missing, or says "max", limits nothing. */
-export function readNumber(path: string): number {
-  const text = readText(path).trim();
-  return /^\d+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
+  return sum([...lines].map(([, of, bytes]) => (of === prefix ? Number(bytes) : 0)));
 }

@@ -1,18 +1,18 @@
-/** What the machine says while a trial runs: proc_pid_net(5), proc_stat(5), proc_meminfo(5). */
-import { readFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
-import { readMemory, readNumber } from "./capacity";
+/** How busy the machine is while a trial runs: proc_net(5), proc_stat(5). */
+import { sum } from "../base/numbers";
+import { readText } from "./files";
+import { readMemory } from "./memory";
 
-/** Of all listening sockets of this network namespace, since it began: others may be in it. */
+/** Of all listening sockets of this network namespace, since it was made; others may be in it. */
 export interface ListenCounters {
   /** Connections that were ready to be accepted and found their queue full. */
   readonly overflows: number;
-  /** With every other reason to drop one. */
+  /** Connections that were dropped, for these and all other reasons. */
   readonly drops: number;
 }
 
 export function listenCounters(): ListenCounters {
-  const [names = [], values = []] = readFileSync("/proc/net/netstat", "utf8")
+  const [names = [], values = []] = readText("/proc/net/netstat")
     .split("\n")
     .filter((line) => line.startsWith("TcpExt:"))
     .map((line) => line.split(" "));
@@ -20,70 +20,36 @@ export function listenCounters(): ListenCounters {
   return { overflows: value("ListenOverflows"), drops: value("ListenDrops") };
 }
 
-/** Bytes that are a process's own, and its share of what it shares; 0 when it is gone. */
-export function processMemory(pid: number): number {
-  try {
-    const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-    return Number(/^Pss:\s+(\d+) kB/m.exec(text)?.[1] ?? 0) * 1024;
-  } catch {
-    return 0;
-  }
-}
-
-/**
- * Bytes that a process holds which has sent anything over TCP, and that do not count as in use: the
- * piece that the kernel cuts what it sends from, task_frag in skb_page_frag_refill() of
- * net/core/sock.c.
- */
-export function sendFragment(): number {
-  const HIGH_ORDER = 32 * 1024;
-  const PAGE = 4096;
-  const disabled = readNumber("/proc/sys/net/core/high_order_alloc_disable"); // infinite: no such file
-  return disabled === 1 ? PAGE : HIGH_ORDER;
-}
-
-/** Bytes in use, when they have not moved for a while, or have moved for long. */
-export async function settledMemory(): Promise<number> {
-  const STILL_BYTES = 1 << 20;
-  const LOOKS_STILL = 3;
-  const MOST_LOOKS = 40;
-  let last = readMemory().inUse;
-  for (let looks = 0, still = 0; still < LOOKS_STILL && looks < MOST_LOOKS; looks++) {
-    await sleep(100);
-    const now = readMemory().inUse;
-    still = Math.abs(now - last) < STILL_BYTES ? still + 1 : 0;
-    last = now;
-  }
-  return last;
-}
-
-/** Of the processors, since `before`: 0 to 1. */
-export function busyShare(before: CpuTimes, now = cpuTimes()): number {
-  return (now.busy - before.busy) / Math.max(1, now.all - before.all);
-}
-
-/** What runs at a lower priority takes nothing from others: it counts as idle. */
+/** Ticks of all processors. What runs at a lower priority takes nothing from others: it is idle. */
 export interface CpuTimes {
   readonly busy: number;
   readonly all: number;
 }
 
 export function cpuTimes(): CpuTimes {
-  const [, ...ticks] = readFileSync("/proc/stat", "utf8").split("\n", 1)[0]?.split(/\s+/) ?? [];
-  const numbers = ticks.slice(0, 8).map(Number); // guests are in user already
-  const all = numbers.reduce((sum, number) => sum + number, 0);
+  const [, ...ticks] = readText("/proc/stat").split("\n", 1)[0]?.split(/\s+/) ?? [];
+  const numbers = ticks.slice(0, 8).map(Number); // user contains guest already
+  const all = sum(numbers);
   const [, nice = 0, , idle = 0, waiting = 0] = numbers;
   return { all, busy: all - nice - idle - waiting };
 }
 
+/** The share of the processors that was busy since `before`, 0 to 1. */
+export function busyShare(before: CpuTimes, now = cpuTimes()): number {
+  return (now.busy - before.busy) / Math.max(1, now.all - before.all);
+}
+
+const SAMPLE_EVERY_MS = 100;
+const SAMPLES_A_SECOND = 1000 / SAMPLE_EVERY_MS;
+
 /**
- * Looks at memory and processors all through a trial. `onShortage` is called once when less memory
- * is available than is to be left.
+ * Samples memory and processors during a trial. Calls `onShortage` once, when less memory is
+ * available than the floor.
  */
 export class Watch {
   /** The most bytes that were in use. */
   mostMemory = 0;
-  /** Of the processors, in the busiest second: 0 to 1. */
+  /** The busy share of the processors in the busiest second, 0 to 1. */
   busiestShare = 0;
   shortage = false;
   private readonly times: CpuTimes[] = [cpuTimes()];
@@ -93,14 +59,14 @@ export class Watch {
     private readonly floorBytes: number,
     private readonly onShortage: () => void,
   ) {
-    this.timer = setInterval(() => this.look(), LOOK_EVERY_MS);
+    this.timer = setInterval(() => this.sample(), SAMPLE_EVERY_MS);
   }
 
   stop(): void {
     clearInterval(this.timer);
   }
 
-  private look(): void {
+  private sample(): void {
     const { available, inUse } = readMemory();
     this.mostMemory = Math.max(this.mostMemory, inUse);
     if (available < this.floorBytes && !this.shortage) {
@@ -109,11 +75,8 @@ export class Watch {
     }
     const now = cpuTimes();
     this.times.push(now);
-    if (this.times.length <= LOOKS_A_SECOND) return;
+    if (this.times.length <= SAMPLES_A_SECOND) return;
     const before = this.times.shift() as CpuTimes;
     this.busiestShare = Math.max(this.busiestShare, busyShare(before, now));
   }
 }
-
-const LOOK_EVERY_MS = 100;
-const LOOKS_A_SECOND = 1000 / LOOK_EVERY_MS;

@@ -10,7 +10,6 @@ import {
   linkSync,
   lstatSync,
   openSync,
-  readFileSync,
   rmSync,
   type Stats,
   statSync,
@@ -18,6 +17,7 @@ import {
 } from "node:fs";
 import { KiloforkError } from "../base/errors";
 import { type Damage, DamageTally, readLog } from "../log/damage";
+import { readText } from "../machine/files";
 
 export interface RepairOptions {
   readonly log: string;
@@ -104,12 +104,8 @@ function status(log: string): Stats {
  * a server that starts just then. Devices are not compared: btrfs lists another one than stat(2).
  */
 function isHeld({ ino }: Stats): boolean {
-  try {
-    const locks = readFileSync("/proc/locks", "latin1");
-    return new RegExp(`: FLOCK +ADVISORY +WRITE .*:${ino} `).test(locks);
-  } catch {
-    return false; // without /proc nothing is known
-  }
+  // Without /proc nothing is known.
+  return new RegExp(`: FLOCK +ADVISORY +WRITE .*:${ino} `).test(readText("/proc/locks"));
 }
 
 /** Bytes that are not plain ASCII as `\xNN`, a run of the same as `\xNN{1000}`. */

@@ -6,6 +6,7 @@
  * another file, the log's name with a number.
  */
 import { closeSync, existsSync, fdatasyncSync, fstatSync, statSync, writeSync } from "node:fs";
+import { numberedLog } from "../log/numbered";
 import type { Log } from "../native/log";
 import { openLog, openSpawnLog, openSyncedLog } from "./open";
 import type { ServeOptions } from "./options";
@@ -127,11 +128,6 @@ export class LogFiles {
     this.number = number;
     this.isDead = false;
   }
-}
-
-/** `/tmp/myserver.log-1`; 0 is no number. */
-export function numberedLog(path: string, number: number): string {
-  return number === 0 ? path : `${path}-${number}`;
 }
 
 /** The same for two names, or descriptors, of one file; of a name that leads nowhere, "". */

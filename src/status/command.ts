@@ -1,11 +1,13 @@
 /** `kilofork status`: once, or again and again until the server ends. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { whereIs } from "../base/address";
 import { KiloforkError } from "../base/errors";
 import { LONGEST_TIMER_MS, plural } from "../base/units";
 import { EXIT } from "../command/exit";
-import { RequestMeter, readStatus } from "./collect";
+import { collect, RequestMeter } from "./collect";
+import { diagnose } from "./diagnose";
 import { Screen } from "./screen";
-import { findServer, lives, type Server, type Wanted, whereIs } from "./servers";
+import { findServer, lives, type Server, type Wanted } from "./servers";
 import { showStatus } from "./text";
 
 /** Over which the requests a second are counted. */
@@ -30,7 +32,7 @@ export async function runStatus({ port, pid, json, watchMs }: StatusCommand): Pr
   if (watchMs > 0) {
     await watch(server, meter, json, watchMs);
   } else {
-    const status = readStatus(server, meter.read());
+    const status = diagnose(collect(server, meter.read()));
     print(json ? JSON.stringify(status, null, 2) : showStatus(status));
   }
   return EXIT.yes;
@@ -42,7 +44,7 @@ async function watch(server: Server, meter: RequestMeter, json: boolean, everyMs
   const screen = process.stdout.isTTY && !json ? new Screen(process.stdout) : undefined;
   try {
     for (; lives(server); await sleep(Math.min(everyMs, LONGEST_TIMER_MS))) {
-      const status = readStatus(server, meter.read());
+      const status = diagnose(collect(server, meter.read()));
       if (screen) screen.draw(showStatus(status));
       else print(json ? JSON.stringify(status) : `${showStatus(status)}\n`);
     }

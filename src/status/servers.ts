@@ -1,18 +1,19 @@
-/** The servers of this machine, found by their shared memory. Nothing is asked of the servers. */
-import { existsSync, fstatSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+/** Finds the running servers of this machine by their shared memory; asks them for nothing. */
+import { fstatSync } from "node:fs";
+import { whereIs } from "../base/address";
 import { isSystemError, KiloforkError } from "../base/errors";
+import { hasOpen, readText } from "../machine/files";
 import { Scoreboard, type ScoreboardHeader } from "../native/scoreboard";
+import { isThere, listSegments, segmentOf, statSegment } from "../native/segments";
 
-const FOLDER = "/dev/shm";
-
-/** Which of them; nothing, when there is but one. */
+/** Which server is meant, where several run. */
 export interface Wanted {
   readonly port: number | undefined;
   readonly pid: number | undefined;
 }
 
 export interface Server {
-  /** Of the segment, for shm_open(3). */
+  /** Its name, for shm_open(3). */
   readonly segment: string;
   readonly scoreboard: Scoreboard;
   /** As it was when the server was found. */
@@ -21,57 +22,32 @@ export interface Server {
   readonly owner: string;
 }
 
-/** Segments of shared memory, of servers that run or have gone, by name for shm_open(3). */
-export function listSegments(): string[] {
-  try {
-    return readdirSync(FOLDER)
-      .filter((name) => /^kilofork-\d+-[0-9a-f]+$/.test(name))
-      .map((name) => `/${name}`);
-  } catch {
-    return []; // no such folder: creating a segment will say so
-  }
-}
-
-/** Until its server has closed the books, or whoever found it dead has removed it. */
-export function isThere(segment: string): boolean {
-  return existsSync(`${FOLDER}${segment}`);
-}
-
-/** The segment of a server that was killed with all its processes stays, and nobody holds it. */
+/** Whether a process of the server is there: one holds a lock on the segment then. */
 export function lives({ segment }: Server): boolean {
   return isThere(segment) && Scoreboard.lives(segment);
 }
 
-/** Whether a process has that file open. Null: not for us to see. */
-export function hasOpen(pid: number, file: Stats | undefined): boolean | null {
-  const folder = `/proc/${pid}/fd`;
-  try {
-    return readdirSync(folder).some((fd) => {
-      const open = statSync(`${folder}/${fd}`, { throwIfNoEntry: false });
-      return file && open && open.dev === file.dev && open.ino === file.ino;
-    });
-  } catch {
-    return null;
-  }
-}
-
-/** Whether the process is what the header, which anyone may have written, says. Null: as above. */
+/**
+ * Whether the process that the header names is the front: the owner of the segment can write any pid
+ * there. Null when its descriptors cannot be read.
+ */
 export function isFront({ scoreboard, header }: Server): boolean | null {
-  return hasOpen(header.front, fstatSync(scoreboard.fd)); // its name may be another file's by now
+  // By the descriptor: the name may lead to another file by now.
+  return hasOpen(header.front, fstatSync(scoreboard.fd));
 }
 
 /** The server whose front is that process. */
 export function openScoreboardOf(front: number): Scoreboard {
-  const name = listSegments().find((segment) => segment.startsWith(`/kilofork-${front}-`));
+  const name = segmentOf(front);
   if (name === undefined) throw new Error(`process ${front} has no segment`);
   return new Scoreboard(name);
 }
 
-/** The one server that runs, or the one of them with that port, or with that pid. */
+/** The one server that runs, or the one with that port, or that pid. Throws ERR_NO_SERVER. */
 export function findServer({ port, pid }: Wanted): Server {
   const refused: string[] = [];
   const servers = listSegments().flatMap((segment) => {
-    const found = look(segment);
+    const found = examine(segment);
     if (typeof found === "string") refused.push(found);
     return found instanceof Object ? [found] : [];
   });
@@ -94,8 +70,8 @@ export function findServer({ port, pid }: Wanted): Server {
   throw new KiloforkError("ERR_NO_SERVER", [`no server${which} is running`, ...refused].join("; "));
 }
 
-/** A server that lives; in words, why one cannot be looked at; or nothing. */
-function look(segment: string): Server | string | undefined {
+/** A running server; or, in words, why it cannot be read; or undefined, when none runs there. */
+function examine(segment: string): Server | string | undefined {
   const front = Number(/^\/kilofork-(\d+)-/.exec(segment)?.[1]);
   const owner = ownerOf(segment);
   let scoreboard: Scoreboard;
@@ -127,20 +103,12 @@ function look(segment: string): Server | string | undefined {
 }
 
 function ownerOf(segment: string): string | undefined {
-  const status = statSync(`${FOLDER}${segment}`, { throwIfNoEntry: false });
+  const status = statSegment(segment);
   return status && (userName(status.uid) ?? `uid ${status.uid}`);
 }
 
+/** Undefined where nothing names it: an image of nothing but the program has no such file. */
 function userName(uid: number): string | undefined {
-  try {
-    const users = readFileSync("/etc/passwd", "utf8").split("\n");
-    return users.map((entry) => entry.split(":")).find(([, , id]) => id === String(uid))?.[0];
-  } catch {
-    return undefined; // an image of nothing but the program has no such file
-  }
-}
-
-/** `127.0.0.1:31337`, `[::1]:31337`. */
-export function whereIs({ address, port }: { address: string; port: number }): string {
-  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
+  const users = readText("/etc/passwd").split("\n");
+  return users.map((entry) => entry.split(":")).find(([, , id]) => id === String(uid))?.[0];
 }

@@ -1,9 +1,9 @@
 /** The text of `kilofork status`. A function of the object and of nothing else. */
 
+import { whereIs } from "../base/address";
 import { CAUSES, type Cause, isDeath } from "../base/enumerations";
 import { plural, showCount, showDuration } from "../base/units";
-import { LETTERS, type Status } from "./collect";
-import { whereIs } from "./servers";
+import { LETTERS, type Status } from "./status";
 
 const ROW = 50;
 const MOST_ROWS = 10;

@@ -1,0 +1,40 @@
+/** The small text files of proc(5), sysfs(5) and cgroups(7). */
+import { readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+
+/** Empty when the file is missing, or its process has gone or is another user's. */
+export function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** Infinity when the file is missing or says "max": then it limits nothing. */
+export function readNumber(path: string): number {
+  const text = readText(path).trim();
+  return /^\d+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
+}
+
+export function readNumbers(path: string): number[] {
+  return readText(path).trim().split(/\s+/).map(Number);
+}
+
+/** The number of bytes in a line like `Pss:  123 kB`; undefined when there is no such line. */
+export function bytesNamed(name: string, text: string): number | undefined {
+  const [, kilobytes] = new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text) ?? [];
+  return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+}
+
+/** Whether a process has that file open; null when its descriptors cannot be read. */
+export function hasOpen(pid: number, file: Stats | undefined): boolean | null {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).some((fd) => {
+      const open = statSync(`${folder}/${fd}`, { throwIfNoEntry: false });
+      return file && open && open.dev === file.dev && open.ino === file.ino;
+    });
+  } catch {
+    return null;
+  }
+}

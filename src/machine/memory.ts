@@ -1,0 +1,57 @@
+/** What the memory of this machine is used for: proc_meminfo(5), proc_pid_smaps(5). */
+import { setTimeout as sleep } from "node:timers/promises";
+import { sum } from "../base/numbers";
+import { bytesNamed, readNumber, readText } from "./files";
+
+/** Of the whole system, in bytes. */
+export interface SystemMemory {
+  /** What can still be given to processes. */
+  readonly available: number;
+  /**
+   * What processes hold, and what the kernel holds for them: everything but caches. It is more exact
+   * than the change of `available`, since a virtual machine may return what was freed much later.
+   */
+  readonly inUse: number;
+}
+
+const HELD = ["AnonPages", "Shmem", "Slab", "KernelStack", "PageTables", "SecPageTables", "Percpu"];
+
+export function readMemory(): SystemMemory {
+  const text = readText("/proc/meminfo");
+  return {
+    available: bytesNamed("MemAvailable", text) ?? Number.NaN,
+    inUse: sum(HELD.map((name) => bytesNamed(name, text) ?? 0)),
+  };
+}
+
+/** Bytes of a process: its own, and its share of what it shares. 0 when it is gone. */
+export function processMemory(pid: number): number {
+  return bytesNamed("Pss", readText(`/proc/${pid}/smaps_rollup`)) ?? 0;
+}
+
+/**
+ * Bytes that each process which has sent over TCP holds, and that do not count as in use: the kernel
+ * cuts what it sends from such a piece. Source: task_frag in skb_page_frag_refill(), net/core/sock.c.
+ */
+export function sendFragment(): number {
+  const HIGH_ORDER = 32 * 1024;
+  const PAGE = 4096;
+  // Infinite where there is no such file.
+  const disabled = readNumber("/proc/sys/net/core/high_order_alloc_disable");
+  return disabled === 1 ? PAGE : HIGH_ORDER;
+}
+
+/** Waits until the bytes in use no longer change, but not for long; returns them. */
+export async function settledMemory(): Promise<number> {
+  const STILL_BYTES = 1 << 20;
+  const SAMPLES_STILL = 3;
+  const MOST_SAMPLES = 40;
+  let last = readMemory().inUse;
+  for (let samples = 0, still = 0; still < SAMPLES_STILL && samples < MOST_SAMPLES; samples++) {
+    await sleep(100);
+    const now = readMemory().inUse;
+    still = Math.abs(now - last) < STILL_BYTES ? still + 1 : 0;
+    last = now;
+  }
+  return last;
+}

@@ -1,0 +1,70 @@
+/** What is wrong with a server, in words: a function of what was collected and of nothing else. */
+import type { GrowthLimit } from "../base/enumerations";
+import { nameOfErrno } from "../base/errors";
+import { showCount } from "../base/units";
+import type { ScoreboardHeader } from "../native/scoreboard";
+import type { Collected } from "./collect";
+import type { Figures, Status } from "./status";
+
+export function diagnose(collected: Collected): Status {
+  const problems = problemsOf(collected);
+  return { kind: "status", schema: 1, ok: problems.length === 0, problems, ...collected.figures };
+}
+
+function problemsOf({ figures, header, queueError }: Collected): string[] {
+  const { front, supervisor, queue, log } = figures;
+  return [
+    ...frontProblems(front),
+    ...supervisorProblems(supervisor),
+    ...growthProblems(header),
+    ...(queue && queue.waiting > queue.limit
+      ? ["the queue is full: whoever connects now is dropped, and tries again after a second"]
+      : []),
+    ...(queueError === undefined ? [] : [`the queue cannot be seen: ${queueError}`]),
+    ...(header.logError !== 0
+      ? [
+          `the log cannot be written: ${nameOfErrno(header.logError)}; clients get "error unavailable"`,
+        ]
+      : []),
+    ...syncProblems(header),
+    ...(log.inPlace === false
+      ? [
+          `the log was renamed or removed, and is written to all the same: kilofork ctl reopen ${header.port}`,
+        ]
+      : []),
+  ];
+}
+
+function frontProblems({ pid, life }: Figures["front"]): string[] {
+  if (life === "running") return [];
+  return life === "stopped"
+    ? [`the front (pid ${pid}) is stopped: clients are served, but orders have to wait`]
+    : [`the front (pid ${pid}) is gone: the server is ending`];
+}
+
+function supervisorProblems({ pid, life }: Figures["supervisor"]): string[] {
+  if (life === "running") return [];
+  return life === "stopped"
+    ? [`the supervisor (pid ${pid}) is stopped: no child is forked`]
+    : ["the supervisor is gone, and its children with it; the front starts another"];
+}
+
+function syncProblems({ logDead, logNumber, sync }: ScoreboardHeader): string[] {
+  if (logDead)
+    return [
+      `the log is given up since a sync failed, and there is no other; clients get "error unavailable"`,
+    ];
+  if (sync.acknowledges && sync.syncer === 0) return ["there is no syncer: replies have to wait"];
+  return logNumber > 0 ? ["an earlier file of the log was given up since its sync failed"] : [];
+}
+
+function growthProblems({ growthLimit, limits }: ScoreboardHeader): string[] {
+  const reasons: Readonly<Record<GrowthLimit, string>> = {
+    none: "",
+    maximum: `its maximum: all ${showCount(limits.max)} children have a client, and clients wait`,
+    memory: "memory: too little is left for the children that are needed",
+    processes: "the limits on processes: fork failed, and is tried again",
+    births: "deaths at birth: the last child died before it could accept",
+  };
+  return growthLimit === "none" ? [] : [`held back by ${reasons[growthLimit]}`];
+}

@@ -1,0 +1,88 @@
+/** The result of `kilofork status`: what is collected, what is diagnosed from it, what is printed. */
+import type { Cause, GrowthLimit, Refusal, State } from "../base/enumerations";
+import type { PoolBounds, ScoreboardHeader, SyncFigures } from "../native/scoreboard";
+import type { ListenQueue } from "../native/sockets";
+
+/** A slot in its state, as mod_status of Apache httpd writes it. */
+export const LETTERS: Readonly<Record<State, string>> = {
+  idle: "_",
+  starting: "S",
+  reading: "R",
+  working: "W",
+  syncing: "D",
+  replying: ">",
+  stopping: "G",
+  vacant: ".",
+};
+
+export type Life = "running" | "stopped" | "gone";
+
+export interface Rate {
+  readonly requestsPerSecond: number;
+  /** The time over which they were counted. */
+  readonly sampleMs: number;
+}
+
+/** What --json prints. */
+export interface Status extends Figures {
+  readonly kind: "status";
+  readonly schema: 1;
+  /** There are no problems. */
+  readonly ok: boolean;
+  readonly problems: readonly string[];
+}
+
+/** What was read, without a judgement. */
+export interface Figures extends Rate {
+  readonly release: string;
+  readonly host: string;
+  readonly address: string;
+  readonly port: number;
+  readonly owner: string;
+  /** Milliseconds since 1970. */
+  readonly startedMs: number;
+  readonly upMs: number;
+  readonly front: { readonly pid: number; readonly life: Life };
+  readonly supervisor: { readonly pid: number; readonly life: Life };
+  readonly limits: PoolBounds & { readonly pool: "static" | "dynamic"; readonly backlog: number };
+  /** What keeps the pool from growing. */
+  readonly brake: GrowthLimit;
+  /** Full: the pool has its maximum of children, and each has a client. */
+  readonly full: ScoreboardHeader["full"];
+  /** Null when the kernel cannot be asked; `problems` says why. */
+  readonly queue: ListenQueue | null;
+  readonly requests: number;
+  readonly connections: number;
+  readonly refused: Readonly<Record<Refusal, number>>;
+  /** Of the child that has been working, syncing or replying for the longest time. */
+  readonly oldestRequest: { readonly pid: number; readonly ageMs: number } | null;
+  readonly slotsByState: Readonly<Record<State, number>>;
+  readonly children: {
+    /** forked - retired - died */
+    readonly alive: number;
+    readonly forked: number;
+    readonly retired: number;
+    readonly died: number;
+    readonly forkedByCause: Readonly<Record<Cause, number>>;
+    readonly endedByCause: Readonly<Record<Cause, number>>;
+    /** Children of an earlier child epoch: they are still to be replaced. */
+    readonly ofOlderGeneration: number;
+    readonly onOlderLog: number;
+  };
+  readonly log: {
+    readonly path: string;
+    /** Whether the path leads to the file that is written to; null when that cannot be read. */
+    readonly inPlace: boolean | null;
+    /** Requests that were completed but not acknowledged, since their sync failed. */
+    readonly takenBack: number;
+    readonly sync: SyncFigures;
+  };
+  /** Private memory and page tables, read from some children; null when it cannot be read. */
+  readonly memory: {
+    readonly bytesPerChild: number;
+    readonly bytesOfChildren: number;
+    readonly childrenRead: number;
+  } | null;
+  /** A letter for each slot, see {@link LETTERS}. */
+  readonly slots: string;
+}
