@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { LimitResult } from "../src/limit/limit-search";
+import type { LimitResult } from "../src/limit/result";
 import { Command, ourProcesses, run, segmentsOf, temporaryFolder, until } from "./support/server";
 
 /** Others may have most of the memory: these take a few megabytes. */

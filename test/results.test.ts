@@ -7,7 +7,7 @@ import type { Outcome } from "../bench/figure";
 import type { BenchReport, MeasuredFigure } from "../bench/report";
 import { readBench, readLimit } from "../bench/results/inputs";
 import { drawPage } from "../bench/results/page";
-import type { LimitResult } from "../src/limit/limit-search";
+import type { LimitResult } from "../src/limit/result";
 import type { Trial } from "../src/limit/trial";
 import { temporaryFolder } from "./support/server";
 

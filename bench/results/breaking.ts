@@ -2,8 +2,8 @@
 
 import { capitalize, showCount, showDuration, writeDuration } from "../../src/base/units";
 import type { Limit } from "../../src/limit/judge";
-import type { LimitResult } from "../../src/limit/limit-search";
 import { plotsOf } from "../../src/limit/plots";
+import type { LimitResult } from "../../src/limit/result";
 import { loadOf, showCondition, showFound } from "../../src/limit/show";
 import { outcomeOf, type Trial } from "../../src/limit/trial";
 import { drawPlot } from "../../src/report/plot";

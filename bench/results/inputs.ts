@@ -1,7 +1,7 @@
 /** The JSON of the runs that a page is made of. */
 import { readFileSync } from "node:fs";
 import { KiloforkError } from "../../src/base/errors";
-import type { LimitResult } from "../../src/limit/limit-search";
+import type { LimitResult } from "../../src/limit/result";
 import type { BenchReport } from "../report";
 
 export interface Inputs {

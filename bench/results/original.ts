@@ -1,7 +1,7 @@
 /** The original project's own figures, as its page gives them, beside those of this run. */
 
 import { showCount } from "../../src/base/units";
-import type { LimitResult } from "../../src/limit/limit-search";
+import type { LimitResult } from "../../src/limit/result";
 import type { Topic } from "../figure";
 import type { BenchReport, MeasuredFigure } from "../report";
 import { ownOf } from "./comparisons";

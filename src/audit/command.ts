@@ -1,14 +1,43 @@
-/** `kilofork audit`: what it prints, and how it exits. */
+/** `kilofork audit`: proves concurrency and checks the ledger, from a log. */
 import { readFileSync } from "node:fs";
+import { Argument, type Command } from "commander";
 import { KiloforkError } from "../base/errors";
-import { plural, showCount, showDuration } from "../base/units";
+import { MOST_CLIENTS } from "../base/ranges";
 import type { ClientResult } from "../client/load";
+import { count, jsonOption } from "../command/arguments";
 import { EXIT } from "../command/exit";
-import { type Damage, showDamage } from "../log/damage";
-import { type AuditOptions, type AuditResult, audit } from "./audit";
-import type { Ledger, RunReport } from "./run";
+import { DEFAULT_LOG } from "../log/names";
+import { type AuditOptions, audit } from "./audit";
+import { summarizeAudit } from "./text";
 
-export interface AuditCommand {
+export function addAudit(program: Command, exit: (code: number) => void): void {
+  program
+    .command("audit")
+    .summary("prove concurrency and check the ledger, from a log")
+    .description(
+      "Reads the last run in a log: how many requests were in flight at one instant, and whether replies <= counted <= completed <= counted + died. Exits 1 when the books do not balance.",
+    )
+    .addArgument(
+      new Argument("[log...]", "files of one log, the oldest first").default(
+        [DEFAULT_LOG],
+        DEFAULT_LOG,
+      ),
+    )
+    .option("--client <file>", "result of kilofork client --out, to be compared with the log")
+    .option(
+      "--match <prefix>",
+      "only requests whose message begins with this prefix, as written in the log",
+    )
+    .option("--at-least <n>", "minimum peak", count("at-least", 1, MOST_CLIENTS), 0)
+    .option("--all", "every run in the log", false)
+    .addOption(jsonOption())
+    .action((logs: string[], options) => {
+      const { client, match, atLeast, all, json } = options;
+      exit(runAudit({ logs, clientFile: client, match, atLeast, all, json }));
+    });
+}
+
+interface AuditCommand {
   readonly logs: readonly string[];
   readonly clientFile: string | undefined;
   readonly match: string | undefined;
@@ -17,8 +46,7 @@ export interface AuditCommand {
   readonly json: boolean;
 }
 
-/** The exit code; books that do not balance throw a KiloforkError. */
-export function runAudit(command: AuditCommand): number {
+function runAudit(command: AuditCommand): number {
   const { clientFile } = command;
   const options: AuditOptions = {
     ...command,
@@ -45,7 +73,7 @@ function readClientResult(file: string): ClientResult {
   }
 }
 
-/** As far as the audit looks at it. */
+/** Checks what the audit uses of it. */
 function isClientResult(value: unknown): value is ClientResult {
   const result = value as Partial<ClientResult> | null;
   const { requests, inFlight } = result ?? {};
@@ -59,152 +87,4 @@ function isClientResult(value: unknown): value is ClientResult {
     typeof result.message === "string" &&
     numbers.every(Number.isFinite)
   );
-}
-
-export function summarizeAudit(result: AuditResult, clientFile: string | undefined): string {
-  const { client } = result;
-  const parts = result.runs.map((run, i) => {
-    const first = result.runsInLog - result.runs.length + i + 1;
-    return summarizeRun(run, result, first, clientFile);
-  });
-  const peak = result.runs.at(-1)?.peak ?? 0;
-  const condition = result.atLeast > 0 ? `; peak ${peak} >= ${result.atLeast}` : "";
-  const sides = client ? "of both sides " : "";
-  const last = result.runs.at(-1);
-  const open = last?.begun && last.ended ? "" : ", as far as the log goes";
-  parts.push(result.ok ? `OK  the books ${sides}balance${open}${condition}` : "NOT OK");
-  return parts.join("\n\n");
-}
-
-function summarizeRun(
-  run: RunReport,
-  { logs, runsInLog, damagedBefore, client }: AuditResult,
-  number: number,
-  clientFile: string | undefined,
-): string {
-  const line = (name: string, text: string) => `${name.padEnd(9)}${text}`;
-  const row = (name: string, text: string) => `  ${name.padEnd(13)}${text}`;
-  const clock = (ms: number) => showTime(ms, run.utcOffsetMinutes);
-  const span = (of: RunReport["received"]) =>
-    of.count === 0
-      ? "0"
-      : `${showCount(of.count)}   ${clock(of.firstMs)} to ${clock(of.lastMs)}   window ${showDuration(of.lastMs - of.firstMs)}`;
-  const which =
-    number === runsInLog ? `last of ${plural(runsInLog, "run")}` : `run ${number} of ${runsInLog}`;
-  const server =
-    run.server > 0 ? `server ${run.server} at ${run.where}` : "its start is not in the log";
-  const damaged = run.ledger.damage.find(({ harmless }) => !harmless)?.places[0];
-  return [
-    line(
-      "log",
-      `${logs.join(", ")}, ${which}: ${server}, ${showDate(run.startedMs, run.utcOffsetMinutes)}`,
-    ),
-    ...(client
-      ? [
-          line(
-            "client",
-            `${clientFile}: ${plural(client.clients, "client")}, ${plural(client.verified, "reply", "replies")} verified`,
-          ),
-        ]
-      : []),
-    ...(run.ended
-      ? []
-      : [line("", "the run has no end in the log: it goes on, or everything was killed")]),
-    ...(damagedBefore > 0
-      ? [
-          line(
-            "",
-            `earlier runs are damaged at ${plural(damagedBefore, "place")}: --all shows them`,
-          ),
-        ]
-      : []),
-    "",
-    "CONCURRENCY    received by a process, not yet completed",
-    row(
-      "peak",
-      `${showCount(run.peak)} in ${plural(run.pids, "distinct process", "distinct processes")}`,
-    ),
-    row(
-      "held",
-      `${showDuration(run.peakHeldMs)}   ${clock(run.peakFromMs)} to ${clock(run.peakFromMs + run.peakHeldMs)}`,
-    ),
-    row(
-      "average",
-      `${run.average.toFixed(run.average < 10 ? 1 : 0)} over ${showDuration(run.averageOverMs)}`,
-    ),
-    row("received", span(run.received)),
-    row("completed", span(run.completed)),
-    ...(client
-      ? [
-          row(
-            "client saw",
-            `${showCount(client.peak)} for ${showDuration(client.heldMs)} in ${plural(client.pids, "process", "processes")}${client.containsLogPeak ? ", all of the log's time included" : ""}`,
-          ),
-        ]
-      : []),
-    "",
-    "LEDGER",
-    ...ledgerTable(run, client?.verified),
-    row("received, not completed", `  ${showCount(run.ledger.unfinished)}`),
-    row("refused", showRefused(run.ledger.refused)),
-    row(
-      "ended",
-      `${showCount(run.ledger.left)} children by order, ${showCount(run.ledger.died)} abnormally`,
-    ),
-    row("torn or foreign lines", `  ${showCount(sumOf(run.ledger.damage))}`),
-    ...showDamage(run.ledger.damage, logs).map((text) => `  ${text}`),
-    ...(damaged ? [row("next", `kilofork repair ${damaged.log} --out <file>`)] : []),
-  ].join("\n");
-}
-
-function ledgerTable({ ledger, begun, ended }: RunReport, replies: number | undefined): string[] {
-  const { counted, completed, died, takenBack } = ledger;
-  const holds =
-    (replies === undefined || replies <= counted) &&
-    counted <= completed - takenBack &&
-    completed <= counted + died + takenBack;
-  const missing = begun ? "the last total is missing" : "its start is missing";
-  const verdict = holds ? "ok" : begun && ended ? "DOES NOT BALANCE" : missing;
-  const cells: [string, string][] = [
-    ...(replies === undefined ? [] : ([["replies", showCount(replies)]] as [string, string][])),
-    ["counted", showCount(counted)],
-    ["completed", showCount(completed)],
-    ["counted + died", `${showCount(counted)} + ${showCount(died)}`],
-  ];
-  const last = cells.at(-1);
-  if (last && takenBack > 0) {
-    last[0] += " + not acknowledged";
-    last[1] += ` + ${showCount(takenBack)}`;
-  }
-  const widths = cells.map(([name, value]) => Math.max(name.length, value.length));
-  const join = (pick: (cell: [string, string]) => string, between: string) =>
-    cells.map((cell, i) => pick(cell).padStart(widths[i] ?? 0)).join(between);
-  return [
-    `  ${join(([name]) => name, "      ")}`,
-    `  ${join(([, value]) => value, "  <=  ")}   ${verdict}`,
-  ];
-}
-
-function showRefused(refused: Ledger["refused"]): string {
-  const kinds = Object.entries(refused);
-  const sum = kinds.reduce((total, [, count]) => total + count, 0);
-  const list = kinds.map(([code, count]) => `${code} ${showCount(count)}`).join(", ");
-  return list ? `${showCount(sum)} (${list})` : "0";
-}
-
-function sumOf(damage: readonly Damage[]): number {
-  return damage.reduce((sum, { count }) => sum + count, 0);
-}
-
-/** `16:44:57.317` in the log's own zone. */
-function showTime(ms: number, offsetMinutes: number): string {
-  return new Date(ms + offsetMinutes * 60_000).toISOString().slice(11, 23);
-}
-
-/** `2026-11-22 16:44:55 +01:00`. */
-function showDate(ms: number, offsetMinutes: number): string {
-  const local = new Date(ms + offsetMinutes * 60_000).toISOString();
-  const two = (n: number) => String(Math.trunc(Math.abs(n))).padStart(2, "0");
-  const sign = offsetMinutes < 0 ? "-" : "+";
-  return `${local.slice(0, 10)} ${local.slice(11, 19)} ${sign}${two(offsetMinutes / 60)}:${two(offsetMinutes % 60)}`;
 }

@@ -1,22 +1,126 @@
-/** `kilofork client`: what it prints, and how it exits. */
+/** `kilofork client`: the load client on the command line. */
 import { SingleBar } from "cli-progress";
+import { type Command, Option, type OptionValues } from "commander";
 import { KiloforkError } from "../base/errors";
-import { plural, showCount, showDuration } from "../base/units";
+import { MOST_CLIENTS, MOST_REQUESTS, MOST_REQUESTS_A_SECOND } from "../base/ranges";
+import { likeOurs, resolveHost } from "../base/resolve";
+import { count, duration, durationOption, jsonOption } from "../command/arguments";
 import { EXIT } from "../command/exit";
 import { openResult } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
-import type { Percentiles } from "./latency";
-import { type ClientResult, describeFailures, Load, type LoadPlan } from "./load";
+import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "./load";
+import { summarize } from "./text";
 
-export interface ClientOutput {
+export function addClient(program: Command, exit: (code: number) => void): void {
+  program
+    .command("client")
+    .summary("run the load client")
+    .description(
+      "Sends <message>, followed by a number, from each of <threads> clients at the same time, and compares every reply byte for byte. The number is that of the client, from 1; with several requests a client, the third request of client 17 is 17.3.",
+    )
+    .argument("<host>", "host of the server; each of its addresses is tried")
+    .argument("<port>", "port of the server", count("port", 1, 65535))
+    .argument(
+      "<threads>",
+      "number of clients, each with a connection of its own",
+      count("threads", 1, MOST_CLIENTS),
+    )
+    .argument("<message>", '<username>:<message>, e.g. "arijort:message for you"')
+    .option(
+      "--requests <n>",
+      "number of requests of each client, one after the other (default: 1, or no limit with --duration)",
+      count("requests", 1, MOST_REQUESTS),
+    )
+    .addOption(new Option("--duration <D>", "time to send requests for").argParser(duration))
+    .option(
+      "--rate <n>",
+      "requests a second over all clients, sent on schedule (open loop); latency counts from the scheduled time",
+      count("rate", 1, MOST_REQUESTS_A_SECOND),
+    )
+    .addOption(durationOption("--ramp <D>", "time over which the connects are spread", "0"))
+    .option(
+      "--window <n>",
+      "maximum number of clients that wait for their first greeting; choose at most what the accept queue holds (default: all)",
+      count("window", 1, MOST_CLIENTS),
+    )
+    .option("--from <address>", "local address to connect from (default: the kernel's choice)")
+    .option("--barrier", "send when all clients have been greeted", false)
+    .option("--reconnect", "open a new connection for each request", false)
+    .addOption(durationOption("--timeout <D>", "maximum time to wait for a reply", "30s"))
+    .addOption(
+      new Option(
+        "--connect-timeout <D>",
+        "maximum time to wait for a greeting (default: --timeout)",
+      ).argParser(duration),
+    )
+    .option(
+      "--os-threads <n>",
+      "number of threads that drive the connections",
+      count("os-threads", 1, 64),
+      DEFAULT_OS_THREADS,
+    )
+    .addOption(
+      new Option(
+        "--beyond <D>",
+        "duration of the server's work; adds what replies took beyond it to the result",
+      ).argParser(duration),
+    )
+    .addOption(jsonOption())
+    .option("--out <file>", "file for the result as JSON, for kilofork audit --client")
+    .option(
+      "--histograms",
+      "add encoded histograms to the JSON, to be merged with those of other clients",
+      false,
+    )
+    .option("--stop-at-eof", "stop at the end of standard input", false)
+    .action(async (host: string, port: number, clients: number, message: string, options) => {
+      const addresses = await resolveHost(host);
+      const plan = planOf({ host, addresses, port, clients, message }, options);
+      exit(await runClient(plan, options));
+    });
+}
+
+type Target = Pick<LoadPlan, "host" | "addresses" | "port" | "clients" | "message">;
+
+function planOf(target: Target, options: OptionValues): LoadPlan {
+  const { from } = options;
+  const plan: LoadPlan = {
+    ...target,
+    addresses: from === undefined ? target.addresses : likeOurs(target.addresses, from),
+    from,
+    requests: options.requests ?? (options.duration > 0 ? 0 : 1),
+    durationMs: options.duration ?? 0,
+    rate: options.rate ?? 0,
+    rampMs: options.ramp,
+    window: options.window,
+    barrier: options.barrier,
+    reconnect: options.reconnect,
+    workMs: options.beyond,
+    histograms: options.histograms,
+    connectTimeoutMs: options.connectTimeout ?? options.timeout,
+    replyTimeoutMs: options.timeout,
+    osThreads: options.osThreads,
+  };
+  if (plan.connectTimeoutMs === 0 || plan.replyTimeoutMs === 0)
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      "--timeout 0: a client that never gives up is not offered",
+    );
+  if (plan.durationMs > 0 && plan.rampMs > plan.durationMs)
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      "--ramp is longer than --duration: the last clients would never connect",
+    );
+  return plan;
+}
+
+interface ClientOutput {
   readonly json: boolean;
   readonly out: string | undefined;
-  /** Stop when standard input ends. */
   readonly stopAtEof: boolean;
 }
 
-/** The exit code; a failure throws a KiloforkError. */
-export async function runClient(plan: LoadPlan, output: ClientOutput): Promise<number> {
+async function runClient(plan: LoadPlan, output: ClientOutput): Promise<number> {
   const load = new Load(plan);
   const problems = problemsOfClient(readMachine(), plan);
   if (problems.length > 0) throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"));
@@ -43,7 +147,7 @@ function judge(result: ClientResult): number {
   return EXIT.yes;
 }
 
-/** Shows a bar on a terminal, and lets Ctrl-C end the run with what there is. */
+/** Shows a progress bar on a terminal. Ctrl-C ends the run early; its result is reported. */
 async function withProgress(
   load: Load,
   plan: LoadPlan,
@@ -70,63 +174,4 @@ async function withProgress(
     process.removeListener("SIGINT", interrupt);
     if (stopAtEof) process.stdin.destroy();
   }
-}
-
-/** The first line is the documented one; the rest is for readers. */
-export function summarize(result: ClientResult, out: string | undefined): string {
-  const { requests, greeted, inFlight } = result;
-  const line = (name: string, text: string) => `${name.padEnd(11)}${text}`;
-  const threads = plural(result.osThreads, "OS thread");
-  const loop =
-    result.loop === "open"
-      ? "open loop, latency from the intended send"
-      : "closed loop; --rate for open loop";
-  return [
-    `handled ${requests.verified} requests`,
-    "",
-    line(
-      "clients",
-      `${showCount(result.clients)} on ${threads}, ${showCount(greeted.clients)} greeted by ${plural(greeted.pids, "server pid")} at ${result.address}`,
-    ),
-    line(
-      "requests",
-      `${showCount(requests.sent)} sent   ${showCount(requests.verified)} verified   ${showCount(requests.failed)} failed`,
-    ),
-    ...result.failures.map((failure, i) =>
-      line(i === 0 ? "failed" : "", describeFailures(failure)),
-    ),
-    line(
-      "in flight",
-      `${showCount(inFlight.peak)} at once for ${showDuration(inFlight.heldMs)}, in ${plural(inFlight.pids, "process", "processes")}`,
-    ),
-    line(
-      "rate",
-      `${showCount(result.requestsPerSecond)} requests/s; ${showDuration(result.elapsedMs)} from first connect to last reply (${loop})`,
-    ),
-    `${" ".repeat(9)}${["p50", "p90", "p99", "p99.9", "max"].map((name) => name.padStart(9)).join("")}`,
-    latencyRow("connect", result.connectMs),
-    latencyRow("reply", result.replyMs),
-    line("client", describeLag(result)),
-    ...(result.synRetransmits > 0
-      ? [
-          line(
-            "network",
-            `${plural(result.synRetransmits, "SYN")} sent again: an accept queue was full (--backlog)`,
-          ),
-        ]
-      : []),
-    line("next", `kilofork audit --client ${out ?? "FILE, with --out FILE here"}`),
-  ].join("\n");
-}
-
-function latencyRow(name: string, { p50, p90, p99, p999, max }: Percentiles): string {
-  return `${name.padEnd(9)}${[p50, p90, p99, p999, max].map((ms) => showDuration(ms).padStart(9)).join("")}`;
-}
-
-function describeLag({ lagMs, replyMs, clientWasBottleneck }: ClientResult): string {
-  if (lagMs.count === 0) return "own lag not measured";
-  const lag = `own lag p99 ${showDuration(lagMs.p99)}`;
-  if (!clientWasBottleneck) return `${lag}: not the bottleneck`;
-  const share = Math.round((100 * lagMs.p99) / Math.max(replyMs.p50, 1e-6));
-  return `${lag}, ${share} % of the median reply: the client was the bottleneck; use more --os-threads or another machine`;
 }

@@ -1,12 +1,16 @@
-/** Options and arguments of commander whose text is turned into a value, so that --help shows the text. */
-import { type Command, InvalidArgumentError, Option } from "commander";
+/** Options and arguments of commander whose text becomes a value, and that commands share. */
+import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { KiloforkError } from "../base/errors";
+import { MOST_PID } from "../base/ranges";
 import { parseCount, parseDuration } from "../base/units";
 
-export const duration = (text: string) => inArgument(() => parseDuration(text));
+/** A whole number from `min` to `max`; `name` stands in the error. */
 export const count = (name: string, min: number, max: number) => (text: string) =>
   inArgument(() => parseCount(text, name, { min, max }));
 
+export const duration = (text: string) => inArgument(() => parseDuration(text));
+
+/** Turns what `parse` throws into commander's error, which names the option. */
 export function inArgument<T>(parse: () => T): T {
   try {
     return parse();
@@ -15,11 +19,26 @@ export function inArgument<T>(parse: () => T): T {
   }
 }
 
+/** A duration whose default is written as people write it. */
 export function durationOption(flags: string, description: string, text: string): Option {
   return new Option(flags, description).argParser(duration).default(parseDuration(text), text);
 }
 
-/** Options that were given and would have no effect, since they are for another kind. */
+export function jsonOption(description = "print the result as one JSON object"): Option {
+  return new Option("--json", description).default(false);
+}
+
+// Which of several servers is meant.
+export const serverPort = () =>
+  new Argument("[port]", "port of the server, where several run").argParser(
+    count("port", 1, 65535),
+  );
+export const serverPid = () =>
+  new Option("--pid <n>", "process ID of the server, where several have that port").argParser(
+    count("pid", 1, MOST_PID),
+  );
+
+/** Refuses options that were given but belong to another `kind`: they would have no effect. */
 export function refuseOptions(command: Command, names: readonly string[], kind: string): void {
   for (const name of names) {
     if (command.getOptionValueSource(name) !== "cli") continue;

@@ -1,140 +1,24 @@
-/**
- * `kilofork ctl`: an order by name. It sends the front the signal that stands for it, waits on the
- * shared memory until all of it is done, and says what was done.
- */
-import { setTimeout as sleep } from "node:timers/promises";
-import { whereIs } from "../base/address";
-import { ORDERS, type Order } from "../base/enumerations";
-import { KiloforkError } from "../base/errors";
-import { plural, showCount, showDuration } from "../base/units";
-import { isThere } from "../native/segments";
-import { findServer, isFront, lives, type Server, type Wanted } from "../status/servers";
+/** `kilofork ctl`: sends an order to a running server. */
+import { Argument, type Command } from "commander";
+import { durationOption, serverPid, serverPort } from "../command/arguments";
+import { control, VERBS, type Verb } from "./control";
 
-const LOOK_EVERY_MS = 5;
-
-export const VERBS = ["stop", ...ORDERS] as const;
-export type Verb = (typeof VERBS)[number];
-
-const SIGNALS: Readonly<Record<Verb, NodeJS.Signals>> = {
-  stop: "SIGTERM",
-  reload: "SIGHUP",
-  reopen: "SIGUSR1",
-  replace: "SIGUSR2",
-};
-
-export interface CtlOptions extends Wanted {
-  readonly verb: Verb;
-  /** 0: without end. */
-  readonly timeoutMs: number;
-}
-
-/** Resolves to a line that says what was done. */
-export async function control({ verb, port, pid, timeoutMs }: CtlOptions): Promise<string> {
-  const server = findServer({ port, pid });
-  const begun = performance.now();
-  const deadline = timeoutMs > 0 ? begun + timeoutMs : Number.POSITIVE_INFINITY;
-  const until = async (done: () => boolean, missing: () => string) => {
-    for (; !done(); await sleep(LOOK_EVERY_MS))
-      if (performance.now() > deadline)
-        throw new KiloforkError(
-          "ERR_ORDER",
-          `not done within ${showDuration(timeoutMs)}: ${missing()}`,
-        );
-  };
-  // Told twice, it would no longer wait for what is in work.
-  if (verb !== "stop" || !server.header.stopping) send(server, SIGNALS[verb]);
-  const what = verb === "stop" ? await stopped(server, until) : await answered(verb, server, until);
-  return `${whereIs(server.header)}: ${what}, ${showDuration(performance.now() - begun)} after the order`;
-}
-
-type Until = (done: () => boolean, missing: () => string) => Promise<void>;
-
-/** Nobody else gets the signal: signal 0 only asks whether we may send one. */
-function send(server: Server, signal: NodeJS.Signals): void {
-  const { front } = server.header;
-  const known = isFront(server);
-  try {
-    process.kill(front, known ? signal : 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EPERM")
-      throw new KiloforkError(
-        "ERR_ORDER",
-        `process ${front} is another user's: only that user and root may give it orders`,
-      );
-    throw new KiloforkError("ERR_NO_SERVER", `the front (pid ${front}) has just ended`);
-  }
-  if (known === null)
-    throw new KiloforkError(
-      "ERR_UNREADABLE",
-      `whether process ${front} is the front cannot be seen: /proc/${front}/fd is not readable`,
-    );
-  if (!known)
-    throw new KiloforkError(
-      "ERR_NO_SERVER",
-      `process ${front} is no front: it does not hold the segment ${server.segment}`,
-    );
-}
-
-async function stopped(server: Server, until: Until): Promise<string> {
-  const { segment, scoreboard } = server;
-  await until(
-    () => !lives(server),
-    () => `${plural(childrenOf(server), "child is", "children are")} left`,
-  );
-  // Another server removes it, too; but not the children from their slots.
-  if (isThere(segment) || childrenOf(server) > 0)
-    throw new KiloforkError("ERR_STOP", "the server was killed: its books are not closed");
-  const { aborted } = scoreboard.header(); // our own mapping of it is still there
-  const total = showCount(scoreboard.total());
-  if (aborted > 0)
-    throw new KiloforkError(
-      "ERR_STOP",
-      `stopped, but ${plural(aborted, "request was", "requests were")} cut`,
-    );
-  return `stopped after ${total} requests`;
-}
-
-async function answered(order: Order, server: Server, until: Until): Promise<string> {
-  const { scoreboard, header } = server;
-  const before = header.answers[order].count;
-  const children = childrenOf(server);
-  const now = () => {
-    if (!lives(server)) throw new KiloforkError("ERR_ORDER", "the server has ended meanwhile");
-    const current = scoreboard.header();
-    const { count, ok, text } = current.answers[order];
-    if (count !== before && !ok) throw new KiloforkError("ERR_ORDER", text);
-    return current;
-  };
-  await until(
-    () => now().answers[order].count !== before,
-    () => `the front (pid ${header.front}) does not answer`,
-  );
-  const { text } = now().answers[order];
-  if (order !== "replace") {
-    await until(
-      () => now().logSettled === now().logOrdered,
-      () => `${plural(countOthers(server, "logEpoch"), "child")} still on the old log`,
-    );
-    return text;
-  }
-  await until(
-    () => now().childEpoch !== header.childEpoch && countOthers(server, "childEpoch") === 0,
-    () =>
-      `${plural(countOthers(server, "childEpoch"), "child of an older generation is", "children of an older generation are")} left; those with a client stay until it leaves`,
-  );
-  return `${text}: done, ${plural(children, "child", "children")} replaced`;
-}
-
-/** Children that are not yet of the newest generation, or just about to be. */
-function countOthers({ scoreboard }: Server, of: "childEpoch" | "logEpoch"): number {
-  const header = scoreboard.header();
-  const newest = of === "childEpoch" ? header.childEpoch : header.logOrdered;
-  return scoreboard
-    .snapshot()
-    .filter((slot) => slot.state !== "vacant" && (slot[of] !== newest || slot.state === "starting"))
-    .length;
-}
-
-function childrenOf({ scoreboard }: Server): number {
-  return scoreboard.snapshot().filter(({ state }) => state !== "vacant").length;
+export function addCtl(program: Command): void {
+  program
+    .command("ctl")
+    .summary("send an order to a running server, and wait until it is done")
+    .description(
+      "Sends an order to a running server, and waits until it is done.\n\n" +
+        "stop: let requests in work finish, then end.\n" +
+        "reload: read the users file again, and open the log again if it was renamed.\n" +
+        "reopen: open the log again after a rename; done when the last child has left the old file.\n" +
+        "replace: replace all children and the supervisor, some at a time; no connection is refused.",
+    )
+    .addArgument(new Argument("<verb>", "the order").choices(VERBS))
+    .addArgument(serverPort())
+    .addOption(serverPid())
+    .addOption(durationOption("--timeout <D>", "maximum time to wait; 0 for no limit", "60s"))
+    .action(async (verb: Verb, port: number | undefined, { pid, timeout }) => {
+      process.stdout.write(`${await control({ verb, port, pid, timeoutMs: timeout })}\n`);
+    });
 }

@@ -1,115 +1,23 @@
 /**
- * `kilofork limit`: finds the breaking point of this machine and what breaks. It starts the servers
- * and the clients itself and changes no setting of the system. However it ends, nothing is left: it
- * tells all it has started to end, and what is killed with it ends at the end of its standard input.
+ * One search for the breaking point, from its opening line to its result. It starts servers and
+ * clients of its own, and changes no setting of the system.
  */
-import { cpus, constants as os, release } from "node:os";
-import { KiloforkError } from "../base/errors";
-import { plural, showCount } from "../base/units";
-import { EXIT } from "../command/exit";
-import { lostOutput, openResult } from "../command/output";
+import { cpus, release } from "node:os";
+import { median } from "../base/numbers";
+import { showCount } from "../base/units";
 import { type Machine, readMachine } from "../machine/capacity";
-import { type Bound, boundsOf, memoryBudget } from "./bounds";
+import { type Bound, memoryBudget } from "./bounds";
 import { Harness } from "./harness";
 import { CLIENT, type Limit } from "./judge";
-import { drawPage } from "./page";
+import type { LimitOptions, LimitResult } from "./result";
 import { type Found, search } from "./search";
-import { HEADERS, loadOf, showOpening, showTrial, showVerdict } from "./show";
+import { HEADERS, loadOf, showOpening, showTrial } from "./show";
 import { outcomeOf, type Trial, Trials } from "./trial";
-
-export interface LimitOptions {
-  readonly find: "clients" | "rate";
-  readonly maxClients: number | undefined;
-  /** Of a search for the rate. */
-  readonly connections: number;
-  readonly sloMs: number;
-  readonly holdMs: number;
-  /** 0 to 1. */
-  readonly maxMemoryShare: number;
-  readonly repeats: number;
-  readonly sweep: boolean;
-  readonly json: boolean;
-  readonly html: string | undefined;
-}
-
-/** The result, as `--json` gives it. */
-export interface LimitResult {
-  readonly kind: "limit";
-  readonly schema: 1;
-  /** The search was completed, something held, and the server was what it was about. */
-  readonly ok: boolean;
-  readonly problems: readonly string[];
-  readonly find: "clients" | "rate";
-  /** The largest number at one instant that held; null when the rate was searched. */
-  readonly clients: number | null;
-  /** Requests a second; null when clients were searched. */
-  readonly rate: number | null;
-  /** False: it was interrupted. */
-  readonly complete: boolean;
-  readonly firstLimit: Limit | null;
-  readonly secondLimit: Limit | null;
-  /** What a reader of the figures ought to know. */
-  readonly notes: readonly string[];
-  /** What the machine allowed beforehand, the smallest first. */
-  readonly bounds: readonly Bound[];
-  readonly sloMs: number;
-  readonly repeats: number;
-  readonly machine: {
-    readonly cpus: number;
-    readonly model: string;
-    readonly memoryBytes: number;
-    readonly system: string;
-  };
-  readonly trials: readonly Trial[];
-}
 
 const FIRST_CLIENTS = 1000;
 const FIRST_RATE = 2000;
 const MOST_RATE = 10_000_000;
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
-export async function runLimit(options: LimitOptions): Promise<number> {
-  const machine = readMachine();
-  const bounds = boundsOf(machine, options);
-  const [tightest] = bounds;
-  const need = options.find === "rate" ? options.connections : 1;
-  if (!tightest || tightest.clients < need)
-    throw new KiloforkError(
-      "ERR_MACHINE_LIMIT",
-      `no room for ${plural(need, "client")} beside what is left to others: ${tightest?.name} has room for ${showCount(tightest?.clients ?? 0)} (${tightest?.setting})`,
-    );
-  const savePage = openResult(options.html, "page");
-  const stopped = new AbortController();
-  let signal: (typeof SIGNALS)[number] | undefined;
-  const handlers = SIGNALS.map((name) => {
-    const handler = () => {
-      signal ??= name;
-      stopped.abort();
-    };
-    process.on(name, handler);
-    return { name, handler };
-  });
-  let lost: number | undefined;
-  const loseOutput = (error: Error) => {
-    lost ??= lostOutput(error);
-    stopped.abort();
-  };
-  process.stdout.on("error", loseOutput);
-  const limitSearch = new LimitSearch(options, machine, bounds, stopped.signal);
-  try {
-    const result = await limitSearch.run();
-    const text = options.json ? JSON.stringify(result, null, 2) : showVerdict(result);
-    if (lost === undefined) process.stdout.write(`${text}\n`);
-    savePage?.(drawPage(result));
-    return lost ?? exitCode(result, signal);
-  } finally {
-    process.stdout.removeListener("error", loseOutput);
-    for (const { name, handler } of handlers) process.removeListener(name, handler);
-  }
-}
-
-/** One search, from its opening line to its result. */
-class LimitSearch {
+export class LimitSearch {
   private readonly trials: Trials;
   private readonly progress = new Progress();
 
@@ -148,7 +56,7 @@ class LimitSearch {
     }
   }
 
-  /** The curve below the limit: what the search did not try. */
+  /** Tries loads below the limit that the search has left out, for the plots. */
   private async sweep(limit: number): Promise<void> {
     const { find, connections } = this.options;
     const held = this.trials.all.filter((trial) => trial.held).map(loadOf);
@@ -163,7 +71,7 @@ class LimitSearch {
     for (const count of counts) await this.trials.throughput(count);
   }
 
-  /** An interruption in the middle of a trial ends it by an exception. */
+  /** An interrupted trial throws the reason of the signal. */
   private async unlessInterrupted<T>(body: () => Promise<T>, otherwise: T): Promise<T> {
     try {
       return await body();
@@ -173,7 +81,7 @@ class LimitSearch {
     }
   }
 
-  /** By what children cost in the last trial: a trial that cannot fit is not begun. */
+  /** Whether so many children fit, by what they cost in the last trial. */
   private fitsMemory(clients: number): boolean {
     const cost = this.trials.all.findLast(({ busyChildBytes }) => busyChildBytes !== null);
     const budget = memoryBudget(readMachine(), this.options.maxMemoryShare);
@@ -212,7 +120,7 @@ class LimitSearch {
     };
   }
 
-  /** What broke at the smallest load that did not hold. Without a trial, it was not begun. */
+  /** What broke at the smallest load that did not hold. It had no trial if it did not fit. */
   private causeAt(broke: number | null): Limit | null {
     if (broke === null) return null;
     const { find } = this.options;
@@ -235,7 +143,7 @@ class LimitSearch {
   }
 }
 
-/** What goes on now, on a terminal: one line that is written again and again. */
+/** Says on a terminal what goes on now: one line that is overwritten. */
 class Progress {
   private readonly visible = process.stderr.isTTY;
 
@@ -248,15 +156,14 @@ class Progress {
   }
 }
 
-/** Work of others, seen while nothing of ours ran: the figures are lower bounds then. */
+/** Notes that other work kept the processors busy between trials: the figures are lower bounds. */
 function noteOfOthers(trials: readonly Trial[]): string[] {
   const NOTABLE_SHARE = 0.2;
-  const shares = trials.map(({ otherCpuShare }) => otherCpuShare).sort((a, b) => a - b);
-  const median = shares[Math.floor(shares.length / 2)] ?? 0;
-  return median < NOTABLE_SHARE
+  const share = median(trials.map(({ otherCpuShare }) => otherCpuShare));
+  return trials.length === 0 || share < NOTABLE_SHARE
     ? []
     : [
-        `between the trials the processors were ${Math.round(median * 100)}% busy with other work: a quiet machine may do more, and the memory of few children is not to be trusted`,
+        `between the trials the processors were ${Math.round(share * 100)}% busy with other work: a quiet machine may do more, and the memory of few children is not to be trusted`,
       ];
 }
 
@@ -273,16 +180,10 @@ function describeMachine({ cpus: count, memoryTotal }: Machine): LimitResult["ma
   };
 }
 
-/** Round numbers from 10 up to a limit, without it: these digits in each power of ten. */
+/** Round numbers from 10 to below a limit: these digits times each power of ten. */
 function series(limit: number, digits: readonly number[]): number[] {
   const numbers: number[] = [];
   for (let power = 10; power < limit; power *= 10)
     numbers.push(...digits.map((digit) => digit * power).filter((number) => number < limit));
   return numbers;
-}
-
-function exitCode(result: LimitResult, signal: (typeof SIGNALS)[number] | undefined): number {
-  if (signal !== undefined) return 128 + os.signals[signal];
-  if (result.firstLimit?.name === CLIENT) return EXIT.unjudgeable;
-  return result.ok ? EXIT.yes : EXIT.no;
 }

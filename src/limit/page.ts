@@ -5,9 +5,9 @@ import type { Percentiles } from "../client/latency";
 import { drawPlot } from "../report/plot";
 import { escapeXml } from "../report/svg";
 import type { Limit } from "./judge";
-import type { LimitResult } from "./limit-search";
 import { plotsOf } from "./plots";
-import { showCondition, showFound } from "./show";
+import type { LimitResult } from "./result";
+import { describeLimit, showCondition, showFound } from "./show";
 import { outcomeOf, type Trial } from "./trial";
 
 const MEGABYTE = 2 ** 20;
@@ -45,11 +45,7 @@ export function drawPage(result: LimitResult): string {
   ].join("\n");
 }
 
-function showLimit({ name, setting, clients, evidence }: Limit): string {
-  const room = clients === null ? "" : ` (${showCount(clients)} clients)`;
-  const seen = evidence === "" ? "" : `: ${evidence}`;
-  return escapeXml(`${name}${room}${seen}; moved by ${setting}`);
-}
+const showLimit = (limit: Limit) => escapeXml(`${describeLimit(limit)}; moved by ${limit.setting}`);
 
 const COLUMNS: readonly [string, (trial: Trial) => string][] = [
   ["trial", ({ number }) => String(number)],

@@ -2,7 +2,7 @@
 import { median } from "../base/numbers";
 import type { Percentiles } from "../client/latency";
 import { findKnee, type Plot, type Point } from "../report/plot";
-import type { LimitResult } from "./limit-search";
+import type { LimitResult } from "./result";
 import type { Trial } from "./trial";
 
 const MEGABYTE = 2 ** 20;

@@ -2,7 +2,7 @@
 import { plural, showCount, showDuration, writeDuration } from "../base/units";
 import type { Bound } from "./bounds";
 import type { Limit } from "./judge";
-import type { LimitOptions, LimitResult } from "./limit-search";
+import type { LimitOptions, LimitResult } from "./result";
 import { outcomeOf, type Trial } from "./trial";
 
 const MEGABYTE = 2 ** 20;
@@ -109,9 +109,12 @@ export function showCondition({ sloMs, repeats, find }: LimitResult): string {
 
 const timesOf = (repeats: number) => (repeats === 1 ? "once" : `${repeats} times in a row`);
 
-function showLimit({ name, setting, clients, evidence }: Limit): string {
+const showLimit = (limit: Limit) => `${describeLimit(limit)}\n        moved by: ${limit.setting}`;
+
+/** `memory (12,345 clients): what it was seen by`. */
+export function describeLimit({ name, clients, evidence }: Limit): string {
   const room = clients === null ? "" : ` (${showCount(clients)} clients)`;
-  return `${name}${room}${evidence === "" ? "" : `: ${evidence}`}\n        moved by: ${setting}`;
+  return `${name}${room}${evidence === "" ? "" : `: ${evidence}`}`;
 }
 
 export function loadOf({ kind, clients, rate }: Trial): number {

@@ -1,14 +1,31 @@
-/** `kilofork repair`: what it prints, and how it exits. */
-
+/** `kilofork repair`: a clean copy of a log, after a crash. */
+import type { Command } from "commander";
 import { plural, showCount } from "../base/units";
-import { EXIT } from "../command/exit";
+import { jsonOption } from "../command/arguments";
 import { showDamage } from "../log/damage";
 import { type RepairOptions, type RepairResult, repair } from "./repair";
 
-export function runRepair(options: RepairOptions, json: boolean): number {
-  const result = repair(options);
-  process.stdout.write(`${json ? JSON.stringify(result, null, 2) : summarizeRepair(result)}\n`);
-  return EXIT.yes;
+export function addRepair(program: Command): void {
+  program
+    .command("repair")
+    .summary("make a clean copy of a log, after a crash")
+    .description(
+      "Copies every whole record, and leaves out what is torn, foreign or destroyed. Reports what was left out, and where. The log itself is only read.",
+    )
+    .argument("<log>", "log file of a server")
+    .requiredOption("--out <file>", "file for the copy; must not exist")
+    .option(
+      "--rejected <file>",
+      "file for what is left out: a line each with offset, kind and bytes",
+    )
+    .addOption(jsonOption())
+    .action(
+      (log: string, { out, rejected, json }: Omit<RepairOptions, "log"> & { json: boolean }) => {
+        const result = repair({ log, out, rejected });
+        const text = json ? JSON.stringify(result, null, 2) : summarizeRepair(result);
+        process.stdout.write(`${text}\n`);
+      },
+    );
 }
 
 function summarizeRepair(result: RepairResult): string {

@@ -17,7 +17,7 @@ const children = count("children", 1, MOST_CHILDREN);
 export function addServe(program: Command, exit: (code: number) => void): void {
   program
     .command("serve")
-    .summary("the server")
+    .summary("run the server")
     .description(
       "Serves <username>:<message> lines, each request in a process of its own, counted in shared\n" +
         "memory and written to the log. Stays in the foreground until SIGTERM or Ctrl-C.",

@@ -6,7 +6,7 @@
  * another file, the log's name with a number.
  */
 import { closeSync, existsSync, fdatasyncSync, fstatSync, statSync, writeSync } from "node:fs";
-import { numberedLog } from "../log/numbered";
+import { numberedLog } from "../log/names";
 import type { Log } from "../native/log";
 import { openLog, openSpawnLog, openSyncedLog } from "./open";
 import type { ServeOptions } from "./options";

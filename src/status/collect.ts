@@ -7,7 +7,7 @@ import { whereIs } from "../base/address";
 import { CAUSES, isDeath, REFUSALS, STATES } from "../base/enumerations";
 import { isSystemError } from "../base/errors";
 import { sum } from "../base/numbers";
-import { numberedLog } from "../log/numbered";
+import { numberedLog } from "../log/names";
 import { bytesNamed, hasOpen, readText } from "../machine/files";
 import type { PoolBounds, Scoreboard, ScoreboardHeader, Slot } from "../native/scoreboard";
 import { type ListenQueue, listenQueue } from "../native/sockets";

@@ -1,8 +1,10 @@
-/** `kilofork status`: once, or again and again until the server ends. */
+/** `kilofork status`: what a server is doing, once or until it ends. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Command, Option } from "commander";
 import { whereIs } from "../base/address";
 import { KiloforkError } from "../base/errors";
-import { LONGEST_TIMER_MS, plural } from "../base/units";
+import { LONGEST_TIMER_MS, parseDuration, plural } from "../base/units";
+import { duration, jsonOption, serverPid, serverPort } from "../command/arguments";
 import { EXIT } from "../command/exit";
 import { collect, RequestMeter } from "./collect";
 import { diagnose } from "./diagnose";
@@ -10,17 +12,39 @@ import { Screen } from "./screen";
 import { findServer, lives, type Server, type Wanted } from "./servers";
 import { showStatus } from "./text";
 
-/** Over which the requests a second are counted. */
+/** The time over which the requests a second are counted. */
 const SAMPLE_MS = 1000;
+const WATCH = "1s";
 
-export interface StatusCommand extends Wanted {
+export function addStatus(program: Command, exit: (code: number) => void): void {
+  program
+    .command("status")
+    .summary("show what a running server is doing")
+    .description(
+      "Reads the server's shared memory, and asks the kernel for its accept queue. The server takes no part: its status can be read while it is stopped, too.",
+    )
+    .addArgument(serverPort())
+    .addOption(serverPid())
+    .addOption(
+      new Option(
+        "--watch [D]",
+        `repeat at this interval until the server ends (default: ${WATCH})`,
+      ).argParser(duration),
+    )
+    .addOption(jsonOption("print one JSON object; with --watch, one on each line"))
+    .action(async (port: number | undefined, { pid, watch, json }) => {
+      const watchMs = watch === true ? parseDuration(WATCH) : (watch ?? 0);
+      exit(await runStatus({ port, pid, json, watchMs }));
+    });
+}
+
+interface StatusCommand extends Wanted {
   readonly json: boolean;
-  /** From one frame to the next; 0: one is all. */
+  /** From one frame to the next; 0: only one. */
   readonly watchMs: number;
 }
 
-/** The exit code. */
-export async function runStatus({ port, pid, json, watchMs }: StatusCommand): Promise<number> {
+async function runStatus({ port, pid, json, watchMs }: StatusCommand): Promise<number> {
   const server = findServer({ port, pid });
   const meter = new RequestMeter(server.scoreboard);
   await sleep(Math.min(SAMPLE_MS, watchMs || SAMPLE_MS));
@@ -38,7 +62,7 @@ export async function runStatus({ port, pid, json, watchMs }: StatusCommand): Pr
   return EXIT.yes;
 }
 
-/** On a terminal in place; elsewhere one frame after the other, each an object on a line of its own. */
+/** On a terminal, draws in place; elsewhere prints one frame after the other. */
 async function watch(server: Server, meter: RequestMeter, json: boolean, everyMs: number) {
   process.stdout.on("error", () => process.exit(EXIT.yes)); // its reader has left
   const screen = process.stdout.isTTY && !json ? new Screen(process.stdout) : undefined;
@@ -51,7 +75,7 @@ async function watch(server: Server, meter: RequestMeter, json: boolean, everyMs
   } finally {
     screen?.close();
   }
-  const total = plural(server.scoreboard.total(), "request"); // our own mapping is still there
+  const total = plural(server.scoreboard.total(), "request"); // the mapping outlives the name
   const end = `${whereIs(server.header)}: the server has ended after ${total}`;
   if (json) process.stderr.write(`kilofork: ${end}\n`);
   else print(end);

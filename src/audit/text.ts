@@ -1,0 +1,153 @@
+/** The text of `kilofork audit`. A function of its result and of nothing else. */
+import { sum } from "../base/numbers";
+import { plural, showCount, showDuration } from "../base/units";
+import { showDamage } from "../log/damage";
+import type { AuditResult } from "./audit";
+import type { Ledger, RunReport } from "./run";
+
+export function summarizeAudit(result: AuditResult, clientFile: string | undefined): string {
+  const { client } = result;
+  const parts = result.runs.map((run, i) => {
+    const first = result.runsInLog - result.runs.length + i + 1;
+    return summarizeRun(run, result, first, clientFile);
+  });
+  const peak = result.runs.at(-1)?.peak ?? 0;
+  const condition = result.atLeast > 0 ? `; peak ${peak} >= ${result.atLeast}` : "";
+  const sides = client ? "of both sides " : "";
+  const last = result.runs.at(-1);
+  const open = last?.begun && last.ended ? "" : ", as far as the log goes";
+  parts.push(result.ok ? `OK  the books ${sides}balance${open}${condition}` : "NOT OK");
+  return parts.join("\n\n");
+}
+
+function summarizeRun(
+  run: RunReport,
+  { logs, runsInLog, damagedBefore, client }: AuditResult,
+  number: number,
+  clientFile: string | undefined,
+): string {
+  const line = (name: string, text: string) => `${name.padEnd(9)}${text}`;
+  const row = (name: string, text: string) => `  ${name.padEnd(13)}${text}`;
+  const clock = (ms: number) => showTime(ms, run.utcOffsetMinutes);
+  const span = (of: RunReport["received"]) =>
+    of.count === 0
+      ? "0"
+      : `${showCount(of.count)}   ${clock(of.firstMs)} to ${clock(of.lastMs)}   window ${showDuration(of.lastMs - of.firstMs)}`;
+  const which =
+    number === runsInLog ? `last of ${plural(runsInLog, "run")}` : `run ${number} of ${runsInLog}`;
+  const server =
+    run.server > 0 ? `server ${run.server} at ${run.where}` : "its start is not in the log";
+  const damaged = run.ledger.damage.find(({ harmless }) => !harmless)?.places[0];
+  return [
+    line(
+      "log",
+      `${logs.join(", ")}, ${which}: ${server}, ${showDate(run.startedMs, run.utcOffsetMinutes)}`,
+    ),
+    ...(client
+      ? [
+          line(
+            "client",
+            `${clientFile}: ${plural(client.clients, "client")}, ${plural(client.verified, "reply", "replies")} verified`,
+          ),
+        ]
+      : []),
+    ...(run.ended
+      ? []
+      : [line("", "the run has no end in the log: it goes on, or everything was killed")]),
+    ...(damagedBefore > 0
+      ? [
+          line(
+            "",
+            `earlier runs are damaged at ${plural(damagedBefore, "place")}: --all shows them`,
+          ),
+        ]
+      : []),
+    "",
+    "CONCURRENCY    received by a process, not yet completed",
+    row(
+      "peak",
+      `${showCount(run.peak)} in ${plural(run.pids, "distinct process", "distinct processes")}`,
+    ),
+    row(
+      "held",
+      `${showDuration(run.peakHeldMs)}   ${clock(run.peakFromMs)} to ${clock(run.peakFromMs + run.peakHeldMs)}`,
+    ),
+    row(
+      "average",
+      `${run.average.toFixed(run.average < 10 ? 1 : 0)} over ${showDuration(run.averageOverMs)}`,
+    ),
+    row("received", span(run.received)),
+    row("completed", span(run.completed)),
+    ...(client
+      ? [
+          row(
+            "client saw",
+            `${showCount(client.peak)} for ${showDuration(client.heldMs)} in ${plural(client.pids, "process", "processes")}${client.containsLogPeak ? ", all of the log's time included" : ""}`,
+          ),
+        ]
+      : []),
+    "",
+    "LEDGER",
+    ...ledgerTable(run, client?.verified),
+    row("received, not completed", `  ${showCount(run.ledger.unfinished)}`),
+    row("refused", showRefused(run.ledger.refused)),
+    row(
+      "ended",
+      `${showCount(run.ledger.left)} children by order, ${showCount(run.ledger.died)} abnormally`,
+    ),
+    row(
+      "torn or foreign lines",
+      `  ${showCount(sum(run.ledger.damage.map(({ count }) => count)))}`,
+    ),
+    ...showDamage(run.ledger.damage, logs).map((text) => `  ${text}`),
+    ...(damaged ? [row("next", `kilofork repair ${damaged.log} --out <file>`)] : []),
+  ].join("\n");
+}
+
+function ledgerTable({ ledger, begun, ended }: RunReport, replies: number | undefined): string[] {
+  const { counted, completed, died, takenBack } = ledger;
+  const holds =
+    (replies === undefined || replies <= counted) &&
+    counted <= completed - takenBack &&
+    completed <= counted + died + takenBack;
+  const missing = begun ? "the last total is missing" : "its start is missing";
+  const verdict = holds ? "ok" : begun && ended ? "DOES NOT BALANCE" : missing;
+  const cells: [string, string][] = [
+    ...(replies === undefined ? [] : ([["replies", showCount(replies)]] as [string, string][])),
+    ["counted", showCount(counted)],
+    ["completed", showCount(completed)],
+    ["counted + died", `${showCount(counted)} + ${showCount(died)}`],
+  ];
+  const last = cells.at(-1);
+  if (last && takenBack > 0) {
+    last[0] += " + not acknowledged";
+    last[1] += ` + ${showCount(takenBack)}`;
+  }
+  const widths = cells.map(([name, value]) => Math.max(name.length, value.length));
+  const join = (pick: (cell: [string, string]) => string, between: string) =>
+    cells.map((cell, i) => pick(cell).padStart(widths[i] ?? 0)).join(between);
+  return [
+    `  ${join(([name]) => name, "      ")}`,
+    `  ${join(([, value]) => value, "  <=  ")}   ${verdict}`,
+  ];
+}
+
+function showRefused(refused: Ledger["refused"]): string {
+  const kinds = Object.entries(refused);
+  const total = sum(kinds.map(([, count]) => count));
+  const list = kinds.map(([code, count]) => `${code} ${showCount(count)}`).join(", ");
+  return list ? `${showCount(total)} (${list})` : "0";
+}
+
+/** `16:44:57.317`, in the time zone of the log. */
+function showTime(ms: number, offsetMinutes: number): string {
+  return new Date(ms + offsetMinutes * 60_000).toISOString().slice(11, 23);
+}
+
+/** `2026-11-22 16:44:55 +01:00`. */
+function showDate(ms: number, offsetMinutes: number): string {
+  const local = new Date(ms + offsetMinutes * 60_000).toISOString();
+  const two = (n: number) => String(Math.trunc(Math.abs(n))).padStart(2, "0");
+  const sign = offsetMinutes < 0 ? "-" : "+";
+  return `${local.slice(0, 10)} ${local.slice(11, 19)} ${sign}${two(offsetMinutes / 60)}:${two(offsetMinutes % 60)}`;
+}

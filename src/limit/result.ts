@@ -1,0 +1,50 @@
+/** What a search for the breaking point is asked for, and what it finds. */
+import type { Bound } from "./bounds";
+import type { Limit } from "./judge";
+import type { Trial } from "./trial";
+
+export interface LimitOptions {
+  readonly find: "clients" | "rate";
+  readonly maxClients: number | undefined;
+  /** On which the rate is searched. */
+  readonly connections: number;
+  readonly sloMs: number;
+  readonly holdMs: number;
+  /** 0 to 1. */
+  readonly maxMemoryShare: number;
+  readonly repeats: number;
+  readonly sweep: boolean;
+  readonly json: boolean;
+  readonly html: string | undefined;
+}
+
+/** The result, as `--json` gives it. */
+export interface LimitResult {
+  readonly kind: "limit";
+  readonly schema: 1;
+  /** The search was completed, a load held, and the client was not the bottleneck. */
+  readonly ok: boolean;
+  readonly problems: readonly string[];
+  readonly find: "clients" | "rate";
+  /** The largest number at one instant that held; null when the rate was searched. */
+  readonly clients: number | null;
+  /** Requests a second; null when clients were searched. */
+  readonly rate: number | null;
+  /** False: it was interrupted. */
+  readonly complete: boolean;
+  readonly firstLimit: Limit | null;
+  readonly secondLimit: Limit | null;
+  /** What qualifies the figures. */
+  readonly notes: readonly string[];
+  /** What the machine allowed before the search, the smallest first. */
+  readonly bounds: readonly Bound[];
+  readonly sloMs: number;
+  readonly repeats: number;
+  readonly machine: {
+    readonly cpus: number;
+    readonly model: string;
+    readonly memoryBytes: number;
+    readonly system: string;
+  };
+  readonly trials: readonly Trial[];
+}
