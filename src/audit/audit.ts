@@ -1,6 +1,6 @@
 /**
- * Judges a log: folds its runs, holds them against the client's result, and says what does not
- * agree. No printing here.
+ * Audits a log: folds its records into runs, compares the last with the client's result, and lists
+ * what does not agree. Nothing is printed here.
  */
 
 import { KiloforkError } from "../base/errors";
@@ -14,12 +14,12 @@ export interface AuditOptions {
   /** Rotated files of one log, in order. */
   readonly logs: readonly string[];
   readonly client?: ClientResult | undefined;
-  /** Select requests whose message begins with it; with a client, its messages are the default. */
+  /** Prefix of the messages of the selected requests; the default is the client's messages. */
   readonly match?: string | undefined;
   /** The peak must be at least this; 0: no condition. */
   readonly atLeast: number;
   readonly all: boolean;
-  /** Is told of every change of the number in flight in the last run. */
+  /** Called for every change of the number in flight in the last run. */
   readonly onChange?: (timeMs: number, inFlight: number) => void;
 }
 
@@ -31,7 +31,7 @@ export interface AuditResult {
   readonly problems: readonly string[];
   readonly logs: readonly string[];
   readonly runsInLog: number;
-  /** Damaged places in the runs that were passed over. */
+  /** Damaged places in the runs before those that are reported. */
   readonly damagedBefore: number;
   readonly atLeast: number;
   /** The last run, or with `--all` all of them. */
@@ -42,7 +42,7 @@ export interface AuditResult {
     readonly peak: number;
     readonly pids: number;
     readonly heldMs: number;
-    /** Whether the client saw its peak during all of the log's. */
+    /** Whether the client's peak lasts over the whole peak of the log. */
     readonly containsLogPeak: boolean;
   } | null;
 }
@@ -90,10 +90,10 @@ interface Runs {
   readonly damagedBefore: number;
 }
 
-/** A process that was stopped writes to the older file when others have turned to the next. */
+/** After a rotation, a process that was stopped may write to the older file for a while. */
 const LATE_WRITER_MS = 60_000;
 
-/** Twice, where it shows only later that a request had ended before. */
+/** Reads twice when only a later record shows that a request had ended before. */
 function readRuns({ onChange, ...options }: AuditOptions): Runs {
   const first = readRunsKnowing([], options);
   const isKnown = first.uncertain.every(({ size }) => size === 0);
@@ -187,7 +187,7 @@ function isWithin({ firstConnectMs, lastReplyMs }: ClientResult, ms: number | un
   return ms >= firstConnectMs - TOLERANCE_MS && ms <= lastReplyMs + TOLERANCE_MS;
 }
 
-/** As native/core/escape.cpp does. */
+/** As native/core/base/escape.cpp does. */
 function escapeText(text: string): string {
   const hex = (byte: number) => `\\x${byte.toString(16).padStart(2, "0")}`;
   return text
@@ -199,7 +199,7 @@ function problemsOfPeak(run: RunReport, { atLeast }: AuditOptions): string[] {
   return run.peak >= atLeast ? [] : [`log: peak ${run.peak} < ${atLeast}`];
 }
 
-/** The books of both sides, and what each saw at one instant. */
+/** Compares the books of both sides, and what each saw at one instant. */
 function problemsOfClient(
   run: RunReport,
   client: ClientResult,
@@ -231,7 +231,7 @@ function problemsOfClient(
   return problems;
 }
 
-/** Both clocks are of one machine; each side rounds. */
+/** Both sides read the clock of one machine, and round. */
 function contains(client: ClientResult, run: RunReport): boolean {
   const TOLERANCE_MS = 1;
   const { fromMs, heldMs } = client.inFlight;

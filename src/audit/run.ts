@@ -1,6 +1,6 @@
 /**
- * One run of a server, folded from its records in the order of the file: what was in flight, and
- * the ledger. The order of the file is the order of events; times serve for durations only.
+ * One run of a server, folded from its records: the number in flight, and the ledger. The order of
+ * the file is the order of events; times serve for durations only.
  */
 import { type Damage, type DamageKind, DamageTally, isHarmless, type Place } from "../log/damage";
 import { Kind, MARKER_LINE_BYTES, type Record } from "../log/record";
@@ -12,20 +12,20 @@ export interface Span {
   readonly lastMs: number;
 }
 
-/** The requests whose messages were asked for: of a client, by a prefix, or all. */
+/** Of the selected requests: those of a client, those with a prefix, or all. */
 export interface Concurrency {
   readonly received: Span;
   readonly completed: Span;
-  /** The largest number received and not completed at one instant, … */
+  /** The largest number received and not completed at one instant. */
   readonly peak: number;
-  /** … each by a process of its own: in so many. */
+  /** Distinct processes at the peak: each has received one of these requests. */
   readonly pids: number;
   /** The longest stretch at the peak. */
   readonly peakFromMs: number;
   readonly peakHeldMs: number;
-  /** Mean number in flight, from the first received to the end of the last, … */
+  /** Mean number in flight, from the first that was received to the end of the last. */
   readonly average: number;
-  /** … over so long. */
+  /** The length of that time. */
   readonly averageOverMs: number;
 }
 
@@ -47,25 +47,25 @@ export interface Ledger {
   readonly shortWrites: number;
   /** Lines that are damage. */
   readonly foreignLines: number;
-  /** All that is no record, by its kind, with the first places of each. */
+  /** Bytes that are no record, by kind, with the first places of each. */
   readonly damage: readonly Damage[];
 }
 
 export interface RunReport extends Concurrency {
   /** pid, 0 when the log begins in the middle of the run. */
   readonly server: number;
-  /** Whether the log has the run's beginning: else the ledger is held against nothing. */
+  /** Whether the log has the beginning of the run: without it the ledger cannot be checked. */
   readonly begun: boolean;
   readonly where: string;
   readonly utcOffsetMinutes: number;
   readonly startedMs: number;
-  /** Whether the log has the run's end: else it is still running, or was killed altogether. */
+  /** Whether the log has the end of the run: without it the server runs, or was killed. */
   readonly ended: boolean;
   readonly ledger: Ledger;
   readonly problems: readonly string[];
 }
 
-/** What is open and what has been counted of one process. */
+/** The open request and the counts of one process. */
 interface Process {
   openSinceMs: number; // -1: nothing
   openedBy: number; // the number of that record
@@ -106,15 +106,15 @@ export class Run {
   private died = 0;
   private takenBack = 0;
   private left = 0;
-  private readonly refused: { [code: string]: number } = Object.create(null); // any word is new to it
+  private readonly refused: { [code: string]: number } = Object.create(null); // without the names of Object.prototype
   private readonly damage = new DamageTally();
   private bareMarkers = 0;
   private countErrors = 0;
   private number = 0; // of the record
 
   /**
-   * Received records, by their numbers, of requests that ended nobody knows when: the log could not
-   * be written. They are not in flight, when they are given to another run over the same records.
+   * Numbers of the received records whose requests ended at an unknown time, since the log could not
+   * be written. A second pass over the records does not count these requests as in flight.
    */
   readonly uncertain = new Set<number>();
 
@@ -154,7 +154,7 @@ export class Run {
         return;
       case Kind.total:
         this.counted = record.count;
-        // Each request was recorded before it was counted, so this holds at every line.
+        // A request is recorded before it is counted: the inequality holds at every line.
         if (this.fromStart && record.count > this.completed - this.takenBack)
           this.problem(
             `counted ${record.count} requests when only ${this.completed - this.takenBack} completed records were there`,
@@ -232,7 +232,7 @@ export class Run {
    * client.
    */
   private ledgerProblems({ counted, completed, died, takenBack, foreignLines }: Ledger): string[] {
-    // A marker that stands alone closes a head that another writer's record was glued on to.
+    // A marker on a line of its own closes a head that another record has followed.
     const tornHeads = this.damage.count("tornHead") - this.bareMarkers;
     const problems: string[] = [];
     if (this.countErrors > 0)
@@ -256,7 +256,7 @@ export class Run {
     this.offsetMinutes = (Number(hours) * 60 + Number(minutes)) * (sign === "-" ? -1 : 1);
   }
 
-  /** A process has one request at a time: another one means that the last will never complete. */
+  /** A process has one request at a time: the next one means that the last will never complete. */
   private receive(pid: number, timeMs: number, selected: boolean): void {
     const process = this.processOf(pid);
     if (process.openSinceMs >= 0) this.abandon(process, timeMs, true);
@@ -284,7 +284,7 @@ export class Run {
     process.openSinceMs = -1;
   }
 
-  /** Where the disk has lost the record of its completion, there is nothing to take back. */
+  /** Nothing is taken back when the disk has lost the record of the completion. */
   private takeBack(pid: number, count: number): void {
     const process = this.processOf(pid);
     if (process.completed !== count) return;
@@ -300,7 +300,7 @@ export class Run {
     this.processes.delete(pid);
   }
 
-  /** `went on`: its process did, so the request had ended before. */
+  /** "went on": the process did other things since, so its request had ended before. */
   private abandon(process: Process, timeMs: number, wentOn: boolean): void {
     this.unfinished++;
     process.openSinceMs = -1;
@@ -326,12 +326,12 @@ export class Run {
 
   private change(timeMs: number, by: 1 | 0 | -1): void {
     const back = this.lastEventMs - timeMs;
-    // A clock that was set back, or the hour that comes twice: time goes on from there.
+    // The clock was set back, or summer time ended: time continues from there.
     if (back > MOST_OUT_OF_ORDER_MS) {
       this.lastEventMs -= back;
       if (this.atPeakSinceMs >= 0) this.atPeakSinceMs -= back;
     }
-    // Records of different processes may be written in another order than their times were taken.
+    // Processes take the time before they write: times may be out of order.
     const now = Math.max(timeMs, this.lastEventMs);
     const passed = this.inFlight > 0 || by > 0 ? now - (this.lastEventMs || now) : 0;
     this.area += this.inFlight * passed;

@@ -1,8 +1,8 @@
-/** Where the built parts of the package lie. */
+/** Paths of the built parts of the package. */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** The folder of package.json: this file is read from src, and bundled into dist and others. */
+/** Finds the folder of package.json: this file runs from src, and bundled from dist. */
 function findRoot(folder: string): string {
   return existsSync(join(folder, "package.json")) ? folder : findRoot(dirname(folder));
 }

@@ -1,6 +1,6 @@
 /**
- * The rules of the protocol and its texts (docs/protocol.md). Native code gets them as data: the
- * server as settings of its supervisor, the client's engine as three templates.
+ * The rules of the protocol and its texts (docs/protocol.md). Native code gets the texts as data: the
+ * supervisor as settings, the load engine as three templates.
  */
 
 import type { Refusal } from "./enumerations";
@@ -16,7 +16,7 @@ export const DEFAULT_MAX_LINE = 1024;
 export const GREETING = "this is server thread {pid}";
 export const REPLY = 'server {pid} recvd message "{message}" from user {user}';
 
-/** The one line that a refused client gets. `{maxLine}` is filled in where the server starts. */
+/** The one line that a refused client gets, by its code. */
 export function refusalLines(maxLine: number): Record<Refusal, string> {
   const text: Record<Refusal, string> = {
     protocol: "expected <username>:<message>, the name 1 to 31 bytes long",
@@ -38,8 +38,8 @@ export interface Request {
 }
 
 /**
- * Reads a line without its newline, as native/core/protocol.cpp does. `ended` tells whether there
- * was one: only then a carriage return before it is dropped. Null: the line is no request.
+ * Parses a line without its newline, as native/core/base/protocol.cpp does. `ended` says whether it
+ * had one: then a carriage return before it is dropped. Null when the line is no request.
  */
 export function parseRequest(line: Buffer, ended: boolean): Request | null {
   const end = ended && line.at(-1) === 0x0d ? line.length - 1 : line.length;
@@ -52,13 +52,13 @@ export function parseRequest(line: Buffer, ended: boolean): Request | null {
 export function problemOfUser(name: string): string | null {
   const bytes = Buffer.byteLength(name);
   if (bytes < 1 || bytes > LONGEST_USER) return `has ${bytes} bytes, allowed are 1 to 31`;
-  // A name stands bare in log and reply, so it must not be mistaken for anything around it.
+  // Log and reply have the name without quotes: it must not look like the text around it.
   if (/[\s:"\\\p{C}]/u.test(name)) return "contains a space, colon, quote, backslash or control";
   if (name.includes("<torn>")) return "contains <torn>, the log's mark of a torn record";
   return null;
 }
 
-/** The client's three templates for a message, or the reason why there can be none. */
+/** The load engine's templates for a message. Throws ERR_ARGUMENT if it is no request. */
 export function clientTemplates(
   message: string,
   longestNumber: string,

@@ -1,4 +1,4 @@
-/** Host names, resolved here and not in native code: see docs/operations.md. */
+/** Resolves host names; native code gets numeric addresses: see docs/operations.md. */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { KiloforkError } from "./errors";
@@ -16,7 +16,7 @@ export async function resolveHost(host: string): Promise<string[]> {
   }
 }
 
-/** Those of a server's addresses that can be reached from a numeric address of ours. */
+/** The addresses that can be reached from a numeric local address: those of its family. */
 export function likeOurs(addresses: readonly string[], ours: string): string[] {
   const family = isIP(ours);
   if (family === 0)

@@ -9,7 +9,7 @@ const MS_PER_UNIT: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
-/** In milliseconds: a timer of Node's that is to take longer goes off at once. */
+/** In milliseconds: a longer timer of Node fires at once. */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** `250ms`, `3s`, `1.5s`, `2m` in milliseconds; `0` is off, any other bare number is refused. */
@@ -37,13 +37,13 @@ export function parsePercent(text: string): number {
   return percent / 100;
 }
 
-/** The other way: `3s`, `250ms`. */
+/** Writes a duration so that {@link parseDuration} reads it: `3s`, `250ms`. */
 export function writeDuration(ms: number): string {
   if (ms >= 1000 || ms === 0) return `${Number((ms / 1000).toFixed(3))}s`;
   return ms >= 1 ? `${Number(ms.toFixed(3))}ms` : `${Number((ms * 1000).toFixed(3))}us`;
 }
 
-/** For reading, to three digits: `21.4 ms`, `3.02 s`, `87 us`. */
+/** Writes a duration for people, to three digits: `21.4 ms`, `3.02 s`, `87 us`. */
 export function showDuration(ms: number): string {
   if (ms >= 1000) return `${toDigits(ms / 1000, 3)} s`;
   return ms >= 0.1 || ms === 0 ? `${toDigits(ms, 3)} ms` : `${toDigits(ms * 1000, 3)} us`;

@@ -1,4 +1,4 @@
-/** Latencies in microseconds, kept as histograms: merged over threads, never averaged. */
+/** Histograms of latencies in microseconds, which can be merged over threads and processes. */
 import {
   build,
   decodeFromCompressedBase64,
@@ -6,7 +6,7 @@ import {
   type Histogram,
 } from "hdr-histogram-js";
 
-/** In milliseconds; all 0 when nothing was measured. */
+/** In milliseconds; all are 0 when nothing was measured. */
 export interface Percentiles {
   readonly count: number;
   readonly mean: number;
@@ -18,8 +18,8 @@ export interface Percentiles {
 }
 
 /**
- * What is measured: from connect() until greeted; from the send to the reply; of that, what is
- * beyond the server's work; from a reply's arrival in the kernel until it was read.
+ * connect: from connect() to the greeting. reply: from the send to the reply. beyond: the same less
+ * the server's work. lag: from the arrival of a reply in the kernel until the client has read it.
  */
 export const MEASURES = ["connect", "reply", "beyond", "lag"] as const;
 export type Measure = (typeof MEASURES)[number];
@@ -33,7 +33,7 @@ export class Latency {
     useWebAssembly: false,
   });
 
-  /** An empty one whose code has been compiled: a cold one would stop its thread in mid-load. */
+  /** An empty histogram whose code is compiled: a cold one would stall its thread under load. */
   static warm(): Latency {
     const latency = new Latency();
     latency.record(Float64Array.from({ length: 2000 }, (_, i) => i * 1000));
@@ -41,7 +41,7 @@ export class Latency {
     return latency;
   }
 
-  /** Each less what is taken off. */
+  /** Records each value minus `less`, but at least 0. */
   record(microseconds: Float64Array, less = 0): void {
     for (const value of microseconds)
       this.histogram.recordValue(Math.max(0, Math.round(value - less)));

@@ -1,6 +1,6 @@
 /**
- * Runs a load: splits the clients over threads, waits for them, and merges what they measured. No
- * printing here; the outcome is a {@link ClientResult}, which `--json` and `--out` give as it is.
+ * Runs a load: splits the clients over threads, waits for them, and merges their measurements into
+ * a {@link ClientResult}, which `--json` and `--out` print. Nothing is printed here.
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
@@ -12,7 +12,7 @@ import { encodeAll, Latency, type Measure, type Percentiles } from "./latency";
 import { Shared } from "./mutex";
 import type { WorkerResult, WorkerTask } from "./worker";
 
-/** The native engine needs few: one drives thousands of connections. */
+/** One thread of the native engine drives thousands of connections. */
 export const DEFAULT_OS_THREADS = Math.min(availableParallelism(), 4);
 
 /** Times in milliseconds. */
@@ -35,16 +35,16 @@ export interface LoadPlan {
   readonly window?: number | undefined;
   readonly barrier: boolean;
   readonly reconnect: boolean;
-  /** What the server's work takes: latencies are also told beyond it. */
+  /** Duration of the server's work: the latency beyond it is measured, too. */
   readonly workMs?: number | undefined;
-  /** Results are to be merged with those of other clients. */
+  /** Adds encoded histograms, for merging with other clients. */
   readonly histograms?: boolean | undefined;
   readonly connectTimeoutMs: number;
   readonly replyTimeoutMs: number;
   readonly osThreads: number;
 }
 
-/** What was achieved, never what was asked for. */
+/** What was measured; nothing is copied from the plan that was not done. */
 export interface ClientResult {
   readonly kind: "client";
   readonly schema: 1;
@@ -83,13 +83,13 @@ export interface ClientResult {
   /** Of each reply, what it took beyond the server's work. */
   readonly beyondMs?: Percentiles;
   readonly lagMs: Percentiles;
-  /** Encoded, in microseconds: percentiles of several clients cannot be had from those of each. */
+  /** Encoded, in microseconds: percentiles cannot be merged, histograms can. */
   readonly histograms?: Readonly<Record<Measure, string>>;
   readonly clientWasBottleneck: boolean;
   readonly interrupted: boolean;
 }
 
-/** A reply that waits longer than this share of the median for our own reading distorts it. */
+/** The client is the bottleneck when its own lag exceeds this share of the median reply. */
 const BOTTLENECK_SHARE = 0.1;
 const BOTTLENECK_FLOOR_MS = 1;
 
@@ -114,7 +114,7 @@ export class Load {
     return this.shared.add(0, 0).settled;
   }
 
-  /** Ends the run as it is. */
+  /** Ends the run early; run() resolves to what was measured. */
   interrupt(): void {
     this.interrupted = true;
     this.shared.stop();
@@ -126,7 +126,7 @@ export class Load {
     try {
       return this.merge(await Promise.all(threads.map(resultOf)));
     } finally {
-      for (const thread of threads) void thread.terminate(); // one that failed leaves others waiting
+      for (const thread of threads) void thread.terminate(); // when one fails, others wait for it
     }
   }
 
@@ -239,7 +239,7 @@ function resultOf(worker: Worker): Promise<WorkerResult> {
 
 const finite = (value: number) => (Number.isFinite(value) ? value : 0);
 
-/** Shares that differ by one client at the most: the remainder is not lost. */
+/** Splits clients over threads into shares that differ by one at most. */
 export function splitClients(plan: { clients: number; osThreads: number }): {
   clients: number;
   firstNumber: number;
@@ -258,7 +258,7 @@ function longestNumber(plan: LoadPlan): string {
   return `${plan.clients}.${plan.requests || Number.MAX_SAFE_INTEGER}`;
 }
 
-/** Of threads, or of clients. */
+/** Sums by kind over threads or clients; keeps the first client of each kind. */
 export function mergeFailures(
   results: readonly { readonly failures: readonly LoadFailures[] }[],
 ): LoadFailures[] {

@@ -35,7 +35,7 @@ export class Mutex {
   }
 }
 
-/** What the threads of a client share. The counts are plain numbers: the mutex makes them safe. */
+/** The memory that the threads of a client share. The mutex guards the counts, plain numbers. */
 export class Shared {
   private readonly flags: Int32Array;
   private readonly counts: Float64Array;
@@ -60,7 +60,7 @@ export class Shared {
     });
   }
 
-  /** Waits until all threads have come here, so that they start together. */
+  /** Returns when all threads have called it, so that they start together. */
   arrive(threads: number): void {
     Atomics.add(this.flags, 2, 1);
     Atomics.notify(this.flags, 2);
@@ -71,7 +71,7 @@ export class Shared {
     }
   }
 
-  /** Tells the threads to end as they are. */
+  /** Asks the threads to end early. */
   stop(): void {
     Atomics.store(this.flags, 1, 1);
   }

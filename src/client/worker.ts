@@ -10,9 +10,9 @@ import { Shared } from "./mutex";
 export interface WorkerTask {
   readonly options: LoadOptions;
   readonly threads: number;
-  /** Of all threads: the barrier opens when so many have settled. */
+  /** Clients of all threads: the barrier opens when so many have settled. */
   readonly clients: number;
-  /** Of the server; undefined: nobody asks what replies took beyond it. */
+  /** The server's work; undefined: the latency beyond it is not measured. */
   readonly workMs: number | undefined;
   readonly inFlight: number;
   readonly shared: SharedArrayBuffer;
@@ -25,7 +25,7 @@ export interface WorkerResult {
   readonly histograms: Readonly<Record<Measure, string>>;
 }
 
-/** How long the engine works before it lets us look at what the threads share. */
+/** Time that the engine works between two accesses to the shared memory. */
 const STEP_MS = 50;
 const STEP_AT_BARRIER_MS = 1;
 

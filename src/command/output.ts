@@ -1,7 +1,6 @@
 /**
- * Where results go. Standard output that cannot be written to ends a command, as SIGPIPE would when
- * its reader has left. A command that has more to do then listens for the error, too: it is left to
- * that.
+ * Standard output and the files of results. A command ends when standard output cannot be written,
+ * as by SIGPIPE, unless it listens for that error itself because it has to clean up.
  */
 import { openSync, writeFileSync } from "node:fs";
 import { constants as os } from "node:os";
@@ -14,7 +13,7 @@ export function guardOutput(): void {
   });
 }
 
-/** Says so, unless only the reader has left; the exit code. */
+/** Reports the error, unless only the reader has left; returns the exit code. */
 export function lostOutput({ code, message }: NodeJS.ErrnoException): number {
   if (code === "EPIPE") return 128 + os.signals.SIGPIPE;
   process.stderr.write(`kilofork: cannot write to standard output: ${code ?? message}\n`);
@@ -22,8 +21,8 @@ export function lostOutput({ code, message }: NodeJS.ErrnoException): number {
 }
 
 /**
- * Opens the file of a result before there is one, so that no load is run for nothing; returns what
- * writes it, once.
+ * Opens the file for a result before the work, so that a file that cannot be written ends the command
+ * first. Returns the function that writes it, to be called once.
  */
 export function openResult(
   path: string | undefined,

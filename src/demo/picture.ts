@@ -1,4 +1,4 @@
-/** The number in flight over time, as a few lines of text. */
+/** Draws the number in flight over time as a few lines of text. */
 
 export interface Point {
   readonly timeMs: number;
@@ -8,7 +8,7 @@ export interface Point {
 const COLUMNS = 44;
 const ROWS = 3;
 
-/** `#` where a column is at that height all the time, `:` where it is for a part of it. */
+/** `#` where the number is at that height for the whole column, `:` for a part of it. */
 export function drawInFlight(points: readonly Point[], most: number, tickMs: number): string[] {
   const first = points[0];
   const last = points.at(-1);

@@ -1,16 +1,16 @@
 /**
- * What the machine allows beforehand: for each of its limits, how many clients it lets be served at
- * once, and what moves it. The smallest is where the search ends; none of them is ever changed here.
+ * The bounds of the search: for each limit of the machine, the number of clients that it allows and
+ * the setting that moves it. The search ends at the smallest; no setting is changed.
  */
 import { MOST_CHILDREN } from "../base/ranges";
 import { showCount } from "../base/units";
 import { BYTES_PER_CHILD, type Machine, OTHER_FILES, processLimits } from "../machine/capacity";
 
-/** For whatever else the machine has to do meanwhile. */
+/** Processes that are left to the rest of the system. */
 export const RESERVED_PROCESSES = 2000;
 /** Client processes of one trial; each has an address of its own, 127.0.0.1 and following. */
 export const MOST_CLIENT_PROCESSES = 16;
-/** Of a Node.js process that is ours, at the most. */
+/** Maximum number of threads of the front or of a client process. */
 const THREADS_OF_A_PROCESS = 16;
 const CLIENTS_OF_A_PROCESS = 10_000;
 
@@ -19,17 +19,17 @@ export interface Bound {
   readonly name: string;
   /** How to move it. */
   readonly setting: string;
-  /** How many clients it lets be served at once. */
+  /** Number of clients that it allows to be served at once. */
   readonly clients: number;
 }
 
 export interface Wishes {
   readonly maxClients: number | undefined;
-  /** Of all memory, in use by us and others. */
+  /** Maximum share of the memory of the system in use, 0 to 1. */
   readonly maxMemoryShare: number;
 }
 
-/** The smallest first; without what limits nothing. */
+/** The smallest first. */
 export function boundsOf(machine: Machine, wishes: Wishes): Bound[] {
   const { maxClients, maxMemoryShare } = wishes;
   const bounds: Bound[] = processLimits(machine).map(({ name, remedy, left }) => ({
@@ -74,13 +74,13 @@ export function boundsOf(machine: Machine, wishes: Wishes): Bound[] {
     .sort((a, b) => a.clients - b.clients);
 }
 
-/** Children that fit among so many tasks, beside the reserve, supervisor, front and client processes. */
+/** Children that fit into so many tasks, beside the reserve and the other processes of a trial. */
 function roomFor(tasks: number): number {
   const clients = Math.min(MOST_CLIENT_PROCESSES, Math.ceil(tasks / CLIENTS_OF_A_PROCESS));
   return tasks - RESERVED_PROCESSES - 1 - THREADS_OF_A_PROCESS * (1 + clients);
 }
 
-/** Bytes that may still be taken before so large a share of the memory is in use. */
+/** Bytes that can be used until this share of the memory is in use. */
 export function memoryBudget(
   { memoryTotal, memoryAvailable }: Pick<Machine, "memoryTotal" | "memoryAvailable">,
   share: number,
@@ -88,13 +88,13 @@ export function memoryBudget(
   return memoryAvailable - (1 - share) * memoryTotal;
 }
 
-/** How the clients of a trial are split over processes: by descriptors and ports, evenly. */
+/** Number of client processes that a trial needs, by descriptors and ports. */
 export function clientProcesses(
   clients: number,
   machine: Pick<Machine, "filesMax" | "ephemeralPorts">,
 ): number {
   const most = Math.min(machine.filesMax - OTHER_FILES, machine.ephemeralPorts);
   const fitting = Math.ceil(clients / Math.min(most, CLIENTS_OF_A_PROCESS));
-  // Where the limits allow more in one, rather a larger share than too many processes.
+  // Larger shares are better than too many processes, where the limits allow them.
   return Math.min(fitting, Math.max(MOST_CLIENT_PROCESSES, Math.ceil(clients / most)));
 }

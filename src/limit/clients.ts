@@ -1,6 +1,6 @@
 /**
- * The clients of a trial: several processes of the real command, each with an address of its own
- * and its share of the clients. What they measured is merged; each of them ends with us.
+ * The clients of a trial: several processes of `kilofork client`, each with a local address of its
+ * own and a share of the clients. Their results are merged. Each ends with this process.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,9 +15,9 @@ export interface ClientsPlan {
   readonly port: number;
   readonly clients: number;
   readonly processes: number;
-  /** Begins the messages of all; each process adds its number. */
+  /** The start of all messages; each process adds its number. */
   readonly name: string;
-  /** Clients of all processes that may wait for their greeting at a time. */
+  /** Maximum number of clients that wait for their greeting, over all processes. */
   readonly window: number;
   readonly workMs: number;
   /** The time over which the connects of each process are spread. */
@@ -25,9 +25,9 @@ export interface ClientsPlan {
   readonly timeoutMs: number;
   /** Open loop: requests a second over all; 0: closed. */
   readonly rate: number;
-  /** For so long, instead of one request each. */
+  /** Time to send requests for; 0: each client sends one. */
   readonly durationMs: number;
-  /** Each process sends when all of its clients have been greeted. */
+  /** Each process sends when all its clients have been greeted. */
   readonly barrier: boolean;
 }
 
@@ -39,9 +39,9 @@ export interface ClientsResult {
   readonly verified: number;
   readonly failures: readonly LoadFailures[];
   readonly synRetransmits: number;
-  /** Of those that did not have their whole share in flight at one instant, in words. */
+  /** A sentence for each process that did not have its whole share in flight at one instant. */
   readonly incomplete: readonly string[];
-  /** How long every process saw its whole share in flight, at the same time. */
+  /** Time for which every process had its whole share in flight. */
   readonly togetherMs: number;
   /** From the first send of all to the last reply. */
   readonly elapsedMs: number;
@@ -50,7 +50,7 @@ export interface ClientsResult {
   readonly replyMs: Percentiles;
   readonly beyondMs: Percentiles;
   readonly lagMs: Percentiles;
-  /** A process that gave no result, in words. */
+  /** A sentence for each process without a result. */
   readonly lost: readonly string[];
 }
 
@@ -72,7 +72,7 @@ export class Clients {
     return this.processes.map(({ pid }) => pid ?? 0);
   }
 
-  /** They have nothing to clean up. */
+  /** Safe at any time: they have nothing to clean up. */
   kill(): void {
     for (const process of this.processes) process.kill("SIGTERM");
   }
@@ -97,7 +97,7 @@ function start(plan: ClientsPlan, share: number, index: number): ChildProcess {
   return spawn(process.execPath, [commandPath, ...args], { stdio: ["pipe", "pipe", "pipe"] });
 }
 
-/** Or what it said instead. */
+/** The result; without one, what the process wrote to standard error. */
 async function resultOf(child: ChildProcess): Promise<ClientResult | string> {
   let stdout = "";
   let stderr = "";

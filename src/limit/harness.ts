@@ -1,7 +1,7 @@
 /**
- * One server and its clients, and all that is measured meanwhile: by the clients, in the log, in the
- * shared memory, by the kernel. No judgement here. Whatever happens, both have ended afterwards. The
- * log has no name: it is gone with the last who has it open, even if all of us are killed.
+ * Runs one server and its clients, and measures both: by the clients, in the log, in the shared
+ * memory, by the kernel. Nothing is judged here. Both have ended when it returns or throws. The log
+ * has no name: the kernel removes it with the last process that has it open, even after SIGKILL.
  */
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, openSync, rmSync } from "node:fs";
@@ -23,7 +23,7 @@ import { openScoreboardOf } from "../status/servers";
 import { clientProcesses } from "./bounds";
 import { Clients, type ClientsPlan, type ClientsResult } from "./clients";
 
-/** Long enough for a queue that waits while its children are woken. */
+/** Enough for the clients that connect while children are being woken. */
 const LONGEST_BACKLOG = 4096;
 
 export interface TrialPlan
@@ -50,33 +50,33 @@ export interface MemoryReading {
   /** Before the server is started. */
   readonly beforeBytes: number;
   readonly upBytes: number;
-  /** The most while the clients were there, with what the kernel keeps apart for their sending. */
+  /** The most while clients were connected, with the send fragments of the kernel. */
   readonly peakBytes: number;
-  /** Of these, by the front, … */
+  /** The part of the front, which belongs to no child. */
   readonly frontBytes: number;
-  /** … and by the client processes: neither belongs to a child. */
+  /** The part of the client processes, which belongs to no child. */
   readonly clientBytes: number;
 }
 
 export interface Measured {
-  /** Null: it did not start. */
+  /** Null when the server did not start. */
   readonly upMs: number | null;
   /** Lines of the server's standard error. */
   readonly said: readonly string[];
   readonly clients: ClientsResult | null;
   readonly log: LogReading | null;
-  /** Slots that worked, in the fullest snapshot. */
+  /** The most working slots in one snapshot. */
   readonly working: number;
   readonly memory: MemoryReading;
-  /** Less memory was left than asked for: the trial was ended. */
+  /** The trial was ended since too little memory was left. */
   readonly shortage: boolean;
-  /** Of the processors, before anything of ours ran: 0 to 1. */
+  /** Busy share of the processors before the trial, 0 to 1. */
   readonly otherShare: number;
-  /** In the busiest second. */
+  /** Busy share of the processors in the busiest second. */
   readonly busiestShare: number;
   readonly listenOverflows: number;
   readonly listenDrops: number;
-  /** Of this server's own socket; null when it could not be asked. */
+  /** Handshakes that the server's own socket dropped; null when the kernel cannot be asked. */
   readonly queueDrops: number | null;
 }
 
@@ -85,10 +85,10 @@ export class Harness {
 
   constructor(
     private readonly machine: Machine,
-    /** So much memory is left to others, in bytes. */
+    /** Bytes of memory that are left to others. */
     private readonly floorBytes: number,
     private readonly signal: AbortSignal,
-    /** Is told what goes on. */
+    /** Called with what goes on, in words. */
     private readonly say: (text: string) => void,
   ) {
     this.backlog = Math.min(LONGEST_BACKLOG, machine.somaxconn);
@@ -98,7 +98,7 @@ export class Harness {
     return clientProcesses(clients, this.machine);
   }
 
-  /** Throws when it was interrupted. */
+  /** Throws the reason of the signal when interrupted. */
   async run(plan: TrialPlan): Promise<Measured> {
     const log = openNameless();
     const ended = new AbortController();
@@ -173,7 +173,7 @@ export class Harness {
       port: server.port,
       processes: this.processesFor(plan.clients),
       name: nameOf(plan),
-      // Nobody's SYN is ever sent again: the queue has room for more than may be in it.
+      // The queue has room for twice as many: no SYN has to be sent again.
       window: Math.floor(this.backlog / 2),
     });
     const kill = () => clients.kill();
@@ -184,7 +184,7 @@ export class Harness {
       const done = clients.done.finally(() => {
         running = false;
       });
-      const peak = await this.lookOn(plan, server, clients, () => running);
+      const peak = await this.observe(plan, server, clients, () => running);
       return { clients: await done, peak };
     } finally {
       signal.removeEventListener("abort", kill);
@@ -192,14 +192,14 @@ export class Harness {
     }
   }
 
-  /** The shared memory, until all are seen at work; the processes' own memory, then. */
-  private async lookOn(
+  /** Samples the shared memory until all work, and the memory of the processes at the peak. */
+  private async observe(
     plan: TrialPlan,
     server: StartedServer,
     { pids }: Clients,
     running: () => boolean,
   ): Promise<{ working: number; frontBytes: number; clientBytes: number }> {
-    const MILLISECONDS_A_SLOT = 0.02; // a look must not cost what it looks at
+    const MILLISECONDS_A_SLOT = 0.02; // sampling must not slow the server
     const peak = { working: 0, frontBytes: 0, clientBytes: 0 };
     const scoreboard = openIfThere(server);
     if (!scoreboard) return peak;
@@ -220,7 +220,7 @@ export class Harness {
   }
 }
 
-/** Nothing, when the server has just died: its clients will tell. */
+/** Undefined when the server has just died; its clients report that. */
 function openIfThere({ pid }: StartedServer): Scoreboard | undefined {
   try {
     return openScoreboardOf(pid);
@@ -239,7 +239,7 @@ function openNameless(): number {
 
 const nameOf = ({ number }: TrialPlan) => `limit-${number}`;
 
-/** Of the whole run; the requests are all of this trial. */
+/** Audits the whole run: all its requests are of this trial. */
 function readLog(log: number, plan: TrialPlan): LogReading {
   const logs = [`/proc/self/fd/${log}`];
   const result = audit({ logs, match: `${nameOf(plan)}-`, atLeast: 0, all: false });

@@ -1,6 +1,6 @@
 /**
- * Whether a trial held, and when it did not, what broke: by name, from what was measured, with what
- * moves it. Pure.
+ * Judges a trial: whether it held; otherwise what broke, by name, with the evidence and the setting
+ * that moves it. Pure functions of the measurement.
  */
 
 import type { FailureKind } from "../base/enumerations";
@@ -9,15 +9,15 @@ import { describeFailures } from "../client/load";
 import type { LoadFailures } from "../native/load";
 import type { LogReading, Measured, TrialPlan } from "./harness";
 
-/** What ends the search, or would end it next. */
+/** A limit that ends the search, or would end it next. */
 export interface Limit {
   /** "kernel.pid_max 32768", "memory", "client". */
   readonly name: string;
   /** What moves it. */
   readonly setting: string;
-  /** How many clients it lets be served, where that is known beforehand. */
+  /** Number of clients that it allows, where that is known beforehand. */
   readonly clients: number | null;
-  /** What it was seen by. */
+  /** The measurements that show it. */
   readonly evidence: string;
 }
 
@@ -26,26 +26,26 @@ export interface Verdict {
   readonly problems: readonly string[];
   /** Null when it held. */
   readonly cause: Limit | null;
-  /** It did not hold, but all was right: only not in time. */
+  /** All replies were right, but some were late. */
   readonly late: boolean;
-  /** All was right, but the clients were not there at the same time: it says nothing of the server. */
+  /** The client processes were not in flight together: the trial says nothing of the server. */
   readonly apart: boolean;
 }
 
 export interface Conditions {
   readonly sloMs: number;
-  /** The limit that a fork which fails has most likely run into. */
+  /** The limit that makes a fork fail, most likely. */
   readonly nearestProcessLimit: string;
 }
 
-/** The name of the cause that is no limit of the server's. */
+/** The name of the one cause that is not a limit of the server. */
 export const CLIENT = "client";
-/** Of the requests that were asked for in an open loop. */
+/** Share of the scheduled requests that must be replied to in an open loop. */
 const KEPT_SHARE = 0.98;
 const BUSY_SHARE = 0.95;
-/** Of what replies took beyond the work: our own reading is what was measured. */
+/** The client is the cause when its lag exceeds this share of the latency beyond the work. */
 const OWN_SHARE = 0.5;
-/** What more time would have mended. */
+/** Failures that more time would have avoided. */
 const LATE: readonly FailureKind[] = ["timeout", "ungreeted"];
 
 export function judge(measured: Measured, plan: TrialPlan, conditions: Conditions): Verdict {
@@ -75,7 +75,7 @@ export function judge(measured: Measured, plan: TrialPlan, conditions: Condition
   };
 }
 
-/** One request each, all in flight together; otherwise it is a matter of the rate. */
+/** A trial of clients: one request each, all in flight together. Others are of the rate. */
 const isAtOnce = ({ durationMs }: TrialPlan) => durationMs === 0;
 
 // ---- what is wrong -------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ function beyondSlo({ clients }: Measured, { sloMs }: Conditions): string | null 
 
 // ---- what broke ----------------------------------------------------------------------------------
 
-/** The first of these that there is evidence for. */
+/** The first cause in this order that there is evidence for. */
 function causeOf(
   measured: Measured,
   plan: TrialPlan,
@@ -182,7 +182,7 @@ function causeOf(
   return limit("latency", "--slo");
 }
 
-/** By what the system said to a client: name and setting. */
+/** Name and setting of the limit behind an error of the system, as a client reports it. */
 function causeOfFailure({ detail }: LoadFailures): [string, string] | undefined {
   if (/Cannot assign requested address|Address already in use/.test(detail))
     return ["ephemeral ports", "sysctl net.ipv4.ip_local_port_range"];
@@ -194,8 +194,8 @@ function causeOfFailure({ detail }: LoadFailures): [string, string] | undefined 
 }
 
 /**
- * More time or processors would have mended nothing: a wrong reply, one that is missing, books that
- * are wrong, or a log that does not have what all clients saw together.
+ * Whether more time or processors would not have helped: a reply was wrong or missing, the books do
+ * not balance, or the log lacks requests that all clients had in flight together.
  */
 function serverIsWrong(measured: Measured, plan: TrialPlan): boolean {
   const { clients, log } = measured;
@@ -208,7 +208,7 @@ function serverIsWrong(measured: Measured, plan: TrialPlan): boolean {
   return verified !== plan.clients || (wereTogether && !isFull(log, plan));
 }
 
-/** Most of what was measured is our own lag, and without that it would have been fast enough. */
+/** Whether the client's own lag is most of the latency, and the rest is within the SLO. */
 function ownLagIsIt({ clients }: Measured, sloMs: number): boolean {
   if (!clients) return false;
   const { lagMs, beyondMs } = clients;

@@ -1,4 +1,4 @@
-/** The result as one page that needs nothing else: figures, plots, and every trial. */
+/** The result as one self-contained HTML page: figures, plots, and every trial. */
 
 import { capitalize, showCount, showDuration } from "../base/units";
 import type { Percentiles } from "../client/latency";

@@ -1,4 +1,4 @@
-/** What the trials show, as plots: latency, memory, fork time and throughput against the load. */
+/** The trials as plots: latency, memory, fork time and throughput by the load. */
 import { median } from "../base/numbers";
 import type { Percentiles } from "../client/latency";
 import { findKnee, type Plot, type Point } from "../report/plot";
@@ -12,7 +12,7 @@ export interface NamedPlot {
   readonly plot: Plot;
 }
 
-/** Those that there is something to draw of. */
+/** The plots that have points. */
 export function plotsOf({ trials, find }: LimitResult): NamedPlot[] {
   const started = trials.filter(({ upMs }) => upMs !== null);
   const ofKind = (kind: Trial["kind"]) => started.filter((trial) => trial.kind === kind);
@@ -100,7 +100,7 @@ function throughputPlot(trials: readonly Trial[]): Plot {
   };
 }
 
-/** The median where a load was tried several times. */
+/** A point for each load: the median of its trials. */
 function curve(
   trials: readonly Trial[],
   x: (trial: Trial) => number,

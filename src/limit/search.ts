@@ -1,18 +1,18 @@
 /**
- * The largest load that holds: doubling until one does not, then bisecting. Pure but for what it
- * tries: it is told whether a load held, and knows nothing of clients or servers.
+ * Searches the largest load that holds: doubles until one does not hold, then bisects. It is told
+ * whether a load held, and knows nothing of clients and servers.
  */
 
-/** Late: all was right, but not in time. */
+/** late: all replies were right, but some were late. */
 export type Outcome = "held" | "late" | "broke";
 
 export interface SearchPlan {
-  /** The first load that is tried, or the maximum when that is less. */
+  /** The first load; the maximum is tried instead if it is less. */
   readonly first: number;
   readonly max: number;
-  /** A load holds when it does so many times in a row. */
+  /** Number of times in a row that a load must hold. */
   readonly repeats: number;
-  /** Tries a load once. Not called again when the search was interrupted meanwhile. */
+  /** Tries a load once. It is not called after an interruption. */
   readonly attempt: (load: number) => Promise<Outcome>;
   readonly signal?: AbortSignal;
 }
@@ -26,7 +26,7 @@ export interface Found {
   readonly complete: boolean;
 }
 
-/** What is not held against what is held: so close together, and the search is over. */
+/** The search ends when the two bounds are this close, relative to the lower one. */
 const RESOLUTION = 0.03;
 
 export async function search(plan: SearchPlan): Promise<Found> {
@@ -45,7 +45,7 @@ export async function search(plan: SearchPlan): Promise<Found> {
   return { held, broke, complete: true };
 }
 
-/** Null: interrupted. Late once is forgiven: others may have taken the processors for a moment. */
+/** Null when interrupted. One late trial is forgiven: other work may have delayed it. */
 async function holdsEachTime(
   load: number,
   { repeats, attempt, signal }: SearchPlan,
@@ -63,8 +63,8 @@ async function holdsEachTime(
 }
 
 /**
- * The load to try next, or null. Bisecting goes by ratio, as doubling does: half way from 1 to 100
- * is 10. When the first load breaks, one is tried at once: what cannot hold it, holds nothing.
+ * The load to try next; null at the end. Bisecting goes by ratio, as doubling does: between 1 and 100
+ * comes 10. When the first load breaks, 1 is tried next: a server that breaks at 1 holds nothing.
  */
 function next(held: number, broke: number | null, max: number): number | null {
   if (broke === null) return held < max ? Math.min(2 * held, max) : null;

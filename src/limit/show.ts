@@ -111,7 +111,7 @@ const timesOf = (repeats: number) => (repeats === 1 ? "once" : `${repeats} times
 
 const showLimit = (limit: Limit) => `${describeLimit(limit)}\n        moved by: ${limit.setting}`;
 
-/** `memory (12,345 clients): what it was seen by`. */
+/** `memory (12,345 clients): the evidence`. */
 export function describeLimit({ name, clients, evidence }: Limit): string {
   const room = clients === null ? "" : ` (${showCount(clients)} clients)`;
   return `${name}${room}${evidence === "" ? "" : `: ${evidence}`}`;

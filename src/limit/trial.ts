@@ -1,6 +1,6 @@
 /**
- * The trials: so many clients at once, so many requests a second, or as many as go. Each is one
- * server with its clients on the {@link Harness}, judged, and reported as `--json` gives it.
+ * The trials: a number of clients at once, a rate of requests, or the maximum throughput. Each runs
+ * one server and its clients on the {@link Harness}, is judged, and is reported as in `--json`.
  */
 import { availableParallelism } from "node:os";
 import type { Percentiles } from "../client/latency";
@@ -14,10 +14,10 @@ export interface Trial {
   readonly number: number;
   readonly kind: "clients" | "rate" | "throughput";
   readonly clients: number;
-  /** Requests a second that were asked for; null: as many as go. */
+  /** Requests a second that were scheduled; null: no schedule. */
   readonly rate: number | null;
   readonly held: boolean;
-  /** It did not hold, but all was right: only not in time. */
+  /** All replies were right, but some were late. */
   readonly late: boolean;
   readonly problems: readonly string[];
   readonly cause: Limit | null;
@@ -33,20 +33,20 @@ export interface Trial {
   readonly connectMs: Percentiles | null;
   /** Of each reply, what it took beyond the work. */
   readonly beyondMs: Percentiles | null;
-  /** Of the clients themselves: from a reply's arrival until it was read. */
+  /** Lag of the clients themselves: from the arrival of a reply until it was read. */
   readonly lagMs: Percentiles | null;
-  /** By the log: in flight at one instant, in so many processes, for so long. */
+  /** By the log: the peak in flight, its distinct processes, and how long it lasted. */
   readonly peak: number;
   readonly processes: number;
   readonly heldMs: number;
-  /** How long all client processes saw all of theirs in flight. */
+  /** Time for which every client process had its whole share in flight. */
   readonly togetherMs: number;
-  /** Slots at work, in one snapshot of the shared memory. */
+  /** Working slots in one snapshot of the shared memory. */
   readonly working: number;
   readonly synRetransmits: number;
   readonly listenOverflows: number;
   readonly listenDrops: number;
-  /** 0 to 1: before anything of ours ran, and in the busiest second. */
+  /** Busy share of the processors, 0 to 1: before the trial, and in its busiest second. */
   readonly otherCpuShare: number;
   readonly busiestCpuShare: number;
   readonly memoryBeforeBytes: number;
@@ -65,20 +65,20 @@ export interface TrialOptions {
   readonly holdMs: number;
 }
 
-/** The memory of fewer children is lost in what the rest of the system takes and gives meanwhile. */
+/** The memory of fewer children is lost in the noise of the rest of the system. */
 const LEAST_TO_WEIGH = 1000;
-/** No work, and the clients of a process send when all of them have connected. */
+/** A trial of the rate: no work; the clients of a process send when all have been greeted. */
 const RUSH = { workMs: 0, rampMs: 0, durationMs: 2000, barrier: true };
 /**
- * Clients that come in a second, unless that has turned out to be too many. Who comes in a burst is
- * answered in a burst, for which the processors do not suffice, however many could be served.
+ * Clients that connect in a second; halved when greetings become slow. Clients that come in a burst
+ * are answered in a burst, which overloads the processors at a load that the server can hold.
  */
 const FIRST_PACE = 5000;
 const SLOWEST_PACE = 500;
-/** A greeting that takes longer, to 1 of 100 clients, has waited for those of others. */
+/** A longer 99th percentile of the greetings means that the pace is too high. */
 const PROMPT_MS = 100;
 const START_OF_A_PROCESS_MS = 500;
-/** For a reply that is late: it is to be measured, not given up. */
+/** Time by which a reply may be late and is still measured. */
 const PATIENCE_MS = 20_000;
 
 export class Trials {
@@ -96,8 +96,8 @@ export class Trials {
     for (let tries = 1; ; tries++) {
       const rampMs = Math.ceil((1000 * count) / this.pace);
       const startMs = this.startMs(count);
-      // The work lasts until the last client has come, and all are to be together for a while. A
-      // machine that others use may start a client process late: once more, with more time.
+      // The work lasts until the last client has connected, and then for the hold time. Other work
+      // may delay the start of a client process: then a second try gives more time.
       const workMs = tries * (this.options.holdMs + startMs) + rampMs;
       const plan = { clients: count, workMs, rampMs, rate: 0, durationMs: 0, barrier: false };
       const { trial, verdict } = await this.run("clients", plan);
@@ -118,7 +118,7 @@ export class Trials {
     return this.add((await this.run("throughput", plan)).trial);
   }
 
-  /** What the client processes take for their start. */
+  /** Time that the client processes take to start. */
   private startMs(clients: number): number {
     const turns = Math.max(1, this.harness.processesFor(clients) / availableParallelism());
     return Math.ceil(START_OF_A_PROCESS_MS * turns);
@@ -151,7 +151,7 @@ function report(
 ): Trial {
   const { clients, log, memory, upMs } = measured;
   const { beforeBytes, upBytes, peakBytes, frontBytes, clientBytes } = memory;
-  // Others may give back more than we take: then it is not known.
+  // Unknown when other processes freed more than the trial took.
   const each = (bytes: number) => (bytes > 0 ? bytes / plan.clients : null);
   const wasFull = measured.working >= plan.clients && plan.clients >= LEAST_TO_WEIGH;
   return {

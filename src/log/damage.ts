@@ -1,21 +1,21 @@
 /**
- * Reads a log as whole records and what stands between them. That is harmless where a kill, a full
- * disk or a loss of power leaves it, and damage where records may have been destroyed.
+ * Reads a log as whole records and the bytes between them. Those bytes are harmless when a kill, a
+ * full disk or a loss of power left them, and damage when records may have been destroyed.
  */
 import { showCount } from "../base/units";
 import { type Line, readLines } from "./lines";
 import { beginsAsRecord, endsInMarker, Kind, type Record, RecordParser } from "./record";
 
 const KINDS = {
-  /** The last line of a file, or of a run when the next begins on it: no newline, or NUL bytes. */
+  /** The last line of a file, or of a run: it lacks its newline, or ends in NUL bytes. */
   tornTail: { name: "torn tails", harmless: true },
-  /** The beginning of a record of a writer that was killed; the next record is glued on. */
+  /** The beginning of a record whose writer was killed; the next record follows on the same line. */
   tornHead: { name: "torn heads", harmless: true },
-  /** Cut by a full disk, and closed by its writer with `<torn>`. */
+  /** The beginning of a record that a full disk cut; its writer closed it with `<torn>`. */
   shortWrite: { name: "short writes", harmless: true },
-  /** A line with NUL bytes, not at the end. */
+  /** A line with NUL bytes before its end. */
   nulRun: { name: "NUL bytes", harmless: false },
-  /** A line that begins as a record does, and is none. */
+  /** A line that begins like a record but is none. */
   halfRecord: { name: "half records", harmless: false },
   foreignLine: { name: "foreign lines", harmless: false },
 } as const;
@@ -25,7 +25,7 @@ export type DamageKind = keyof typeof KINDS;
 export interface Place {
   readonly log: string;
   readonly offset: number;
-  /** With the newline, unless a record is glued on. */
+  /** Includes the newline, unless a record follows on the same line. */
   readonly bytes: number;
 }
 
@@ -39,11 +39,11 @@ export interface Damage {
   readonly places: readonly Place[];
 }
 
-/** Is told of all bytes of a log, in their order. The buffers are valid during the call only. */
+/** Gets all bytes of a log, in order. The buffers are valid during the call only. */
 export interface LogReader {
   /** bytes[start, end) is a record, and a newline follows. */
   onRecord(record: Record, bytes: Buffer, start: number, end: number): void;
-  /** `text` is what stands there, without a newline; of more than 512 kB, the end. */
+  /** `text` is the bytes without a newline; of more than 512 kB, only the end. */
   onDamage(kind: DamageKind, place: Place, text: Buffer): void;
 }
 
@@ -66,7 +66,7 @@ export function readLog(log: string, reader: LogReader): void {
   });
 }
 
-/** `next`: of the record that is glued on. */
+/** `next` is where the record begins that follows on the same line. */
 function kindOf(text: Buffer, { ended, cut }: Line, next: Kind): DamageKind {
   const isTail = !ended || next === Kind.init;
   if ((isTail ? withoutNulAtEnd(text) : text).includes(0)) return "nulRun";
@@ -84,7 +84,7 @@ function withoutNulAtEnd(text: Buffer): Buffer {
 
 const MOST_PLACES = 10;
 
-/** Counts by kind, and remembers the first places: a log may be damaged all over. */
+/** Counts damage by kind, and keeps the first places only: a log may be damaged all over. */
 export class DamageTally {
   private readonly damage = new Map<
     DamageKind,

@@ -7,7 +7,7 @@ const BUFFER_BYTES = 1 << 20;
 const LONGEST_LINE = BUFFER_BYTES / 2;
 const NEWLINE = 0x0a;
 
-/** bytes[start, end) without its newline; filled again and again, and valid during the call only. */
+/** A line is bytes[start, end), without its newline. The object is reused: valid during the call. */
 export interface Line {
   readonly bytes: Buffer;
   start: number;
@@ -16,7 +16,7 @@ export interface Line {
   offset: number;
   /** False for the last line of a file that lacks its newline. */
   ended: boolean;
-  /** Of a line that is longer than any record only the end is kept: so many bytes are missing. */
+  /** Bytes missing at the start: of a line longer than any record only the end is kept. */
   cut: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The grammar of a log line (docs/operations.md), read from bytes without making strings: a log of
- * ten million lines is read in seconds. One {@link Record} is filled again and again.
+ * The grammar of a log line (docs/operations.md). It is parsed from bytes, without strings, into one
+ * {@link Record} that is reused: a log of ten million lines takes seconds.
  */
 
 /** The kinds of records, `none` for a line that is not one. */
@@ -11,7 +11,7 @@ export const enum Kind {
   birth,
   received,
   completed,
-  /** Its sync failed: that it was completed is not to count. */
+  /** A completed request whose sync failed: the completion does not count. */
   takenBack,
   total,
   unauthorized,
@@ -25,13 +25,13 @@ export const enum Kind {
   stop,
 }
 
-/** The fields that a kind does not have keep an older value. */
+/** Fields that the kind does not have keep an older value. */
 export class Record {
   kind: Kind = Kind.none;
   /** Local time as if it were UTC, in milliseconds since 1970. */
   timeMs = 0;
   pid = 0;
-  /** The child's count of a request that was completed, or taken back; or the total. */
+  /** completed, takenBack: the child's count of requests; total: the total. */
   count = 0;
   /** The message, as escaped in the log: a range of the buffer that was parsed. */
   messageStart = 0;
@@ -39,7 +39,7 @@ export class Record {
   /** received: the user's name, likewise. */
   userStart = 0;
   userEnd = 0;
-  /** ended: in any way but by an order. */
+  /** ended: by anything but an order. */
   abnormal = false;
   /** refused: the code; front: the rest of the line. */
   text = "";
@@ -76,7 +76,7 @@ const MARKER = Buffer.from("<torn>");
 /** A line with nothing but the marker. */
 export const MARKER_LINE_BYTES = MARKER.length + 1;
 
-/** What stands before the text of every record; any digit for each 0. */
+/** The time before the text of every record; 0 stands for any digit. */
 const PREFIX = Buffer.from("0000.00.00 00:00:00.000000000 -- ");
 
 const SPACE = 0x20;
@@ -107,11 +107,11 @@ export class RecordParser {
   }
 
   /**
-   * Looks for a record at the end of a line that is none itself: a writer was killed in the middle,
-   * and the next record was glued on. Returns where it begins, or -1.
+   * Finds the record at the end of a line that began with a torn one: its writer was killed, and the
+   * next record followed on the same line. Returns where it begins, or -1.
    */
   parseAfterTornHead(bytes: Buffer, start: number, end: number): number {
-    const line = bytes.subarray(0, end); // a search goes to the end of what it is given
+    const line = bytes.subarray(0, end); // indexOf() searches to the end of its buffer
     for (let at = start; ; at++) {
       at = line.indexOf(SEPARATOR, at);
       if (at < 0) return -1;
@@ -157,7 +157,7 @@ export class RecordParser {
     return this.skip(FROM_USER) && this.user() ? Kind.received : Kind.none;
   }
 
-  /** A name, to the end: a record that is glued on has spaces. */
+  /** A name up to the end of the line; a record that follows on the same line has spaces. */
   private user(): boolean {
     const { bytes, at, end } = this;
     for (let i = at; i < end; i++) {
@@ -256,7 +256,7 @@ export class RecordParser {
     return true;
   }
 
-  /** Up to the quote that is not escaped, and past it; a writer escapes every control byte. */
+  /** Advances past the closing quote; false at a control byte, since writers escape them. */
   private quoted(): boolean {
     const { bytes, end } = this;
     this.record.messageStart = this.at;
@@ -301,7 +301,7 @@ export class RecordParser {
     const second = this.digits(at + 17, 2);
     const nanosecond = this.digits(at + 20, 9);
     const day = (year * 12 + month - 1) * 31 + date;
-    // digits() gives NaN for anything else, and NaN is never equal
+    // digits() returns NaN for anything else, and NaN equals nothing
     if (!(second + nanosecond + minute + hour + day >= 0)) return false;
     if (day !== this.day) {
       this.day = day;
@@ -325,14 +325,14 @@ export class RecordParser {
   }
 }
 
-/** What a writer puts behind a record of its own that was cut short, as the end of the line. */
+/** Whether bytes[start, end) end in the marker that a writer puts behind a record cut short. */
 export function endsInMarker(bytes: Buffer, start: number, end: number): boolean {
   if (bytes[end - 1] !== GREATER) return false;
   const at = end - MARKER.length;
   return at >= start && bytes.compare(MARKER, 0, MARKER.length, at, end) === 0;
 }
 
-/** Whether bytes[start, end) are the beginning of a record, as far as its time tells. */
+/** Whether bytes[start, end) begin as the time of a record does, as far as they go. */
 export function beginsAsRecord(bytes: Buffer, start: number, end: number): boolean {
   const length = Math.min(end - start, PREFIX.length);
   for (let i = 0; i < length; i++) {

@@ -28,9 +28,9 @@ export interface PoolBounds {
 export interface ScoreboardHeader {
   readonly front: number;
   readonly supervisor: number;
-  /** 0: there is none now. */
+  /** pid; 0 when there is none. */
   readonly forker: number;
-  /** Of kilofork, "0.1.0". */
+  /** The version of kilofork: "0.1.0". */
   readonly release: string;
   readonly host: string;
   readonly address: string;
@@ -42,18 +42,18 @@ export interface ScoreboardHeader {
   /** Milliseconds since 1970. */
   readonly startedMs: number;
   readonly ageMs: number;
-  /** Of the children; grows with each order to replace them. */
+  /** Grows with each order to replace the children. */
   readonly childEpoch: number;
   /** Grows when the log is reopened. */
   readonly logEpoch: number;
-  /** An errno value: the last record that a child wanted to write could not be written. 0: it was. */
+  /** The errno value of the last record that a child wrote; 0 when it was written. */
   readonly logError: number;
-  /** Ends of children that are not in the log: it could not be written. */
+  /** Ends of children whose records could not be written yet. */
   readonly pendingEnds: number;
-  /** The log that every child has turned to. */
+  /** The epoch of the log that every child writes to. */
   readonly logSettled: number;
   readonly growthLimit: GrowthLimit;
-  /** Full: each child that there may be has a client. */
+  /** Full: the pool has its maximum of children, and each has a client. */
   readonly full: {
     readonly times: number;
     readonly nowMs: number | null;
@@ -62,34 +62,34 @@ export interface ScoreboardHeader {
   /** Children since the server began, by cause. */
   readonly forked: Readonly<Record<Cause, number>>;
   readonly ended: Readonly<Record<Cause, number>>;
-  /** The newest log: children have turned to it, or are about to. */
+  /** The epoch of the newest log, which children write to, or are about to. */
   readonly logOrdered: number;
-  /** What stands behind the name of the log; 0: nothing does. */
+  /** The number behind the name of the log; 0: none. */
   readonly logNumber: number;
-  /** Its sync has failed, and there is no other one yet. */
+  /** The sync of the log has failed, and no other log is open yet. */
   readonly logDead: boolean;
   readonly sync: SyncFigures;
-  /** It was told to stop. */
+  /** The server was ordered to stop. */
   readonly stopping: boolean;
-  /** Requests that a stop could not wait for. */
+  /** Requests that the stop did not wait for. */
   readonly aborted: number;
-  /** All pids are of that one. */
+  /** The PID namespace of all pids. */
   readonly pidNamespace: number;
-  /** What became of the last order of each kind; the count grows with each. */
+  /** The answer to the last order of each kind; its count grows with each. */
   readonly answers: Readonly<Record<Order, Answer>>;
 }
 
-/** Acknowledgements and the disk. */
+/** Syncs of the log, which acknowledgements can wait for. */
 export interface SyncFigures {
-  /** Acknowledgements wait for it. */
+  /** Acknowledgements wait for a sync. */
   readonly acknowledges: boolean;
-  /** pid, 0: there is none now. */
+  /** pid; 0 when there is none. */
   readonly syncer: number;
   readonly syncs: number;
-  /** Requests that have waited for one. */
+  /** Requests that have waited for a sync. */
   readonly requests: number;
   readonly lastMs: number;
-  /** An errno value: of the last sync that failed. */
+  /** The errno value of the last sync that failed; 0 for none. */
   readonly error: number;
 }
 
@@ -100,14 +100,14 @@ export interface Answer {
 }
 
 export interface ScoreboardOptions {
-  /** How many user names there is room for. */
+  /** Maximum number of user names. */
   readonly users: number;
   readonly host: string;
   readonly address: string;
   readonly port: number;
   readonly backlog: number;
   readonly limits: PoolBounds;
-  /** Acknowledgements wait for the disk. */
+  /** Acknowledgements wait for a sync. */
   readonly synced: boolean;
   readonly log: string;
   readonly release: string;
@@ -124,7 +124,7 @@ interface NativeHeader
   readonly maxSpare: number;
   readonly growthLimit: number;
   readonly fullTimes: number;
-  /** -1: it is not. */
+  /** -1 when it is not full. */
   readonly fullNowMs: number;
   readonly fullBeforeMs: number;
   readonly forked: readonly number[];
@@ -172,7 +172,7 @@ const native = () => addon<ScoreboardAddon>().Scoreboard;
 export interface Slot {
   readonly pid: number;
   readonly state: State;
-  /** How long it has been in that state, to some milliseconds. */
+  /** Time in that state, to a few milliseconds. */
   readonly stateMs: number;
   /** Of all children that ever had the slot. */
   readonly total: number;
@@ -184,12 +184,12 @@ export interface Slot {
   readonly refused: Readonly<Record<Refusal, number>>;
 }
 
-/** Whoever may write to a segment must not write to the terminal of its readers. */
+/** Removes control characters: the owner of a segment must not control a reader's terminal. */
 function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, "?");
 }
 
-/** The shared memory of a server: created by its front, or opened by any reader of its owner's. */
+/** The shared memory of a server: its front creates it, readers of the same user open it. */
 export class Scoreboard {
   private readonly native: NativeScoreboard;
   private readonly rows: Float64Array;
@@ -199,17 +199,17 @@ export class Scoreboard {
     this.rows = new Float64Array(this.native.header().slots * native().columns);
   }
 
-  /** Removes a segment whose server is gone; false when it lives, or is somebody else's. */
+  /** Removes a segment whose server is gone; false when it runs, or belongs to another user. */
   static sweep(name: string): boolean {
     return native().sweep(name);
   }
 
-  /** Of this process. */
+  /** The PID namespace of this process. */
   static pidNamespace(): number {
     return native().pidNamespace();
   }
 
-  /** Whether a process of its server is there. */
+  /** Whether a process of its server is alive. */
   static lives(name: string): boolean {
     return native().lives(name);
   }
@@ -289,47 +289,47 @@ export class Scoreboard {
     return this.native.total();
   }
 
-  /** Front only. */
+  /** Front: replaces the table of users. */
   setUsers(names: readonly string[]): void {
     this.native.setUsers(names);
   }
 
-  /** Front only: what became of an order. */
+  /** Front: answers an order. */
   setAnswer(order: Order, ok: boolean, text: string): void {
     this.native.setAnswer(ORDERS.indexOf(order), ok, text);
   }
 
-  /** Front only: the number of the log that the children are now to turn to. */
+  /** Front: begins a log epoch; returns it, for the order to the supervisor. */
   orderLog(): number {
     return this.native.orderLog();
   }
 
-  /** Front only: what stands behind the name of the log. */
+  /** Front: sets the number behind the name of the log. */
   setLogNumber(number: number): void {
     this.native.setLogNumber(number);
   }
 
-  /** Front only, at the end: of writers that a full disk cut short, and that have gone. */
+  /** Front, at the end: closes records that a full disk cut and whose writers are gone. */
   closeTornHeads(log: Log): void {
     this.native.closeTornHeads(log.fd);
   }
 
-  /** Front only. */
+  /** Front: the server was ordered to stop. */
   setStopping(): void {
     this.native.setStopping();
   }
 
-  /** Front only, after its supervisor died: frees a slot. */
+  /** Front, after its supervisor died: frees a slot. */
   vacate(slot: number): void {
     this.native.vacate(slot);
   }
 
-  /** Front only, when every slot is free: whoever was forked, and has no end, died. */
+  /** Front, when every slot is free: counts children without a counted end as died. */
   countOrphans(): void {
     this.native.countOrphans();
   }
 
-  /** Front only: so many ends more, or less, are not in the log, and cannot be written yet. */
+  /** Front: adds to the number of pending end records. */
   addPendingEnds(by: number): void {
     this.native.addPendingEnds(by);
   }

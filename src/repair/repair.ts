@@ -1,6 +1,6 @@
 /**
- * Writes a clean copy of a log: every whole record, byte for byte and in its order, and nothing
- * else. The log is only read. The copy is new, or there is none. No printing here.
+ * Writes a clean copy of a log: every whole record, in order and byte for byte, and nothing else. The
+ * log is only read; the copy appears when it is complete, or not at all. Nothing is printed here.
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -22,7 +22,7 @@ import { readText } from "../machine/files";
 export interface RepairOptions {
   readonly log: string;
   readonly out: string;
-  /** Gets what is left out, a line each: offset, kind, bytes. */
+  /** File for what is left out: a line each with offset, kind and bytes. */
   readonly rejected: string | undefined;
 }
 
@@ -30,13 +30,13 @@ export interface RepairOptions {
 export interface RepairResult {
   readonly kind: "repair";
   readonly schema: 1;
-  /** The copy was written: without it there is no result. */
+  /** The copy was written; otherwise an error is thrown. */
   readonly ok: true;
   readonly problems: readonly string[];
   readonly log: string;
   readonly out: string;
   readonly rejected: string | null;
-  /** A running server writes to the log: its last line may be in the making. */
+  /** A running server writes to the log: its last line may be incomplete. */
   readonly heldByServer: boolean;
   readonly kept: { readonly records: number; readonly bytes: number };
   readonly leftOut: { readonly bytes: number; readonly damage: readonly Damage[] };
@@ -100,15 +100,15 @@ function status(log: string): Stats {
 }
 
 /**
- * Whether someone has the flock(2) of a server on it, by proc_locks(5): to try the lock would refuse
- * a server that starts just then. Devices are not compared: btrfs lists another one than stat(2).
+ * Whether a server holds its flock(2) on the file, by proc_locks(5): trying the lock could make a
+ * starting server fail. Devices are not compared: btrfs lists another one than stat(2).
  */
 function isHeld({ ino }: Stats): boolean {
   // Without /proc nothing is known.
   return new RegExp(`: FLOCK +ADVISORY +WRITE .*:${ino} `).test(readText("/proc/locks"));
 }
 
-/** Bytes that are not plain ASCII as `\xNN`, a run of the same as `\xNN{1000}`. */
+/** Writes bytes that are not plain ASCII as `\xNN`, a run of equal ones as `\xNN{1000}`. */
 function showBytes(text: Buffer): string {
   return text.toString("latin1").replace(/([^ -~]|\\)\1*/g, (run, first: string) => {
     const byte = `\\x${first.charCodeAt(0).toString(16).padStart(2, "0")}`;
@@ -119,8 +119,8 @@ function showBytes(text: Buffer): string {
 const BUFFER_BYTES = 1 << 20;
 
 /**
- * A file that was not there before: it gets its name, by link(2), when it is whole and on disk. After
- * {@link discard} it is not there again.
+ * A new file, which gets its name by link(2) when it is complete and on disk. {@link discard}
+ * removes it.
  */
 class NewFile {
   private readonly fd: number;

@@ -1,14 +1,14 @@
-/** A plot of bars that lie, in groups, each with its value and its range; what is below zero is at zero. */
+/** A plot of horizontal bars in groups, each with its value and range; negative values are 0. */
 import { type Axis, nameOf, Scale, showTick } from "./scale";
 import { drawFrame, escapeXml, round } from "./svg";
 
 export interface Bar {
   readonly label: string;
   readonly value: number;
-  /** The value, as it is to be read. */
+  /** The value as text. */
   readonly text: string;
   readonly range?: readonly [number, number];
-  /** What it is all about. */
+  /** Highlights the bar. */
   readonly own: boolean;
 }
 

@@ -1,6 +1,5 @@
 /**
- * A plot of lines with their points: axes with ticks, labels and units, ranges where they are known,
- * the knee marked.
+ * A plot of lines with points: axes with ticks, labels and units; ranges and the knee where known.
  */
 import { type Axis, nameOf, Scale, showTick } from "./scale";
 import { drawFrame, drawMark, drawStroke, escapeXml, MOST_SERIES, round } from "./svg";
@@ -8,7 +7,7 @@ import { drawFrame, drawMark, drawStroke, escapeXml, MOST_SERIES, round } from "
 export interface Point {
   readonly x: number;
   readonly y: number;
-  /** Of y: the least and the most. */
+  /** Least and most of y. */
   readonly range?: readonly [number, number];
 }
 
@@ -18,7 +17,7 @@ export interface Plot {
   readonly y: Axis;
   /** At most {@link MOST_SERIES}. */
   readonly series: readonly { readonly name: string; readonly points: readonly Point[] }[];
-  /** Of the first series. */
+  /** A point of the first series. */
   readonly knee?: Point | null;
 }
 
@@ -28,7 +27,7 @@ const MARGIN = { top: 36, right: 32, bottom: 52, left: 80 };
 const LEGEND_ROW = 20;
 
 interface Place {
-  /** Of a value, in pixels. */
+  /** A value in pixels. */
   left(x: number): number;
   top(y: number): number;
 }
@@ -66,7 +65,7 @@ export function drawPlot({ title, x, y, series, knee }: Plot): string {
     `<path class="axis" fill="none" d="M${MARGIN.left} ${top}V${bottom}H${right}"/>`,
     `<text x="${MARGIN.left + INNER.width / 2}" y="${height - 12}" text-anchor="middle">${escapeXml(nameOf(x))}</text>`,
     `<text transform="translate(16 ${top + INNER.height / 2}) rotate(-90)" text-anchor="middle">${escapeXml(nameOf(y))}</text>`,
-    // The first is the one that it is about: over the others.
+    // The first series is drawn over the others.
     ...series.map(({ points: own }, i) => drawLine(own, i, place)).reverse(),
     ...legend.map(drawLegendEntry),
     ...(knee ? [drawKnee(knee, series[0]?.points ?? [], place, { top, right, bottom })] : []),
@@ -93,7 +92,7 @@ interface LegendEntry {
 
 const LEGEND_STROKE = 26;
 
-/** As many in a row as fit, by what a character takes at the most. */
+/** As many in a row as fit, by the width of the widest character. */
 function placeLegend(names: readonly string[]): LegendEntry[] {
   const CHARACTER = 7;
   let left = 0;
@@ -117,7 +116,7 @@ function drawLegendEntry({ name, left, row }: LegendEntry, index: number): strin
   return `${stroke}${mark}<text x="${left + LEGEND_STROKE + 6}" y="${y + 4}">${escapeXml(name)}</text>`;
 }
 
-/** Its text is where the curve is not: under a curve that turns up, over one that turns down. */
+/** The text stands clear of the curve: below one that turns up, above one that turns down. */
 function drawKnee(
   { x, y }: Point,
   curve: readonly Point[],
@@ -144,8 +143,8 @@ function drawKnee(
 }
 
 /**
- * Where a curve turns up, or down: of the points below, or above, the straight line between its ends
- * as it is drawn, the furthest. Null when there is none to speak of. Source: V. Satopaa et al.,
+ * Where a curve turns up, or down: the point furthest below, or above, the straight line between its
+ * ends, on the scales of the plot. Null when none is far from it. Source: V. Satopaa et al.,
  * "Finding a Kneedle in a Haystack".
  */
 export function findKnee(
@@ -178,7 +177,7 @@ export function findKnee(
   return knee && (turns === "down" || risesFrom(knee, sorted)) ? knee : null;
 }
 
-/** Not a dip in a curve that goes up and down. */
+/** A dip in a curve that goes up and down is no knee. */
 function risesFrom(knee: Point, sorted: readonly Point[]): boolean {
   const LEAST_RISE = 2;
   const before = sorted.filter(({ x }) => x <= knee.x).map(({ y }) => y);

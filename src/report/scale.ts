@@ -1,4 +1,4 @@
-/** From values to 0 … 1, with ticks at round numbers. A linear scale begins at 0. */
+/** Maps values to 0 … 1, with ticks at round numbers. A linear scale begins at 0. */
 
 export interface Axis {
   readonly label: string;

@@ -1,6 +1,6 @@
 /**
- * What all drawings share: an SVG that stands for itself, on a ground of its own, with the colours of
- * a light and of a dark page. Series differ in dash and mark, not in colour alone.
+ * Parts that all drawings share: a self-contained SVG with a background of its own and colours for
+ * light and dark pages. Series differ in dash and mark, not only in colour.
  */
 
 const LIGHT = ["#0550ae", "#953800", "#116329", "#8250df", "#bf3989", "#57606a", "#7d4e00"];
@@ -16,7 +16,7 @@ interface Theme {
   readonly series: readonly string[];
 }
 
-/** No custom properties: not everything that draws an SVG knows them. */
+/** Without custom properties: some programs that draw SVG do not know them. */
 function rulesOf({ text, ground, grid, knee, series }: Theme): string {
   return [
     `.kf-plot text{fill:${text}}.kf-plot .ground{fill:${ground}}`,
@@ -55,7 +55,7 @@ export function drawStroke(path: string, series: number): string {
   return `<path class="line s${series}" stroke-dasharray="${DASHES[series] ?? ""}" d="${path}"/>`;
 }
 
-/** What a point of a series looks like. */
+/** The mark of a point of a series. */
 export function drawMark(series: number, x: number, y: number): string {
   if (series === 0) return `<circle class="m0" cx="${x}" cy="${y}" r="3.5"/>`;
   const shapes = [

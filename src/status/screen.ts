@@ -1,4 +1,4 @@
-/** A text that is drawn again and again at the same place of a terminal: console_codes(4). */
+/** Draws a text at the same place of a terminal each time: console_codes(4). */
 import type { WriteStream } from "node:tty";
 
 const HIDE_CURSOR = "\x1b[?25l";
@@ -13,16 +13,16 @@ export class Screen {
   private drawn = 0;
   private readonly die = (signal: NodeJS.Signals) => {
     this.close();
-    process.kill(process.pid, signal); // nobody handles it any more
+    process.kill(process.pid, signal); // with the default action
   };
 
-  /** The cursor is hidden until close(), or until a signal ends this process. */
+  /** Hides the cursor until close(), or until a signal ends this process. */
   constructor(private readonly terminal: WriteStream) {
     for (const signal of DEADLY) process.on(signal, this.die);
     terminal.write(HIDE_CURSOR);
   }
 
-  /** What the terminal has no room for is cut off: a line that wraps could not be drawn over. */
+  /** Cuts the text to the size of the terminal: a line that wraps could not be drawn over. */
   draw(text: string): void {
     const rows = this.terminal.rows || Number.POSITIVE_INFINITY; // 0: of unknown size
     const columns = this.terminal.columns || Number.POSITIVE_INFINITY;

@@ -1,5 +1,4 @@
-/** The text of `kilofork status`. A function of the object and of nothing else. */
-
+/** The text of `kilofork status`: a function of the object and of nothing else. */
 import { whereIs } from "../base/address";
 import { CAUSES, type Cause, isDeath } from "../base/enumerations";
 import { plural, showCount, showDuration } from "../base/units";
@@ -159,7 +158,7 @@ function showSync({ sync, takenBack }: Status["log"]): string {
   );
 }
 
-/** A letter for each slot, or for 10, 100 … of them, so that it stays a picture. */
+/** A letter for each slot, or for each 10, 100, … slots when there are many. */
 function showSlots({ slots, log }: Status): string[] {
   let perLetter = 1;
   while (slots.length / perLetter > ROW * MOST_ROWS) perLetter *= 10;
@@ -183,7 +182,7 @@ function split(text: string, length: number): string[] {
   );
 }
 
-/** `unauthorized 300, timeout 12`: those that are not zero. */
+/** `unauthorized 300, timeout 12`: without the zeros. */
 function listCounts(counts: Readonly<Record<string, number>>): { total: number; list: string } {
   const entries = Object.entries(counts).filter(([, count]) => count > 0);
   return {
@@ -221,7 +220,7 @@ function showBytes(bytes: number): string {
     : `${showFigure(bytes / 2 ** 10)} kB`;
 }
 
-/** A small one is not rounded to a whole number: `0.3`, `7.5`, `1,204`. */
+/** Rounds numbers below 10 to one decimal: `0.3`, `7.5`, `1,204`. */
 function showFigure(value: number): string {
   return value < 10 ? String(Number(value.toFixed(1))) : showCount(value);
 }
