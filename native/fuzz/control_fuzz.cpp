@@ -1,10 +1,10 @@
-// The supervisor's end of the control channel: however the bytes are split on their way, no line is
-// lost, invented or changed, and a descriptor goes to one line only, in the order in which they
-// were sent; and the settings that come in such lines.
+// The supervisor's end of the control channel. However the bytes are split on their way, no line is
+// lost, invented or changed, and each descriptor goes to one line, in the order in which they were
+// sent. Also the settings, which come in such lines.
 //
-// Input: the bytes that a front sends, but for four: 1 ends a segment, and all that has come is
-// read; 3 ends a segment only; 2 sends a descriptor along with the segment that it stands in; 4
-// stands for more bytes than half of what is read at a time.
+// Input: the bytes that a front sends, except four of them. 1 ends a segment and has all that came
+// read; 3 only ends a segment; 2 sends a descriptor along with its segment; 4 stands for more bytes
+// than half of what is read at a time.
 #include "supervisor/control.hpp"
 
 #include <fcntl.h>
@@ -18,6 +18,7 @@
 
 #include "fuzz.hpp"
 #include "process/fd_passing.hpp"
+#include "supervisor/settings.hpp"
 
 namespace {
 
@@ -29,11 +30,11 @@ constexpr char kPass = 2;
 constexpr char kSplit = 3;
 constexpr char kMany = 4;
 constexpr std::size_t kHowMany = 2500;
-// What the socket holds in any case: nothing here may wait for room.
+// The socket always has room for so much, so that no send waits.
 constexpr std::size_t kLongestSegment = 16'384;
 constexpr std::size_t kMostUnread = 6;
 
-// Descriptors to send, which can be told from each other when they come back.
+// Descriptors to send. Their inodes tell them apart when they arrive.
 struct Passes {
   Passes() {
     for (std::size_t i = 0; i < fds.size(); i++) {
@@ -65,7 +66,7 @@ class Exchange {
     segment_.append(times, byte);
   }
   void pass() { passes_one_ = true; }
-  // A segment without bytes carries nothing.
+  // A segment without bytes cannot carry a descriptor.
   void send() {
     if (segment_.empty()) return;
     const int fd = passes_one_ ? passes_.fds.at(sent_ % passes_.fds.size()) : -1;
@@ -79,8 +80,8 @@ class Exchange {
     if (segments_ == kMostUnread) read_all();
   }
   void read_all() {
-    // These have been received; of several segments that are on their way, it is for the kernel to
-    // say which are received at once.
+    // So many descriptors have arrived for sure. Of several segments on their way, the kernel may
+    // deliver some later.
     const std::size_t sure = segments_ <= 1 ? sent_ : received_;
     while (auto line = control_.read(false)) take(*line, sure);
     REQUIRE(pending_.find('\n') == std::string::npos);

@@ -1,12 +1,13 @@
-// kilofork-supervisor: forks the children of a server and keeps their number. A static executable
-// with one thread.
+// kilofork-supervisor: forks the children of a server and keeps their number.
 //
-// The front starts it (native/addon/spawn.cpp) with the descriptors of SupervisorFd and no other.
-// It reads its settings from the control channel, one a line, then "start". When it replaces a
-// running executable in the same process, it reads them from a file (supervisor/exec_state.hpp).
+// A static executable with one thread. The front starts it (native/addon/spawn.cpp) with the
+// descriptors of process/descriptors.hpp and no others. It is not meant to be run by hand. Its
+// settings come over the control channel, one a line, and then "start"; after exec by another
+// supervisor, in the same process, they come from that one's state (supervisor/exec_state.hpp).
 //
 //   kilofork-supervisor SEGMENT [EXEC_STATE_FD]
-//   kilofork-supervisor --compatibility
+//   kilofork-supervisor --compatibility    what two executables must agree upon to take over
+//   kilofork-supervisor --settings         the names of all settings, one a line
 #include <cstdio>
 #include <ctime>
 #include <memory>
@@ -19,6 +20,7 @@
 #include "supervisor/control.hpp"
 #include "supervisor/exec_state.hpp"
 #include "supervisor/pool.hpp"
+#include "supervisor/settings.hpp"
 
 namespace kilofork {
 namespace {
@@ -32,16 +34,9 @@ std::vector<std::string> receive_settings(Control& control) {
   throw SystemError("the front is gone before \"start\"", EPIPE);
 }
 
-PoolSettings parse_settings(const std::vector<std::string>& lines) {
-  PoolSettings settings;
-  for (const auto& line : lines)
-    if (!apply_setting(settings, line)) throw SystemError("setting \"" + line + "\"", EINVAL);
-  return settings;
-}
-
 std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
   drop_privileges();
-  ::tzset();  // a child cannot open the file of the time zone
+  ::tzset();  // a child may not open the files of the time zone
   Control control(kControlFd);
   if (!kFiltersSystemCalls) control.send("unfiltered");
   std::optional<ExecState> predecessor;
@@ -52,16 +47,17 @@ std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
     predecessor = read_exec_state(Fd(fd).get());
   }
   auto lines = predecessor ? std::move(predecessor->settings) : receive_settings(control);
-  PoolSettings settings = parse_settings(lines);
-  // On the heap: children do not have this stack, see process/footprint.hpp.
-  const auto pool = std::make_unique<Pool>(
-      std::move(settings), std::move(lines), std::move(control),
-      InheritedDescriptors{.listener = kListenerFd,
-                           .log = kLogFd,
-                           .segment = kSegmentFd,
-                           .lifeline = kLifelineFd,
-                           .spawn_log = kSpawnLogFd},
-      Scoreboard(Segment::map(Fd(kSegmentFd), true)), segment_name, std::move(predecessor));
+  Scoreboard scoreboard(Segment::map(Fd(kSegmentFd), true));
+  PoolSettings settings = parse_settings(lines, scoreboard.slots().size());
+  // On the heap: children do not have the supervisor's stack (process/footprint.hpp).
+  const auto pool =
+      std::make_unique<Pool>(std::move(settings), std::move(lines), std::move(control),
+                             InheritedDescriptors{.listener = kListenerFd,
+                                                  .log = kLogFd,
+                                                  .segment = kSegmentFd,
+                                                  .lifeline = kLifelineFd,
+                                                  .spawn_log = kSpawnLogFd},
+                             std::move(scoreboard), segment_name, std::move(predecessor));
   return pool->run();
 }
 
@@ -71,6 +67,10 @@ std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
 int main(int argc, char** argv) {
   if (argc == 2 && std::string_view(argv[1]) == "--compatibility") {
     std::puts(kilofork::compatibility().c_str());
+    return 0;
+  }
+  if (argc == 2 && std::string_view(argv[1]) == "--settings") {
+    for (const auto name : kilofork::setting_names()) std::puts(std::string(name).c_str());
     return 0;
   }
   if (argc != 2 && argc != 3) {

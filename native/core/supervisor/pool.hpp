@@ -26,6 +26,7 @@
 #include "supervisor/pool_parts.hpp"
 #include "supervisor/replacement.hpp"
 #include "supervisor/roster.hpp"
+#include "supervisor/settings.hpp"
 #include "supervisor/shutdown.hpp"
 #include "supervisor/spawn_record.hpp"
 

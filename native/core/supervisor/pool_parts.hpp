@@ -7,6 +7,7 @@
 #include "shm/scoreboard.hpp"
 #include "supervisor/control.hpp"
 #include "supervisor/roster.hpp"
+#include "supervisor/settings.hpp"
 #include "supervisor/sizing.hpp"
 #include "supervisor/spawn_record.hpp"
 
