@@ -1,11 +1,13 @@
 // The addon: everything that JavaScript can ask of native code. This folder only translates; what
 // is done is done in ../core and in spawn.cpp. src/native gives it types.
+#include <fcntl.h>
 #include <napi.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <limits>
 
+#include "base/error.hpp"
 #include "convert.hpp"
 #include "enumerations.hpp"
 #include "load_objects.hpp"
@@ -128,6 +130,14 @@ Napi::Value limits(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// closeOnExec(fd): no process that this one starts from now on inherits the descriptor.
+void close_on_exec(const Napi::CallbackInfo& info) {
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  guarded(info.Env(), [&] {
+    if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) fail("fcntl of descriptor " + std::to_string(fd));
+  });
+}
+
 // notify(state) → whether there is a service manager, and it has been told.
 Napi::Value notify(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), notify_service_manager(info[0].As<Napi::String>()));
@@ -146,6 +156,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("sendControl", Napi::Function::New<send_control>(env, "sendControl"));
   exports.Set("reap", Napi::Function::New<reap>(env, "reap"));
   exports.Set("reapStranger", Napi::Function::New<reap_stranger>(env, "reapStranger"));
+  exports.Set("closeOnExec", Napi::Function::New<close_on_exec>(env, "closeOnExec"));
   exports.Set("notify", Napi::Function::New<notify>(env, "notify"));
   exports.Set("limits", Napi::Function::New<limits>(env, "limits"));
   return exports;

@@ -113,6 +113,17 @@ export function nearestProcessLimit(machine: Machine): string {
   return nearest ? `${nearest.name} (${nearest.remedy})` : "";
 }
 
+/** Children that may be started within a limit; one process more is the supervisor. */
+const roomWithin = ({ left }: ProcessLimit) => Math.max(0, left - PROCESS_RESERVE - 1);
+
+export function fitsProcessLimits(machine: Machine, children: number): boolean {
+  return processLimits(machine).every((limit) => children <= roomWithin(limit));
+}
+
+export function fitsMemory(machine: Machine, children: number): boolean {
+  return children * BYTES_PER_CHILD <= memoryLeft(machine).left;
+}
+
 /** A sentence for each limit that is too low; `option` is the one that asks for the children. */
 export function problemsOfServer(
   machine: Machine,
@@ -120,15 +131,16 @@ export function problemsOfServer(
 ): string[] {
   const wanted = `${showCount(need.children)} children do not fit`;
   const problems: string[] = [];
-  for (const { name, remedy, left } of processLimits(machine)) {
-    const room = Math.max(0, left - PROCESS_RESERVE - 1); // one is the supervisor
+  for (const limit of processLimits(machine)) {
+    const { name, remedy } = limit;
+    const room = roomWithin(limit);
     if (need.children > room)
       problems.push(
         `${wanted}: ${name} leaves room for ${showCount(room)}; raise it (${remedy}) or use ${need.option}`,
       );
   }
   const memory = memoryLeft(machine);
-  if (need.children * BYTES_PER_CHILD > memory.left)
+  if (!fitsMemory(machine, need.children))
     problems.push(
       `${wanted}: ${showCount(memory.left / 2 ** 20)} MB of ${memory.name} leave room for ${showCount(Math.floor(memory.left / BYTES_PER_CHILD))}; ${memory.remedy} or use ${need.option}`,
     );

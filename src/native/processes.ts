@@ -25,6 +25,7 @@ interface ProcessesAddon {
   sendControl(fd: number, line: string, passedFd?: number): boolean;
   reap(pid: number): { exit: number } | { signal: number } | null;
   reapStranger(own: number): boolean;
+  closeOnExec(fd: number): void;
   notify(state: string): boolean;
   limits(): { files: number; processes: number };
 }
@@ -53,6 +54,11 @@ export function reap(pid: number): { exit: number } | { signal: number } | null 
 /** Reaps one child other than `own` that has ended; false when there is none. */
 export function reapStranger(own: number): boolean {
   return native().reapStranger(own);
+}
+
+/** No process that this one starts from now on inherits the descriptor. */
+export function closeOnExec(fd: number): void {
+  native().closeOnExec(fd);
 }
 
 /** Tells the service manager, if there is one: sd_notify(3). */

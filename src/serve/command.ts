@@ -1,176 +1,205 @@
-/** `kilofork serve` on the command line. */
+/**
+ * `kilofork serve` on the command line: its options, from the table of settings; signals, banner,
+ * phrases on standard error, pid file, service manager, and the exit code.
+ */
+import { rmSync, writeFileSync } from "node:fs";
 import { type Command, Option, type OptionValues } from "commander";
+import { whereIs } from "../base/address";
 import { KiloforkError } from "../base/errors";
-import { DEFAULT_HOST, DEFAULT_MAX_LINE, DEFAULT_PORT, DEFAULT_USERS } from "../base/protocol";
-import { MOST_CHILDREN, MOST_REQUESTS } from "../base/ranges";
-import { parseDuration } from "../base/units";
-import { count, durationOption, refuseOptions } from "../command/arguments";
-import { DEFAULT_LOG } from "../log/names";
-import { dynamicPool, type PoolOptions, staticPool, type Work } from "./options";
-import { parseRunAs } from "./run-as";
-import { Front } from "./server";
+import { DEFAULT_HOST, DEFAULT_PORT } from "../base/protocol";
+import { count, inArgument, refuseOptions } from "../command/arguments";
+import { EXIT } from "../command/exit";
+import { notify } from "../native/processes";
+import type { Ready, ServerEvent } from "./events";
+import { PHRASES } from "./messages";
+import type { ServeOptions } from "./options";
+import { ReadyNotice } from "./ready";
+import { Server } from "./server";
+import { type Pool, SETTINGS, type Setting, type SettingKey } from "./settings";
+import { handleSignals } from "./signals";
+import { nameSome } from "./users";
+import { writeWork } from "./work";
 
-const DEFAULT_BACKLOG = 4096;
+/** How often a pool that stays full says so. */
+const MAXIMUM_SAID_EVERY_MS = 60_000;
 
-const children = count("children", 1, MOST_CHILDREN);
+/** Options of the command that are none of the server. */
+interface CommandOptions {
+  readonly pidFile: string | undefined;
+  readonly readyFd: number | undefined;
+  readonly stopAtEof: boolean;
+}
 
 export function addServe(program: Command, exit: (code: number) => void): void {
-  program
+  const command = program
     .command("serve")
     .summary("run the server")
     .description(
-      "Serves <username>:<message> lines, each request in a process of its own, counted in shared\n" +
-        "memory and written to the log. Stays in the foreground until SIGTERM or Ctrl-C.",
+      "Serves <username>:<message> lines, each request in a process of its own, counted in shared memory and written to the log. Stays in the foreground until SIGTERM or Ctrl-C.",
     )
-    .argument("[host]", "the address to listen on", DEFAULT_HOST)
-    .argument("[port]", "0 for any free one", count("port", 0, 65535), DEFAULT_PORT)
-    .addOption(
-      new Option("--pool <kind>", "static: --children, always; dynamic: as many as are needed")
-        .choices(["static", "dynamic"])
-        .default("static"),
-    )
-    .option("--children <n>", "static: processes, forked ahead of time", children, 1000)
-    .option("--start-children <n>", "dynamic: forked ahead of time", children, 5)
-    .option("--min-spare <n>", "dynamic: at least so many wait for clients", children, 5)
-    .option("--max-spare <n>", "dynamic: and at most so many, when it is calm", children, 10)
-    .option("--max-children <n>", "dynamic: at most so many in all", children, 1000)
-    .addOption(
-      durationOption(
-        "--shrink-after <D>",
-        "dynamic: how long a child beyond --max-spare was not needed before it leaves",
-        "10s",
-      ),
-    )
+    .argument("[host]", "address to listen on", DEFAULT_HOST)
+    .argument(
+      "[port]",
+      "port to listen on; 0: any free one",
+      count("port", 0, 65535),
+      DEFAULT_PORT,
+    );
+  for (const setting of Object.values(SETTINGS)) command.addOption(optionOf(setting));
+  command
+    .option("--pid-file <file>", "file with the pid of the server, removed when it ends")
     .option(
-      "--max-requests <n>",
-      "a child leaves after so many, and another is forked; 0 for never",
-      count("max-requests", 0, MOST_REQUESTS),
-      0,
+      "--ready-fd <n>",
+      "open descriptor for one line of JSON, when the server is ready or has failed to start",
+      count("ready-fd", 3, 2 ** 20),
     )
-    .option(
-      "--max-requests-jitter <n>",
-      "each child may serve up to so many more, so that not all leave together",
-      count("max-requests-jitter", 0, MOST_REQUESTS),
-      0,
-    )
-    .option(
-      "--max-connections-per-address <n>",
-      "a client beyond it is told error busy; 0 for no limit",
-      count("max-connections-per-address", 0, MOST_CHILDREN),
-      0,
-    )
-    .option("--work <kind>", "none, sleep:D, or spin:D (burns D of CPU time)", "sleep:3s")
-    .addOption(
-      durationOption("--work-timeout <D>", "ends a child whose work takes longer; 0 for none", "0"),
-    )
-    .option("--log <file>", "the append-only log; - for standard output", DEFAULT_LOG)
-    .addOption(
-      new Option(
-        "--ack <when>",
-        "a reply says: written, the record is in the file; synced, it is on disk",
-      )
-        .choices(["written", "synced"])
-        .default("written"),
-    )
-    .option("--spawn-log <file>", "a line of JSON for each fork, retirement and end of a child")
-    .addOption(
-      new Option("--users <file>", "who may send requests, one name a line").default(
-        undefined,
-        DEFAULT_USERS.join(" and "),
-      ),
-    )
-    .option(
-      "--max-line <bytes>",
-      "the longest request, newline included",
-      count("max-line", 64, 65536),
-      DEFAULT_MAX_LINE,
-    )
-    .addOption(
-      durationOption("--idle-timeout <D>", "for the first byte of a request; 0 for none", "60s"),
-    )
-    .addOption(durationOption("--read-timeout <D>", "from then to its newline; 0 for none", "10s"))
-    .addOption(
-      durationOption("--write-timeout <D>", "for a client to read a reply; 0 for none", "10s"),
-    )
-    .option(
-      "--backlog <n>",
-      "the accept queue; more than net.core.somaxconn is refused",
-      count("backlog", 1, 2 ** 31 - 1),
-      DEFAULT_BACKLOG,
-    )
-    .addOption(
-      durationOption(
-        "--report-every <D>",
-        "total requests in the log; 0 for at the end only",
-        "2s",
-      ),
-    )
-    .addOption(durationOption("--grace <D>", "for requests in work, when told to stop", "10s"))
-    .option(
-      "--run-as <user[:group]>",
-      "who supervisor and children become, once socket and log are open",
-    )
-    .option("--pid-file <file>", "gets the pid of the front, for the time it lives")
-    .option("--stop-at-eof", "stop when standard input ends: with whoever started it", false)
-    .action(async (host: string, port: number, options, command: Command) => {
-      if (options.ack === "synced" && options.log === "-")
-        throw new KiloforkError(
-          "ERR_ARGUMENT",
-          "--ack synced needs a file: --log - is standard output",
-        );
-      exit(
-        await new Front({
-          host,
-          port,
-          pool: parsePool(options, command),
-          work: parseWork(options.work),
-          workTimeoutMs: options.workTimeout,
-          maxRequests: options.maxRequests,
-          maxRequestsJitter: options.maxRequestsJitter,
-          maxConnectionsPerAddress: options.maxConnectionsPerAddress,
-          spawnLog: options.spawnLog,
-          log: options.log,
-          ack: options.ack,
-          usersFile: options.users,
-          maxLine: options.maxLine,
-          idleTimeoutMs: options.idleTimeout,
-          readTimeoutMs: options.readTimeout,
-          writeTimeoutMs: options.writeTimeout,
-          backlog: options.backlog,
-          reportEveryMs: options.reportEvery,
-          graceMs: options.grace,
-          runAs: options.runAs === undefined ? undefined : parseRunAs(options.runAs),
-          pidFile: options.pidFile,
-          stopAtEof: options.stopAtEof,
-        }).run(),
-      );
+    .option("--stop-at-eof", "stop when standard input ends", false)
+    .action(async (host: string, port: number, given: OptionValues) => {
+      const options = given as unknown as CommandOptions;
+      const notice = options.readyFd === undefined ? undefined : new ReadyNotice(options.readyFd);
+      try {
+        refusePoolOptions(command, given["pool"]);
+        exit(await runServe({ ...valuesOf(command), host, port }, options, notice));
+      } catch (error) {
+        notice?.failed(error);
+        throw error;
+      }
     });
 }
 
-/** An option of the other kind of pool would have no effect, and is refused. */
-function parsePool(options: OptionValues, command: Command): PoolOptions {
-  const dynamic = options.pool === "dynamic";
-  if (dynamic) refuseOptions(command, ["children"], "--pool static");
-  else
-    refuseOptions(
-      command,
-      ["startChildren", "minSpare", "maxSpare", "maxChildren", "shrinkAfter"],
-      "--pool dynamic",
+// ---- options ------------------------------------------------------------------------------------
+
+/** The defaults of text are given to commander as text, which the action parses. */
+function optionOf(setting: Setting<unknown>): Option {
+  const { flags, help, unit, choices, defaultText, parse } = setting;
+  const option = new Option(flags, help);
+  if (choices) option.choices(choices);
+  if (isNumber(unit)) {
+    option.argParser((text: string) => inArgument(() => parse(text)));
+    // A number is shown as it is, a duration as it is written.
+    return option.default(setting.default, unit === "duration" ? defaultText : undefined);
+  }
+  return defaultText === undefined ? option : option.default(defaultText);
+}
+
+const isNumber = (unit: Setting<unknown>["unit"]) => ["count", "bytes", "duration"].includes(unit);
+
+function valuesOf(command: Command): Partial<ServeOptions> {
+  const values = command.opts();
+  const keys = Object.keys(SETTINGS) as SettingKey[];
+  return Object.fromEntries(
+    keys.map((key) => {
+      const { flags, unit, parse } = SETTINGS[key];
+      const value = values[new Option(flags).attributeName()];
+      return [key, value === undefined || isNumber(unit) ? value : parse(value)];
+    }),
+  );
+}
+
+/** An option for the other kind of pool would have no effect. */
+function refusePoolOptions(command: Command, pool: Pool): void {
+  const other: Pool = pool === "static" ? "dynamic" : "static";
+  const names = Object.values(SETTINGS as Record<SettingKey, Setting<unknown>>)
+    .filter((setting) => setting.pool === other)
+    .map(({ flags }) => new Option(flags).attributeName());
+  refuseOptions(command, names, `--pool ${other}`);
+}
+
+// ---- the run ------------------------------------------------------------------------------------
+
+/** Serves until the server has ended; the exit code. */
+async function runServe(
+  options: Partial<ServeOptions>,
+  { pidFile, stopAtEof }: CommandOptions,
+  notice: ReadyNotice | undefined,
+): Promise<number> {
+  const server = new Server(options);
+  const removeHandlers = handleSignals(server);
+  say(server);
+  let isOpen = false;
+  let wrotePidFile = false;
+  server
+    .on("listening", () => {
+      isOpen = true;
+      if (pidFile === undefined) return;
+      writePidFile(pidFile);
+      wrotePidFile = true;
+    })
+    .on("closing", () => {
+      // Before another server can have the port, and write the same file.
+      if (wrotePidFile) rmSync(pidFile ?? "", { force: true });
+    })
+    .on("ready", (ready) => {
+      notify("READY=1");
+      announce(server, ready, options);
+      notice?.ready(ready);
+    })
+    .on("ready-again", () => notify("READY=1"))
+    .on("stopping", () => notify("STOPPING=1"));
+  // Node must not touch a standard output that is the log: it would make a pipe non-blocking, for
+  // the children, too. Otherwise a reader that has left is ignored.
+  if (options.log !== "-") process.stdout.on("error", () => {});
+  process.stderr.on("error", () => {});
+  if (stopAtEof) process.stdin.resume().once("end", () => server.stop());
+  try {
+    const started = server.start();
+    started.catch((error) => notice?.failed(error));
+    const { aborted } = await server.ended;
+    await started.catch(() => {});
+    if (!isOpen) process.exit(EXIT.yes); // a look-up of the host's name would keep the process alive
+    return aborted > 0 ? EXIT.no : EXIT.yes;
+  } finally {
+    if (stopAtEof) process.stdin.destroy();
+    removeHandlers();
+  }
+}
+
+function writePidFile(path: string): void {
+  try {
+    writeFileSync(path, `${process.pid}\n`);
+  } catch (error) {
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `cannot write the pid file: ${(error as Error).message}`,
     );
-  if (!dynamic) return staticPool(options.children);
-  return dynamicPool({
-    start: options.startChildren,
-    minSpare: options.minSpare,
-    maxSpare: options.maxSpare,
-    max: options.maxChildren,
-    shrinkAfterMs: options.shrinkAfter,
+  }
+}
+
+// ---- what it says -------------------------------------------------------------------------------
+
+/** One line on standard error; standard output is for the banner alone. */
+function complain(text: string): void {
+  process.stderr.write(`kilofork: ${text}\n`);
+}
+
+function say(server: Server): void {
+  for (const event of Object.keys(PHRASES) as ServerEvent[]) {
+    const phrase = PHRASES[event] as ((data: unknown) => string | null) | null;
+    if (!phrase || event === "growth-limit") continue;
+    server.on(event, (data: unknown) => {
+      const text = phrase(data);
+      if (text !== null) complain(text);
+    });
+  }
+  let maximumSaidAt = 0;
+  server.on("growth-limit", (data) => {
+    const text = PHRASES["growth-limit"]?.(data) ?? null;
+    if (text === null) return;
+    if (data.limit === "maximum") {
+      if (Date.now() - maximumSaidAt < MAXIMUM_SAID_EVERY_MS) return;
+      maximumSaidAt = Date.now();
+    }
+    complain(text);
   });
 }
 
-function parseWork(text: string): Work {
-  const [kind, time, ...rest] = text.split(":");
-  if (kind === "none" && time === undefined) return { kind };
-  if ((kind !== "sleep" && kind !== "spin") || time === undefined || rest.length > 0)
-    throw new KiloforkError("ERR_ARGUMENT", `--work "${text}": write none, sleep:3s or spin:5ms`);
-  return { kind, durationMs: parseDuration(time) };
+/** The banner, and a line with what else a user may want to know at the start. */
+function announce(server: Server, ready: Ready, options: Partial<ServeOptions>): void {
+  const { children, upMs } = ready;
+  const { host, log = "", work = { kind: "none" } } = options;
+  // With the log on standard output, the banner must not stand among the records.
+  const banner = log === "-" ? process.stderr : process.stdout;
+  banner.write(`Running with ${children} children on host:port ${host}:${ready.port}\n`);
+  complain(
+    `listening on ${whereIs(ready)}; work ${writeWork(work)}; users ${nameSome(server.users)}; log ${log}; children up in ${upMs.toFixed(0)} ms`,
+  );
 }

@@ -1,9 +1,9 @@
 /**
- * The two files that a server writes, as the front holds them: the log and the record of spawns. It
- * opens them again after a rename, since children may no longer be allowed to.
+ * The two files that a server writes: the log and the spawn log. The front opens them, also after a
+ * rename, since children may not be allowed to.
  *
- * A log whose sync failed is dead: nothing is written to it any more, and the server goes on in
- * another file, the log's name with a number.
+ * A log whose sync failed is dead: nothing is written to it any more, and the log goes on in another
+ * file, whose name is the log's with a number.
  */
 import { closeSync, existsSync, fdatasyncSync, fstatSync, statSync, writeSync } from "node:fs";
 import { numberedLog } from "../log/names";
@@ -14,19 +14,20 @@ import type { ServeOptions } from "./options";
 export class LogFiles {
   log: Log;
   spawnLog: number;
-  /** Behind the log's name; 0: nothing. */
+  /** The number behind the log's name; 0: none. */
   number = 0;
-  /** There is no log that may be written to. */
+  /** The log is dead, and no other file is open yet. */
   isDead = false;
   private readonly path: string;
-  /** Records that are a part of the books, and could not be written yet. */
+  /** Records of ends that could not be written yet. */
   private readonly pending: string[] = [];
+  /** Identities of dead files. */
   private readonly dead = new Set<string>();
   private readonly open: (path: string) => Log;
 
   /**
-   * `onWrite` is told of each record: 0, or an errno value. `onPending`: by how many records that must
-   * not be missing, and cannot be written yet, there are more or less.
+   * `onWrite` is called after each record: 0, or an errno value. `onPending` is called with +1 when a
+   * record becomes pending, and with -1 when it has been written.
    */
   constructor(
     private readonly options: Pick<ServeOptions, "log" | "ack" | "spawnLog">,
@@ -39,11 +40,12 @@ export class LogFiles {
     this.spawnLog = openSpawnLog(options.spawnLog);
   }
 
-  /** Of the file that is written to. */
+  /** The name of the file that is written to. */
   get name(): string {
     return numberedLog(this.path, this.number);
   }
 
+  /** False if the record could not be written. */
   record(text: string): boolean {
     if (this.isDead) return false;
     const errno = this.log.append(text);
@@ -51,7 +53,7 @@ export class LogFiles {
     return errno === 0;
   }
 
-  /** The end of a child that no supervisor was there to see. */
+  /** Records the end of a child whose supervisor died before it. */
   recordOrphan(pid: number, slot: number): void {
     const text = `child pid ${pid} ended: with its supervisor, abnormal`;
     if (this.pending.length > 0 || !this.record(text)) {
@@ -62,11 +64,11 @@ export class LogFiles {
     try {
       writeSync(this.spawnLog, `${JSON.stringify(end)}\n`);
     } catch {
-      // as in the supervisor: the log is what counts
+      // the log has the same; the supervisor ignores such a failure, too
     }
   }
 
-  /** Writes what is owed, as far as it can be. */
+  /** Writes pending records until one fails. */
   writePending(): void {
     while (this.pending[0] !== undefined && this.record(this.pending[0])) {
       this.pending.shift();
@@ -74,12 +76,12 @@ export class LogFiles {
     }
   }
 
-  /** Nothing leads to it any more: what is written to it will be gone. */
+  /** True if the file has no name any more: what is written to it is lost when it is closed. */
   isLogRemoved(): boolean {
     return this.path !== "-" && fstatSync(this.log.fd).nlink === 0;
   }
 
-  /** False: the name still leads to the file that is open. A dead file is left where it is. */
+  /** False if the name still leads to the open file. Never opens a dead file again. */
   reopenLog(): boolean {
     if (this.path === "-") return false;
     const number = this.dead.has(identityOf(this.path)) ? this.number : 0;
@@ -89,19 +91,20 @@ export class LogFiles {
     return true;
   }
 
-  /** Its sync has failed. */
+  /** Called when its sync has failed. */
   abandonLog(): void {
     this.isDead = true;
     this.dead.add(identityOf(this.log.fd));
   }
 
-  /** To the first file that is not there yet. */
+  /** Opens the file with the next number of which there is none yet. */
   moveOn(): void {
     let number = this.number + 1;
     while (existsSync(numberedLog(this.path, number))) number++;
     this.take(this.open(numberedLog(this.path, number)), number);
   }
 
+  /** False if there is none, or its name still leads to the open file. */
   reopenSpawnLog(): boolean {
     const { spawnLog: path } = this.options;
     if (path === undefined || identityOf(path) === identityOf(this.spawnLog)) return false;
@@ -111,7 +114,7 @@ export class LogFiles {
     return true;
   }
 
-  /** Throws where the disk cannot take it. */
+  /** With --ack synced, syncs the log first. Throws what fdatasync() throws. */
   close(): void {
     const mustSync = this.options.ack === "synced" && !this.isDead;
     try {
@@ -130,7 +133,7 @@ export class LogFiles {
   }
 }
 
-/** The same for two names, or descriptors, of one file; of a name that leads nowhere, "". */
+/** Device and inode of a name or a descriptor; "" for a name that leads nowhere. */
 function identityOf(file: string | number): string {
   const status =
     typeof file === "number" ? fstatSync(file) : statSync(file, { throwIfNoEntry: false });

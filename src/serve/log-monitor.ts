@@ -1,68 +1,61 @@
 /**
- * What goes wrong with the log while the server runs: said once, not once a request, and mended
- * where it can be. The children find out for themselves, each at its next record.
+ * Watches the log while the server runs. A failure is told once, not once a request, and repaired
+ * where it can be. Each child finds out for itself, at its next record.
  */
-import { nameOfErrno } from "../base/errors";
-import { complain } from "./complain";
+import type { Tell } from "./events";
 import type { LogFiles } from "./log-files";
 
-const LOOKED_AT_EVERY_MS = 1000;
-/** Without a record that failed. */
-const WELL_AFTER_MS = 1000;
+const SAMPLE_EVERY_MS = 1000;
+/** So long after the last record that failed, the log counts as recovered. */
+const RECOVERED_AFTER_MS = 1000;
 
 export class LogMonitor {
   private fails = false;
   private recovery: NodeJS.Timeout | undefined;
-  private saidWhyDead = "";
-  private readonly watch: NodeJS.Timeout;
+  private reasonTold = "";
+  private readonly timer: NodeJS.Timeout;
 
-  /** `reopened`: all are to turn to what the logFiles has now. */
+  /** `onReopen` is called when children must turn to another file. */
   constructor(
     private readonly logFiles: LogFiles,
+    private readonly tell: Tell,
     private readonly onReopen: () => void,
   ) {
-    this.watch = setInterval(() => this.look(), LOOKED_AT_EVERY_MS);
+    this.timer = setInterval(() => this.sample(), SAMPLE_EVERY_MS);
   }
 
   end(): void {
-    clearInterval(this.watch);
+    clearInterval(this.timer);
+    clearTimeout(this.recovery);
   }
 
-  /** Of a record, the front's or a child's. */
+  /** A record of the front or of a child was written (0), or could not be. */
   written(errno: number): void {
     if (errno !== 0) {
       clearTimeout(this.recovery);
       this.recovery = undefined;
       if (this.fails) return;
       this.fails = true;
-      complain(
-        `cannot write to the log ${this.logFiles.name}: ${nameOfErrno(errno)}; clients get "error unavailable" until it can be written again`,
-      );
+      this.tell("log-failing", { log: this.logFiles.name, errno });
     } else if (this.fails && !this.recovery) {
       // On a disk that is nearly full, short records still fit where long ones do not.
       this.recovery = setTimeout(() => {
         this.fails = false;
         this.recovery = undefined;
-        complain("the log can be written again");
-      }, WELL_AFTER_MS).unref();
+        this.tell("log-recovered", { log: this.logFiles.name });
+      }, RECOVERED_AFTER_MS).unref();
     }
   }
 
-  /** The kernel may have dropped what it could not write, so nobody goes on with that file. */
+  /** The kernel may have dropped what it could not write, so the file is not used any more. */
   syncFailed(errno: number): void {
     if (this.logFiles.isDead) return;
     this.logFiles.abandonLog();
-    const why =
-      nameOfErrno(errno) === "ECANCELED"
-        ? "the syncer died in the middle of a sync"
-        : `it cannot be synced: ${nameOfErrno(errno)}`;
-    complain(
-      `the log ${this.logFiles.name} is given up, ${why}; whoever waited for that gets "error unavailable"`,
-    );
+    this.tell("log-abandoned", { log: this.logFiles.name, errno });
     this.moveOn();
   }
 
-  private look(): void {
+  private sample(): void {
     if (this.logFiles.isDead) this.moveOn();
     else if (this.logFiles.isLogRemoved()) this.replaceRemoved();
     this.logFiles.writePending();
@@ -72,24 +65,23 @@ export class LogMonitor {
     try {
       this.logFiles.moveOn();
     } catch (error) {
-      const { message } = error as Error;
-      if (message !== this.saidWhyDead)
-        complain(`${message}; clients get "error unavailable" until there is a log`);
-      this.saidWhyDead = message;
+      const reason = (error as Error).message;
+      if (reason !== this.reasonTold) this.tell("log-missing", { reason });
+      this.reasonTold = reason;
       return;
     }
-    this.saidWhyDead = "";
+    this.reasonTold = "";
     this.onReopen();
-    complain(`the log goes on in ${this.logFiles.name}`);
+    this.tell("log-continued", { log: this.logFiles.name });
   }
 
   private replaceRemoved(): void {
-    complain(`the log ${this.logFiles.name} was removed, and the records in it are gone`);
+    this.tell("log-removed", { log: this.logFiles.name });
     try {
       if (this.logFiles.reopenLog()) this.onReopen();
-      complain("log opened again");
+      this.tell("log-reopened", { log: this.logFiles.name });
     } catch (error) {
-      complain(`log kept as it was: ${(error as Error).message}`);
+      this.tell("log-kept", { reason: (error as Error).message });
     }
   }
 }

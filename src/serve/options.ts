@@ -1,73 +1,55 @@
-/** What `kilofork serve` was asked to do. Times in milliseconds. */
+/** The options of a server: its settings and where it listens, complete and checked. */
 import { KiloforkError } from "../base/errors";
-import type { PoolBounds } from "../native/scoreboard";
+import { DEFAULT_HOST, DEFAULT_PORT } from "../base/protocol";
+import { parseCount } from "../base/units";
+import { SETTINGS, type SettingKey, type Settings } from "./settings";
 
-export type Work =
-  | { readonly kind: "none" }
-  | { readonly kind: "sleep" | "spin"; readonly durationMs: number };
+export type { Ack } from "./settings";
+export type { Work } from "./work";
 
-/** How many children there are. In a static pool, all at any time. */
-export interface PoolOptions extends PoolBounds {
-  /** How long a child beyond `maxSpare` must not have been needed before it leaves. */
-  readonly shrinkAfterMs: number;
-}
-
-export function staticPool(children: number): PoolOptions {
-  return { start: children, minSpare: 0, maxSpare: children, max: children, shrinkAfterMs: 0 };
-}
-
-/** Refuses what cannot be meant. */
-export function dynamicPool(pool: PoolOptions): PoolOptions {
-  const { start, minSpare, maxSpare, max } = pool;
-  if (minSpare > maxSpare)
-    throw new KiloforkError(
-      "ERR_ARGUMENT",
-      `--min-spare ${minSpare} is more than --max-spare ${maxSpare}`,
-    );
-  if (minSpare > max)
-    throw new KiloforkError(
-      "ERR_ARGUMENT",
-      `--min-spare ${minSpare} is more than --max-children ${max}`,
-    );
-  if (start > max)
-    throw new KiloforkError(
-      "ERR_ARGUMENT",
-      `--start-children ${start} is more than --max-children ${max}`,
-    );
-  return pool;
-}
-
-/** What a reply means: the record is in the file, or on disk. */
-export type Ack = "written" | "synced";
-
-export interface ServeOptions {
+/** In a static pool, the bounds of the pool all say the same: `children`, at any time. */
+export interface ServeOptions extends Settings {
   readonly host: string;
+  /** 0: any free one. */
   readonly port: number;
-  readonly pool: PoolOptions;
-  readonly work: Work;
-  /** Of the work of one request; 0: none. */
-  readonly workTimeoutMs: number;
-  /** After so many a child is recycled, or after up to `maxRequestsJitter` more; 0: never. */
-  readonly maxRequests: number;
-  readonly maxRequestsJitter: number;
-  /** 0: no limit. */
-  readonly maxConnectionsPerAddress: number;
-  /** A path, or `-` for standard output. */
-  readonly log: string;
-  readonly ack: Ack;
-  /** Gets a line of JSON for each fork, retirement and end of a child. */
-  readonly spawnLog: string | undefined;
-  readonly usersFile: string | undefined;
-  readonly maxLine: number;
-  readonly idleTimeoutMs: number;
-  readonly readTimeoutMs: number;
-  readonly writeTimeoutMs: number;
-  readonly backlog: number;
-  readonly reportEveryMs: number;
-  readonly graceMs: number;
-  /** The user of the supervisor and the children; the front stays what it is. */
-  readonly runAs: { readonly uid: number; readonly gid: number } | undefined;
-  readonly pidFile: string | undefined;
-  /** Stop when standard input ends: with whoever started the server. */
-  readonly stopAtEof: boolean;
+}
+
+/** Fills in the defaults. Throws ERR_ARGUMENT for a value out of range, or values that contradict. */
+export function completeOptions(given: Partial<ServeOptions>): ServeOptions {
+  const settings = Object.fromEntries(
+    (Object.keys(SETTINGS) as SettingKey[]).map((key) => [key, checked(key, given[key])]),
+  ) as unknown as Settings;
+  const { host = DEFAULT_HOST, port = DEFAULT_PORT } = given;
+  const options = { ...settings, host, port };
+  if (options.ack === "synced" && options.log === "-")
+    throw refused("--ack synced needs a file: --log - is standard output");
+  if (options.pool === "dynamic") return checkedPool(options);
+  const { children } = options;
+  const bounds = { startChildren: children, minSpare: 0, maxSpare: children };
+  return { ...options, ...bounds, maxChildren: children, shrinkAfterMs: 0 };
+}
+
+function checked(key: SettingKey, value: unknown): unknown {
+  const { range, flags, choices, default: otherwise } = SETTINGS[key];
+  if (value === undefined) return otherwise;
+  const [name = ""] = flags.replace("--", "").split(" ");
+  if (range) return parseCount(String(value), name, range);
+  if (choices && !choices.includes(String(value)))
+    throw refused(`${name} "${value}" is none of ${choices.join(", ")}`);
+  return value;
+}
+
+function checkedPool(options: ServeOptions): ServeOptions {
+  const { startChildren, minSpare, maxSpare, maxChildren } = options;
+  if (minSpare > maxSpare)
+    throw refused(`--min-spare ${minSpare} is more than --max-spare ${maxSpare}`);
+  if (minSpare > maxChildren)
+    throw refused(`--min-spare ${minSpare} is more than --max-children ${maxChildren}`);
+  if (startChildren > maxChildren)
+    throw refused(`--start-children ${startChildren} is more than --max-children ${maxChildren}`);
+  return options;
+}
+
+function refused(message: string): KiloforkError {
+  return new KiloforkError("ERR_ARGUMENT", message);
 }

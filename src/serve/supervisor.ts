@@ -1,51 +1,44 @@
 /**
- * The front's handle on its supervisor: starts it, sends it settings and orders as lines, and tells
- * what it says. The supervisor's side is native/core/control.hpp and pool.hpp.
+ * The supervisor as the front sees it: starts the process, sends it settings and orders as lines, and
+ * turns its lines into events. The other side is native/core/supervisor/control.hpp and pool.hpp.
  */
 import { EventEmitter } from "node:events";
 import { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import type { GrowthLimit } from "../base/enumerations";
 import { supervisorPath } from "../base/paths";
-import { GREETING, REPLY, refusalLines } from "../base/protocol";
-import { BYTES_PER_CHILD, MEMORY_RESERVE } from "../machine/capacity";
 import { reap, sendControl, startSupervisor } from "../native/processes";
-import type { Scoreboard } from "../native/scoreboard";
 import type { ServeOptions } from "./options";
-
-/** How long a refused client gets to read why. */
-const LINGER_MS = 1000;
-/** After a child that died before it could accept, before the next fork: doubled up to the most. */
-const FIRST_BACK_OFF_MS = 100;
-const LONGEST_BACK_OFF_MS = 5000;
+import type { Resources } from "./resources";
+import { settingLines } from "./settings";
 
 interface Events {
   /** It was built without the filter of system calls. */
   unfiltered: [];
-  /** The first children are all up: how many, and after how long. */
+  /** All first children wait for clients: how many, and after how long. */
   up: [children: number, ms: number];
-  /** It began to stop, by whosever order. */
+  /** It has begun to stop, by an order of the front or a signal. */
   stopping: [];
-  /** All children are gone; so many requests were cut. */
+  /** All children have ended; so many requests were aborted. */
   stopped: [aborted: number];
   "fork-failed": [errno: number, alive: number];
   "back-off": [ms: number];
-  /** What the pool is held back by now. */
+  /** What keeps the pool from growing now. */
   "growth-limit": [limit: GrowthLimit];
-  /** Records of children can no longer be written, or again: 0. */
+  /** A record of a child could not be written, or can be again (0). */
   "log-error": [errno: number];
-  /** Nothing in the log can be acknowledged any more: an errno value. */
+  /** The log could not be synced. */
   "sync-failed": [errno: number];
   /** The last child has turned to the reopened log. */
   "log-settled": [ms: number];
   /** The last child of an older epoch has left. */
   replaced: [];
-  /** The new executable could not be taken on; the old one goes on. */
+  /** The new executable could not be started; the old one goes on. */
   "exec-failed": [errno: number];
-  /** It is gone; its children are about to follow. */
+  /** It has closed the channel, as it does when it ends: its children are about to end. */
   deserted: [];
-  /** It is gone, and so is every child of its. `how` is how it ended, in words. */
-  gone: [how: string];
+  /** It has ended, and all its children: `signal 9`, `exit 1`. */
+  ended: [how: string];
 }
 
 export class Supervisor extends EventEmitter<Events> {
@@ -54,24 +47,15 @@ export class Supervisor extends EventEmitter<Events> {
   private readonly controlFd: number;
   private readonly lifeline: Socket;
 
-  constructor(
-    options: ServeOptions,
-    parts: {
-      segmentName: string;
-      listener: number;
-      log: number;
-      spawnLog: number;
-      scoreboard: Scoreboard;
-    },
-  ) {
+  constructor(options: ServeOptions, { segmentName, listener, logFiles, scoreboard }: Resources) {
     super();
     const started = startSupervisor({
       executable: supervisorPath,
-      segmentName: parts.segmentName,
-      listener: parts.listener,
-      log: parts.log,
-      segment: parts.scoreboard.fd,
-      spawnLog: parts.spawnLog,
+      segmentName,
+      listener,
+      log: logFiles.log.fd,
+      segment: scoreboard.fd,
+      spawnLog: logFiles.spawnLog,
       runAs: options.runAs,
     });
     this.pid = started.pid;
@@ -79,18 +63,17 @@ export class Supervisor extends EventEmitter<Events> {
     this.control = new Socket({ fd: started.control, readable: true, writable: false });
     this.lifeline = new Socket({ fd: started.lifeline, readable: true, writable: false });
     const lines = createInterface({ input: this.control }).on("line", (line) => this.hear(line));
-    // One that dies without having read all that it was sent resets the socket: then there is no end.
+    // A supervisor that dies before it has read all lines resets the socket: an error, and no end.
     lines.on("error", () => this.emit("deserted")); // the socket's error, passed on
     this.control.once("end", () => this.emit("deserted"));
     this.lifeline.on("error", () => {});
-    // The lifeline ends when the last process that inherited it has ended: nobody is left.
+    // The lifeline ends when the last process that inherited it has ended.
     this.lifeline.resume().once("close", () => this.awaitExit());
-    for (const line of settingsOf(options)) this.order(line);
-    this.order(`log-epoch ${parts.scoreboard.header().logOrdered}`); // of the log it has
+    for (const line of settingLines(options, scoreboard.header().logOrdered)) this.order(line);
     this.order("start");
   }
 
-  /** An order, with a descriptor that goes along. */
+  /** Sends a line, and a descriptor with it. */
   order(line: string, passedFd?: number): void {
     if (!this.control.destroyed) sendControl(this.controlFd, line, passedFd);
   }
@@ -111,7 +94,7 @@ export class Supervisor extends EventEmitter<Events> {
     if (word === "exec-failed") this.emit("exec-failed", Number(first));
   }
 
-  /** Its process closes the lifeline a moment before it can be reaped. */
+  /** The process closes its lifeline a moment before it can be reaped. */
   private awaitExit(): void {
     const status = reap(this.pid);
     if (status === null) {
@@ -119,39 +102,6 @@ export class Supervisor extends EventEmitter<Events> {
       return;
     }
     this.control.destroy();
-    this.emit("gone", "signal" in status ? `signal ${status.signal}` : `exit ${status.exit}`);
+    this.emit("ended", "signal" in status ? `signal ${status.signal}` : `exit ${status.exit}`);
   }
-}
-
-function settingsOf(options: ServeOptions): string[] {
-  const nanoseconds = (ms: number) => Math.round(ms * 1e6);
-  const { work, pool } = options;
-  return [
-    work.kind === "none" ? "work none" : `work ${work.kind} ${nanoseconds(work.durationMs)}`,
-    `ack ${options.ack}`,
-    `work-timeout ${nanoseconds(options.workTimeoutMs)}`,
-    `max-per-address ${options.maxConnectionsPerAddress}`,
-    `max-requests ${options.maxRequests}`,
-    `max-requests-jitter ${options.maxRequestsJitter}`,
-    `start-children ${pool.start}`,
-    `min-spare ${pool.minSpare}`,
-    `max-spare ${pool.maxSpare}`,
-    `max-children ${pool.max}`,
-    `shrink-after ${nanoseconds(pool.shrinkAfterMs)}`,
-    `bytes-per-child ${BYTES_PER_CHILD}`,
-    `memory-reserve ${MEMORY_RESERVE}`,
-    `max-line ${options.maxLine}`,
-    `idle-timeout ${nanoseconds(options.idleTimeoutMs)}`,
-    `read-timeout ${nanoseconds(options.readTimeoutMs)}`,
-    `write-timeout ${nanoseconds(options.writeTimeoutMs)}`,
-    `linger-timeout ${nanoseconds(LINGER_MS)}`,
-    `grace ${nanoseconds(options.graceMs)}`,
-    `first-back-off ${nanoseconds(FIRST_BACK_OFF_MS)}`,
-    `longest-back-off ${nanoseconds(LONGEST_BACK_OFF_MS)}`,
-    `greeting ${GREETING}`,
-    `reply ${REPLY}`,
-    ...Object.entries(refusalLines(options.maxLine)).map(
-      ([code, line]) => `refusal ${code} ${line}`,
-    ),
-  ];
 }

@@ -19,7 +19,7 @@ export function readUsers(file: string): string[] {
   return parseUsers(text, file);
 }
 
-/** What others may write to is nobody's word. */
+/** Rejects a file that group or others can write, or that belongs to another user. */
 function readOwn(file: string): string {
   const OTHERS_MAY_WRITE = 0o022;
   const fd = openSync(file, "r");
@@ -54,4 +54,11 @@ export function parseUsers(text: string, file: string): string[] {
       `${file} names ${names.size} users, allowed are ${MOST_USERS}`,
     );
   return [...names];
+}
+
+/** For reading: the first few, and how many there are beside them. */
+export function nameSome(users: readonly string[]): string {
+  const SOME = 3;
+  const rest = users.length - SOME;
+  return users.slice(0, SOME).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
 }

@@ -1,0 +1,41 @@
+/** What stands in the way of so many children, before they are forked and when a fork fails. */
+import { constants } from "node:os";
+import { KiloforkError, nameOfErrno } from "../base/errors";
+import { plural } from "../base/units";
+import {
+  fitsMemory,
+  fitsProcessLimits,
+  nearestProcessLimit,
+  problemsOfServer,
+  readMachine,
+} from "../machine/capacity";
+import type { ServeOptions } from "./options";
+
+const { ENOMEM, EAGAIN } = constants.errno;
+
+/**
+ * Throws ERR_MACHINE_LIMIT if the machine has no room for the pool. Its errno is the one that fork()
+ * would give: ENOMEM without memory, EAGAIN without processes; none if only the backlog is too long.
+ */
+export function requireRoom({ maxChildren, pool, backlog }: ServeOptions): void {
+  const machine = readMachine();
+  const option = pool === "static" ? "--children" : "--max-children";
+  const problems = problemsOfServer(machine, { children: maxChildren, option, backlog });
+  if (problems.length === 0) return;
+  const details = !fitsMemory(machine, maxChildren)
+    ? { errno: ENOMEM }
+    : fitsProcessLimits(machine, maxChildren)
+      ? {}
+      : { errno: EAGAIN };
+  throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"), details);
+}
+
+/** The error of a start that a fork has ended. */
+export function forkError(errno: number, alive: number): KiloforkError {
+  const message = `${describeForkFailure(errno, alive)}; use fewer children or raise it`;
+  return new KiloforkError("ERR_MACHINE_LIMIT", message, { errno, syscall: "fork" });
+}
+
+export function describeForkFailure(errno: number, alive: number): string {
+  return `fork failed with ${nameOfErrno(errno)} beside ${plural(alive, "child", "children")}; the nearest limit is ${nearestProcessLimit(readMachine())}`;
+}

@@ -1,0 +1,52 @@
+/** The sentences of `kilofork serve` on standard error, from the events of the server. */
+import { nameOfErrno } from "../base/errors";
+import { showCount, showDuration } from "../base/units";
+import type { ServerEvent, ServerEvents } from "./events";
+import { describeForkFailure } from "./failures";
+
+type Phrase<Event extends ServerEvent> = (data: ServerEvents[Event]) => string | null;
+
+/** Null: nothing is said. */
+export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } = {
+  listening: null,
+  ready: null, // the banner
+  stopping: null,
+  closing: null,
+
+  unfiltered: () =>
+    "built without the filter of system calls (KILOFORK_UNFILTERED): a child that is taken over can open files, run programs and connect as its user",
+  "ready-again": ({ children }) => `${children} children are up again`,
+  "fork-failed": ({ errno, alive }) => `${describeForkFailure(errno, alive)}; trying again`,
+  "back-off": ({ ms }) => `a child died before it could accept; the next is forked in ${ms} ms`,
+  "growth-limit": ({ limit, maxChildren }) => {
+    if (limit === "memory") return "too little memory is left: no more children for now";
+    return limit === "maximum"
+      ? `all ${showCount(maxChildren)} children are busy, and clients wait`
+      : null;
+  },
+  "supervisor-ended": ({ how, orphans, stopping }) =>
+    stopping
+      ? null
+      : `the supervisor is gone (${how}), and ${orphans} children with it; starting another`,
+  replaced: () => "all children have been replaced",
+  answer: ({ text }) => text,
+
+  "log-failing": ({ log, errno }) =>
+    `cannot write to the log ${log}: ${nameOfErrno(errno)}; clients get "error unavailable" until it can be written again`,
+  "log-recovered": () => "the log can be written again",
+  "log-abandoned": ({ log, errno }) => {
+    const name = nameOfErrno(errno);
+    const why =
+      name === "ECANCELED"
+        ? "the syncer died in the middle of a sync"
+        : `it cannot be synced: ${name}`;
+    return `the log ${log} is given up, ${why}; whoever waited for that gets "error unavailable"`;
+  },
+  "log-continued": ({ log }) => `the log goes on in ${log}`,
+  "log-missing": ({ reason }) => `${reason}; clients get "error unavailable" until there is a log`,
+  "log-removed": ({ log }) => `the log ${log} was removed, and the records in it are gone`,
+  "log-reopened": () => "log opened again",
+  "log-kept": ({ reason }) => `log kept as it was: ${reason}`,
+  "log-settled": ({ ms }) =>
+    `log reopened; the last child left the old one after ${showDuration(ms)}`,
+};

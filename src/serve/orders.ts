@@ -1,0 +1,132 @@
+/**
+ * Orders to a running server: reload, reopen, replace. The parts of an order are independent, and one
+ * that has nothing to do says nothing. The answer goes into the shared memory, where `kilofork ctl`
+ * reads it, and to the server's listeners.
+ */
+import { spawnSync } from "node:child_process";
+import type { Order } from "../base/enumerations";
+import { nameOfErrno } from "../base/errors";
+import { supervisorPath } from "../base/paths";
+import { compatibility } from "../native/processes";
+import type { Scoreboard } from "../native/scoreboard";
+import type { Tell } from "./events";
+import type { LogFiles } from "./log-files";
+import type { Supervisor } from "./supervisor";
+import { nameSome, readUsers } from "./users";
+
+/** For the supervisor's file to say with what it is compatible. */
+const ANSWERS_WITHIN_MS = 2000;
+
+interface Parts {
+  readonly usersFile: string | undefined;
+  readonly logFiles: LogFiles;
+  readonly scoreboard: Scoreboard;
+  /** The one that runs now. */
+  readonly supervisor: () => Supervisor;
+  readonly onUsers: (users: readonly string[]) => void;
+  readonly tell: Tell;
+}
+
+export class Orders {
+  constructor(private readonly parts: Parts) {}
+
+  /** Reads the users again, and opens log and spawn log again if they were renamed. */
+  reload(): void {
+    this.carryOut(
+      "reload",
+      () => this.readUsers(),
+      () => this.reopenLog(),
+      () => this.reopenSpawnLog(),
+    );
+  }
+
+  reopen(): void {
+    this.carryOut(
+      "reopen",
+      () => this.reopenLog(),
+      () => this.reopenSpawnLog(),
+    );
+  }
+
+  /** Replaces all children, and the supervisor by the executable that is installed now. */
+  replace(): void {
+    this.carryOut("replace", () => this.replaceChildren());
+  }
+
+  /** The executable could be asked, but not started. */
+  replaceFailed(errno: number): void {
+    const text = `the new supervisor could not be taken on (${nameOfErrno(errno)}): the children are replaced by the old one`;
+    this.answer("replace", false, text);
+  }
+
+  /** Makes all children turn to the file that is the log now. */
+  turnToLog(): void {
+    const { scoreboard, logFiles, supervisor } = this.parts;
+    scoreboard.setLogNumber(logFiles.number);
+    // Children may not be allowed to open the file, so they get its descriptor.
+    supervisor().order(`log ${scoreboard.orderLog()}`, logFiles.log.fd);
+  }
+
+  private carryOut(order: Order, ...parts: readonly (() => string)[]): void {
+    let ok = true;
+    const said = parts.map((part) => {
+      try {
+        return part();
+      } catch (error) {
+        ok = false;
+        return (error as Error).message;
+      }
+    });
+    this.answer(order, ok, said.filter((text) => text !== "").join("; "));
+  }
+
+  private answer(order: Order, ok: boolean, text: string): void {
+    this.parts.tell("answer", { order, ok, text });
+    this.parts.scoreboard.setAnswer(order, ok, text);
+  }
+
+  private readUsers(): string {
+    const { usersFile, scoreboard, onUsers } = this.parts;
+    if (usersFile === undefined) return "no users file to read (--users)";
+    const users = attempt("users kept as they were", () => readUsers(usersFile));
+    scoreboard.setUsers(users);
+    onUsers(users);
+    return `users read again: ${nameSome(users)}`;
+  }
+
+  private reopenLog(): string {
+    if (!attempt("log kept as it was", () => this.parts.logFiles.reopenLog()))
+      return "the log is still the same file";
+    this.turnToLog();
+    return "log opened again";
+  }
+
+  private reopenSpawnLog(): string {
+    const { logFiles, supervisor } = this.parts;
+    if (!attempt("spawn log kept as it was", () => logFiles.reopenSpawnLog())) return "";
+    supervisor().order("spawn-log", logFiles.spawnLog);
+    return "spawn log opened again";
+  }
+
+  /** An executable that could not go on from the running supervisor is not started. */
+  private replaceChildren(): string {
+    const { stdout } = spawnSync(supervisorPath, ["--compatibility"], {
+      encoding: "utf8",
+      timeout: ANSWERS_WITHIN_MS,
+      killSignal: "SIGKILL",
+    });
+    const compatible = stdout?.trim() === compatibility();
+    this.parts.supervisor().order(compatible ? `replace ${supervisorPath}` : "replace");
+    return compatible
+      ? "replacing the supervisor and all children"
+      : `replacing all children; the supervisor stays, since ${supervisorPath} cannot take over: start anew to change it`;
+  }
+}
+
+function attempt<T>(failure: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw new Error(`${failure}: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * `--ready-fd N`: one line of JSON on a descriptor that the starting program has opened, when the
+ * server is ready or has failed to start; then the descriptor is closed. No other process has it.
+ */
+import { closeSync, fstatSync, readdirSync, readFileSync, readlinkSync, writeSync } from "node:fs";
+import { isSystemError, KiloforkError } from "../base/errors";
+import { closeOnExec } from "../native/processes";
+import type { Ready } from "./events";
+
+/** The line, for programs. */
+export type ReadyLine =
+  | {
+      readonly event: "ready";
+      readonly pid: number;
+      readonly address: string;
+      readonly port: number;
+      /** Until all first children waited for clients. */
+      readonly upMs: number;
+    }
+  | {
+      readonly event: "failed";
+      /** As in base/errors.ts, or of a system call. */
+      readonly code: string;
+      readonly message: string;
+      /** If a system call failed, or would have: as in os.constants.errno, positive. */
+      readonly errno?: number | undefined;
+    };
+
+export class ReadyNotice {
+  private fd: number | undefined;
+
+  /** Takes the descriptor over. Throws ERR_ARGUMENT if it is not open, or cannot take a line. */
+  constructor(fd: number) {
+    requireWritable(fd);
+    closeOnExec(fd);
+    this.fd = fd;
+  }
+
+  ready({ address, port, upMs }: Ready): void {
+    this.write({ event: "ready", pid: process.pid, address, port, upMs: Math.round(upMs) });
+  }
+
+  /** Does nothing after {@link ready}. */
+  failed(error: unknown): void {
+    const { message } = error as Error;
+    const known = error instanceof KiloforkError || isSystemError(error);
+    const errno = known && error.errno !== undefined ? Math.abs(error.errno) : undefined;
+    this.write({ event: "failed", code: known ? error.code : "ERR_START", message, errno });
+  }
+
+  private write(line: ReadyLine): void {
+    if (this.fd === undefined) return;
+    try {
+      writeSync(this.fd, `${JSON.stringify(line)}\n`);
+    } catch {
+      // nobody reads it any more: the server serves all the same
+    }
+    closeSync(this.fd);
+    this.fd = undefined;
+  }
+}
+
+function requireWritable(fd: number): void {
+  if (!isOpenForWriting(fd) || isOwnPipe(fd))
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `--ready-fd ${fd}: no such descriptor is open for writing; open it where the server is started, as in --ready-fd 3 3>file`,
+    );
+}
+
+/** Node's own epoll and event descriptors are neither file nor pipe nor socket. */
+function isOpenForWriting(fd: number): boolean {
+  try {
+    const status = fstatSync(fd);
+    const kinds = [status.isFIFO(), status.isSocket(), status.isFile(), status.isCharacterDevice()];
+    return kinds.includes(true) && accessMode(fd) !== O_RDONLY;
+  } catch {
+    return false;
+  }
+}
+
+/** Node holds both ends of pipes of its own: of an inherited one, only the starting program reads. */
+function isOwnPipe(fd: number): boolean {
+  const nameOf = (each: number) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${each}`);
+    } catch {
+      return "";
+    }
+  };
+  const name = nameOf(fd);
+  return (
+    name.startsWith("pipe:") &&
+    readdirSync("/proc/self/fd").some(
+      (each) => nameOf(Number(each)) === name && accessMode(Number(each)) === O_RDONLY,
+    )
+  );
+}
+
+const O_RDONLY = 0;
+const O_ACCMODE = 3;
+
+/** proc_pid_fdinfo(5). */
+function accessMode(fd: number): number {
+  const [, flags = ""] =
+    /^flags:\s+([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8")) ?? [];
+  return Number.parseInt(flags, 8) & O_ACCMODE;
+}

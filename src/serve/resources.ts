@@ -1,0 +1,112 @@
+/** What a server owns: the listening socket, the log and the spawn log, the shared memory. */
+import { randomBytes } from "node:crypto";
+import { closeSync, fchownSync } from "node:fs";
+import { resolve } from "node:path";
+import { whereIs } from "../base/address";
+import { version } from "../base/version";
+import { Scoreboard } from "../native/scoreboard";
+import { LogFiles } from "./log-files";
+import { openListener } from "./open";
+import type { ServeOptions } from "./options";
+import { MOST_USERS } from "./users";
+
+interface Hooks {
+  /** Called when socket and log are open. */
+  onListening(port: number): void;
+  /** Called before socket and log are closed. */
+  onClosing(): void;
+  /** Called after each record of the front: 0, or an errno value. */
+  onWrite(errno: number): void;
+}
+
+export class Resources {
+  readonly segmentName = `/kilofork-${process.pid}-${randomBytes(4).toString("hex")}`;
+  readonly port: number;
+  readonly listener: number;
+  // Set in this order: an opening that fails has some of them.
+  readonly logFiles!: LogFiles;
+  readonly scoreboard!: Scoreboard;
+  private reportedTotal = 0;
+
+  /** Closes what it has opened if it throws. The shared memory comes last: it alone would stay. */
+  constructor(
+    options: ServeOptions,
+    private readonly address: string,
+    users: readonly string[],
+    private readonly hooks: Hooks,
+  ) {
+    const { fd, port } = openListener(address, options);
+    this.listener = fd;
+    this.port = port;
+    try {
+      this.logFiles = new LogFiles(options, hooks.onWrite, (by) =>
+        this.scoreboard.addPendingEnds(by),
+      );
+      hooks.onListening(port);
+      this.scoreboard = createScoreboard(this.segmentName, options, address, port);
+      if (options.runAs) {
+        const { uid, gid } = options.runAs;
+        fchownSync(this.scoreboard.fd, uid, gid); // so that its last child can remove it
+      }
+      this.scoreboard.setUsers(users);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Writes the first records. A start that fails before has left none in the log. */
+  recordStart(): void {
+    const where = whereIs({ address: this.address, port: this.port });
+    this.logFiles.record("Server init");
+    this.logFiles.record(
+      `front ${process.pid} at ${where}, kilofork ${version}, UTC${utcOffset(new Date())}`,
+    );
+  }
+
+  /** Records the total if it has changed, or if it is the last time. */
+  reportTotal(last = false): void {
+    const total = this.scoreboard.total();
+    if (total === this.reportedTotal && !last) return;
+    if (this.logFiles.record(`total requests ${total}`)) this.reportedTotal = total;
+  }
+
+  close(): void {
+    if (this.scoreboard) {
+      this.reportTotal(true);
+      this.scoreboard.closeTornHeads(this.logFiles.log);
+      this.logFiles.writePending();
+      // "Server stop" means that no record is missing.
+      if (this.scoreboard.header().pendingEnds === 0) this.logFiles.record("Server stop");
+      // Before its lock is released: a segment that nobody holds is taken for a killed server's.
+      Scoreboard.remove(this.segmentName);
+      this.scoreboard.close();
+    }
+    this.hooks.onClosing();
+    closeSync(this.listener);
+    this.logFiles?.close();
+  }
+}
+
+function createScoreboard(
+  segmentName: string,
+  options: ServeOptions,
+  address: string,
+  port: number,
+): Scoreboard {
+  const { host, backlog, log, startChildren, minSpare, maxSpare, maxChildren } = options;
+  return new Scoreboard(segmentName, {
+    ...{ users: MOST_USERS, host, address, port, backlog },
+    limits: { start: startChildren, minSpare, maxSpare, max: maxChildren },
+    synced: options.ack === "synced",
+    log: log === "-" ? "-" : resolve(log),
+    release: version,
+  });
+}
+
+/** `+01:00`. */
+function utcOffset(date: Date): string {
+  const minutes = -date.getTimezoneOffset();
+  const two = (n: number) => String(Math.floor(n)).padStart(2, "0");
+  return `${minutes < 0 ? "-" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+}
