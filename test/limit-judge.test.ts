@@ -1,4 +1,5 @@
 /** What broke, named from evidence; what the machine allows beforehand; plots. All pure. */
+import { constants } from "node:os";
 import { describe, expect, test } from "vitest";
 import { boundsOf, clientProcesses } from "../src/limit/bounds";
 import type { ClientsResult } from "../src/limit/clients";
@@ -25,7 +26,16 @@ const log = {
   ...{ peak: 100, pids: 100, heldMs: 2900, counted: 100, completed: 100, died: 0, problems: [] },
 };
 const well: Measured = {
-  ...{ upMs: 20, said: [], clients, log, working: 100, shortage: false, otherShare: 0 },
+  ...{
+    upMs: 20,
+    startFailure: null,
+    logError: 0,
+    clients,
+    log,
+    working: 100,
+    shortage: false,
+    otherShare: 0,
+  },
   ...{ busiestShare: 0.5, listenOverflows: 0, listenDrops: 0, queueDrops: 0 },
   memory: { beforeBytes: 7e9, upBytes: 8e9, peakBytes: 9e9, frontBytes: 1e7, clientBytes: 1e7 },
 };
@@ -80,18 +90,21 @@ describe("a trial of clients at once", () => {
 });
 
 describe("what broke is named from the evidence", () => {
-  const started = { upMs: null, clients: null, log: null };
+  const notStarted = (code: string, errno: number | undefined, message: string) => ({
+    ...{ upMs: null, clients: null, log: null, startFailure: { code, errno, message } },
+  });
+  const { ENOMEM, EAGAIN, ENOSPC } = constants.errno;
   test.each<[string, Partial<Measured>, Partial<ClientsResult>]>([
     ["memory", { shortage: true }, {}],
-    ["memory", { ...started, said: ["fork failed with ENOMEM beside 9 children"] }, {}],
-    ["memory", { ...started, said: ["9 children do not fit: 1 MB of available memory"] }, {}],
+    ["memory", notStarted("ERR_MACHINE_LIMIT", ENOMEM, "fork failed beside 9 children"), {}],
     [
       "kernel.pid_max 32768 (sysctl kernel.pid_max)",
-      { ...started, said: ["fork failed with EAGAIN beside 9 children"] },
+      notStarted("ERR_MACHINE_LIMIT", EAGAIN, "fork failed beside 9 children"),
       {},
     ],
-    ["the server's start", { ...started, said: ["cannot listen"] }, {}],
-    ["log", { said: ["cannot write to the log -: ENOSPC"] }, { verified: 1 }],
+    ["the server's start", notStarted("ERR_MACHINE_LIMIT", undefined, "a backlog of 9"), {}],
+    ["the server's start", notStarted("ERR_LISTEN", undefined, "cannot listen"), {}],
+    ["log", { logError: ENOSPC }, { verified: 1 }],
     ["log", {}, { failures: failure("mismatch", 'got "error unavailable: x"') }],
     ["children that died", { log: { ...log, died: 3 } }, { failures: failure("lost", "") }],
     ["ephemeral ports", {}, { failures: failure("connect", "Cannot assign requested address") }],

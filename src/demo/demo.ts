@@ -35,6 +35,8 @@ export interface Evidence {
 const GREETED_WITHIN_MS = 2000;
 const SPEED_REQUESTS = 100;
 const USER = "arijort";
+/** Of a server that is stopped early. */
+const GRACE = ["--grace", "2s"];
 
 /** Runs server and clients, and asks shared memory and kernel at the peak. */
 export async function gather(
@@ -45,7 +47,8 @@ export async function gather(
 ): Promise<Evidence> {
   const before = readMemory().inUse;
   const log = join(folder, "server.log");
-  const server = await startServer({ children: options.children, work: `sleep:${workMs}ms`, log });
+  const { children } = options;
+  const server = await startServer({ children, work: `sleep:${workMs}ms`, log, args: GRACE });
   try {
     const memoryBytes = Math.max(0, readMemory().inUse - before);
     print(
@@ -101,7 +104,7 @@ async function untilSettled(load: Load, clients: number): Promise<void> {
 /** Requests a second without work: what processes and log can take. */
 export async function measureSpeed(clients: number, folder: string): Promise<number> {
   const log = join(folder, "speed.log");
-  const server = await startServer({ children: clients, work: "none", log });
+  const server = await startServer({ children: clients, work: "none", log, args: GRACE });
   try {
     const load = new Load({ ...planOf(clients, server, 0), requests: SPEED_REQUESTS });
     return (await load.run()).requestsPerSecond;

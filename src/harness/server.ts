@@ -1,129 +1,196 @@
-/** A server of our own: started as a user would start it, ended with us. */
+/**
+ * Starts a server as a user would, in a process of its own that ends with this one, and reads from a
+ * descriptor (--ready-fd) where it listens or why it did not start. For demo, limit, bench, chaos and
+ * the tests.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { KiloforkError } from "../base/errors";
 import { commandPath } from "../base/paths";
+import type { ReadyLine } from "../serve/ready";
 
-export interface StartedServer {
-  readonly pid: number;
-  readonly port: number;
-  readonly address: string;
-  /** Until the last child was up, as the supervisor measured it. */
-  readonly upMs: number;
-  /** The lines of its standard error, so far. */
-  readonly said: readonly string[];
-  /** Tells it to stop, and waits until it has. Throws a KiloforkError when it never does. */
-  stop(): Promise<void>;
+export interface StartOptions {
+  /** Static pool of so many. */
+  readonly children?: number;
+  readonly work?: string;
+  /** A path, or the descriptor of a file that is open for appending. */
+  readonly log: string | number;
+  /** Further options of `kilofork serve`. */
+  readonly args?: readonly string[];
+  /** Default: 127.0.0.1, and any free port. */
+  readonly host?: string;
+  readonly port?: number;
+  /** Added to the environment of this process. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** A program and its arguments that run the server in the same process, as `setpriv` does. */
+  readonly via?: readonly string[];
+  /** The script that node runs; default: this package's. */
+  readonly command?: string;
+  /** A descriptor for its standard error, instead of {@link StartedServer.stderr}. */
+  readonly stderr?: number;
+  /** In a session of its own, which Ctrl-C does not reach. */
+  readonly detached?: boolean;
+  /** Stops it, also while it starts. */
+  readonly signal?: AbortSignal;
 }
 
-/** Children that are stuck in the kernel cannot be ended by anybody: we must not wait for ever. */
+/** How its process ended. */
+export interface ServerEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface StartedServer {
+  /** Of the front. */
+  readonly pid: number;
+  readonly address: string;
+  readonly port: number;
+  /** From the start of the supervisor until all children waited for clients. */
+  readonly upMs: number;
+  /** Lines so far; the banner. Empty if the log is a descriptor. */
+  readonly stdout: readonly string[];
+  /** Lines so far. */
+  readonly stderr: readonly string[];
+  /** For its standard input, whose end stops it. */
+  readonly process: ChildProcess;
+  readonly ended: Promise<ServerEnd>;
+  kill(signal: NodeJS.Signals): void;
+  /** Sends the signal, and waits for the end. Throws ERR_STOP if it does not come. */
+  stop(signal?: NodeJS.Signals): Promise<ServerEnd>;
+}
+
+export type StartFailure = Extract<ReadyLine, { event: "failed" }>;
+
+/** ERR_START. `failure` is what the server told; undefined if it ended without that. */
+export class StartError extends KiloforkError {
+  constructor(
+    message: string,
+    readonly failure: StartFailure | undefined,
+  ) {
+    super("ERR_START", message);
+  }
+}
+
+/** Children that are stuck in the kernel never end: after this time they are not waited for. */
 const ENDS_WITHIN_MS = 30_000;
 const UP_WITHIN_MS = 60_000;
 const UP_WITHIN_MS_A_CHILD = 5;
+const READY_FD = 3;
 
-/** Throws a KiloforkError with what it said when it does not start. */
-export async function startServer(options: {
-  children: number;
-  work: string;
-  /** A path, or the descriptor of a file that is open for appending. */
-  log: string | number;
-  backlog?: number;
-  /** Tells it to stop, also while it starts. */
-  signal?: AbortSignal;
-}): Promise<StartedServer> {
-  const { log, backlog, signal } = options;
-  const child = spawn(
-    process.execPath,
-    [
-      commandPath,
-      "serve",
-      "127.0.0.1",
-      "0",
-      ...["--children", String(options.children)],
-      ...["--work", options.work],
-      ...["--log", typeof log === "number" ? "-" : log],
-      ...(backlog === undefined ? [] : ["--backlog", String(backlog)]),
-      ...["--grace", "2s"],
-      "--stop-at-eof", // it ends with us, however we end
-    ],
-    { stdio: ["pipe", typeof log === "number" ? log : "ignore", "pipe"] },
-  );
-  const said: string[] = [];
+/** Resolves when all first children wait for clients. Throws {@link StartError}. */
+export async function startServer(options: StartOptions): Promise<StartedServer> {
+  const { log, signal, children = 0 } = options;
+  const child = spawnServer(options);
+  const stdout = typeof log === "number" ? [] : linesOf(child.stdout);
+  const stderr = linesOf(child.stderr);
   const life = new Life(child);
-  const end = () => life.end();
-  signal?.addEventListener("abort", end);
-  if (signal?.aborted) end();
-  const upWithinMs = UP_WITHIN_MS + UP_WITHIN_MS_A_CHILD * options.children;
+  const stop = () => life.end("SIGTERM");
+  signal?.addEventListener("abort", stop);
+  if (signal?.aborted) stop();
+  const upWithinMs = UP_WITHIN_MS + UP_WITHIN_MS_A_CHILD * children;
+  let isLate = false;
   const late = setTimeout(() => {
-    said.push(`its children were not up within ${upWithinMs / 1000} s`);
-    end();
+    isLate = true;
+    stop();
   }, upWithinMs);
-  void life.ended.then(() => signal?.removeEventListener("abort", end));
-  const listening = await Promise.race([firstListening(child, said), life.ended]);
+  const removeListener = () => signal?.removeEventListener("abort", stop);
+  life.ended.then(removeListener, removeListener);
+
+  const line = await firstLine(child.stdio[READY_FD] as Readable);
   clearTimeout(late);
-  if (typeof listening === "string")
-    throw new KiloforkError(
-      "ERR_START",
-      `the server did not start: ${[...said, listening].join(" ")}`,
+  if (line?.event !== "ready") {
+    const lost = await life.ended.then(
+      () => "",
+      (error: Error) => error.message,
     );
+    const why = isLate
+      ? [`its children were not up within ${upWithinMs / 1000} s`, ...stderr]
+      : (line?.message.split("\n") ?? stderr);
+    const text = [...why, lost].filter((part) => part !== "").join("; ");
+    throw new StartError(`the server did not start: ${text}`, line);
+  }
+  const { pid, address, port, upMs } = line;
   return {
-    pid: child.pid ?? 0,
-    ...listening,
-    said,
-    stop: async () => {
-      end();
-      const how = await life.ended;
-      if (how !== "") throw new KiloforkError("ERR_STOP", how);
+    ...{ pid, address, port, upMs, stdout, stderr, process: child, ended: life.ended },
+    kill: (name) => child.kill(name),
+    stop: (name = "SIGTERM") => {
+      life.end(name);
+      return life.ended;
     },
   };
 }
 
-/** Until it has ended, or is given up. */
+function spawnServer(options: StartOptions): ChildProcess {
+  const { log, children, work, args = [], host = "127.0.0.1", port = 0, via = [] } = options;
+  const [program = process.execPath, ...rest] = [
+    ...[...via, process.execPath, options.command ?? commandPath],
+    ...["serve", host, String(port)],
+    ...(children === undefined ? [] : ["--children", String(children)]),
+    ...(work === undefined ? [] : ["--work", work]),
+    ...["--log", typeof log === "number" ? "-" : log],
+    ...["--ready-fd", String(READY_FD), "--stop-at-eof"],
+    ...args,
+  ];
+  return spawn(program, rest, {
+    stdio: ["pipe", typeof log === "number" ? log : "pipe", options.stderr ?? "pipe", "pipe"],
+    env: { ...process.env, ...options.env },
+    detached: options.detached ?? false,
+  });
+}
+
+/** Of the descriptor; undefined at its end. */
+function firstLine(input: Readable): Promise<ReadyLine | undefined> {
+  return new Promise((resolve) => {
+    const lines = createInterface({ input });
+    lines.once("line", (line) => resolve(JSON.parse(line) as ReadyLine));
+    lines.once("close", () => resolve(undefined));
+    input.on("error", () => resolve(undefined));
+  });
+}
+
+/** Grows as the lines come. */
+function linesOf(input: Readable | null): string[] {
+  const lines: string[] = [];
+  if (input) createInterface({ input }).on("line", (line) => lines.push(line));
+  return lines;
+}
+
+/** The process, until it has ended or is given up. */
 class Life {
-  /** Empty, or why it was given up. */
-  readonly ended: Promise<string>;
+  /** Rejects, with ERR_STOP, when it could not be started or is given up. */
+  readonly ended: Promise<ServerEnd>;
   private giveUp!: () => void;
   private patience: NodeJS.Timeout | undefined;
   private over = false;
 
   constructor(private readonly child: ChildProcess) {
-    this.ended = new Promise((resolve) => {
-      // Not "exit": what it said last may still be on its way.
-      child.once("close", () => {
+    this.ended = new Promise((resolve, reject) => {
+      // Not "exit": its last lines may still be on their way.
+      child.once("close", (code, signal) => {
         this.over = true;
         clearTimeout(this.patience);
-        resolve("");
+        resolve({ code, signal });
       });
-      child.once("error", (error) => resolve(error.message));
+      child.once("error", (error) => {
+        this.over = true;
+        reject(new KiloforkError("ERR_STOP", error.message));
+      });
       this.giveUp = () => {
         this.over = true;
-        child.kill("SIGKILL"); // its supervisor stops by itself then
-        for (const stream of [child.stdin, child.stderr]) stream?.destroy();
+        child.kill("SIGKILL"); // its supervisor then stops by itself
+        for (const stream of child.stdio) stream?.destroy();
         child.unref();
-        resolve(
-          `the server ${child.pid} did not end within ${ENDS_WITHIN_MS / 1000} s: children of it are left, stuck in the kernel?`,
-        );
+        const text = `the server ${child.pid} did not end within ${ENDS_WITHIN_MS / 1000} s: children of it are left, stuck in the kernel?`;
+        reject(new KiloforkError("ERR_STOP", text));
       };
     });
+    this.ended.catch(() => {}); // of a server that nobody waits for
   }
 
-  end(): void {
+  end(signal: NodeJS.Signals): void {
     if (this.over) return;
-    this.child.kill("SIGTERM");
+    this.child.kill(signal);
     this.patience ??= setTimeout(this.giveUp, ENDS_WITHIN_MS);
   }
-}
-
-type Listening = Pick<StartedServer, "port" | "address" | "upMs">;
-
-function firstListening(child: ChildProcess, said: string[]): Promise<Listening> {
-  return new Promise((resolve) => {
-    if (!child.stderr) return;
-    createInterface({ input: child.stderr }).on("line", (line) => {
-      said.push(line);
-      const match = /listening on (\S+):(\d+);.* children up in (\d+) ms/.exec(line);
-      if (match)
-        resolve({ address: match[1] ?? "", port: Number(match[2]), upMs: Number(match[3]) });
-    });
-  });
 }

@@ -1,8 +1,8 @@
-/** The two witnesses that are asked at one instant: shared memory and kernel (docs/concurrency.md). */
+/** The witnesses that are read at one instant: shared memory and kernel (docs/concurrency.md). */
 import { readText } from "../machine/files";
 import type { Scoreboard } from "../native/scoreboard";
 
-/** Slots that are working, in one snapshot. */
+/** Slots in the state "working", in one snapshot. */
 export function countWorking(scoreboard: Scoreboard): number {
   return scoreboard.snapshot().filter(({ state }) => state === "working").length;
 }
@@ -10,8 +10,8 @@ export function countWorking(scoreboard: Scoreboard): number {
 const ESTABLISHED = "01";
 
 /**
- * Connections that the kernel has on a local port and that a process has accepted: until then they
- * have no inode. Source: proc_pid_net(5), net/ipv4/tcp_ipv4.c.
+ * Established connections on a local port that a process has accepted: before accept() a connection
+ * has inode 0. Source: proc_pid_net(5), net/ipv4/tcp_ipv4.c.
  */
 export function countAccepted(port: number): number {
   const wanted = port.toString(16).toUpperCase().padStart(4, "0");

@@ -9,10 +9,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
-import { KiloforkError } from "../base/errors";
 import { sum } from "../base/numbers";
 import { writeDuration } from "../base/units";
-import { type StartedServer, startServer } from "../harness/server";
+import { StartError, type StartedServer, type StartFailure, startServer } from "../harness/server";
 import { countWorking } from "../harness/witnesses";
 import type { Machine } from "../machine/capacity";
 import { processMemory, readMemory, sendFragment, settledMemory } from "../machine/memory";
@@ -61,8 +60,10 @@ export interface MemoryReading {
 export interface Measured {
   /** Null when the server did not start. */
   readonly upMs: number | null;
-  /** Lines of the server's standard error. */
-  readonly said: readonly string[];
+  /** Why it did not start; null if it did. */
+  readonly startFailure: Omit<StartFailure, "event"> | null;
+  /** An errno value: the last record of a child could not be written. 0: it was. */
+  readonly logError: number;
   readonly clients: ClientsResult | null;
   readonly log: LogReading | null;
   /** The most working slots in one snapshot. */
@@ -140,28 +141,30 @@ export class Harness {
         children: plan.clients,
         work: plan.workMs > 0 ? `sleep:${writeDuration(plan.workMs)}` : "none",
         log,
-        backlog: this.backlog,
+        args: ["--backlog", String(this.backlog), "--grace", "2s"],
         signal,
       });
     } catch (error) {
-      if (!(error instanceof KiloforkError)) throw error;
+      if (!(error instanceof StartError)) throw error;
+      const { message, code, failure } = error;
       const memory = { upBytes: 0, peakBytes: 0, frontBytes: 0, clientBytes: 0 };
       return {
-        ...{ upMs: null, said: [error.message], clients: null, working: 0, memory },
-        queueDrops: null,
+        ...{ upMs: null, clients: null, working: 0, logError: 0, memory, queueDrops: null },
+        startFailure: { code: failure?.code ?? code, errno: failure?.errno, message },
       };
     }
     try {
       const upBytes = readMemory().inUse;
       this.say("clients connect");
-      const { clients, peak } = await this.runClients(plan, server, signal);
+      const { clients, peak, logError } = await this.runClients(plan, server, signal);
       const queueDrops = listenQueue(server.address, server.port)?.dropped ?? null;
       this.say("the server stops");
       const { working, frontBytes, clientBytes } = peak;
       const peakBytes = watch.mostMemory + working * sendFragment();
       const memory = { upBytes, peakBytes, frontBytes, clientBytes };
       await server.stop();
-      return { upMs: server.upMs, said: server.said, clients, working, memory, queueDrops };
+      const { upMs } = server;
+      return { upMs, startFailure: null, clients, working, logError, memory, queueDrops };
     } finally {
       await server.stop();
     }
@@ -185,7 +188,7 @@ export class Harness {
         running = false;
       });
       const peak = await this.observe(plan, server, clients, () => running);
-      return { clients: await done, peak };
+      return { clients: await done, peak, logError: readLogError(server) };
     } finally {
       signal.removeEventListener("abort", kill);
       kill();
@@ -226,6 +229,15 @@ function openIfThere({ pid }: StartedServer): Scoreboard | undefined {
     return openScoreboardOf(pid);
   } catch {
     return undefined;
+  }
+}
+
+function readLogError(server: StartedServer): number {
+  const scoreboard = openIfThere(server);
+  try {
+    return scoreboard?.header().logError ?? 0;
+  } finally {
+    scoreboard?.close();
   }
 }
 

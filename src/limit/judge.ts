@@ -3,7 +3,9 @@
  * that moves it. Pure functions of the measurement.
  */
 
+import { constants } from "node:os";
 import type { FailureKind } from "../base/enumerations";
+import { nameOfErrno } from "../base/errors";
 import { plural, showCount, showDuration } from "../base/units";
 import { describeFailures } from "../client/load";
 import type { LoadFailures } from "../native/load";
@@ -80,9 +82,9 @@ const isAtOnce = ({ durationMs }: TrialPlan) => durationMs === 0;
 
 // ---- what is wrong -------------------------------------------------------------------------------
 
-function problemsOfServer({ upMs, said, shortage }: Measured): string[] {
+function problemsOfServer({ startFailure, shortage }: Measured): string[] {
   if (shortage) return ["ended before more memory was taken than --max-memory allows"];
-  return upMs === null ? [...said] : [];
+  return startFailure ? [startFailure.message] : [];
 }
 
 function problemsOfClients({ clients }: Measured, plan: TrialPlan): string[] {
@@ -141,20 +143,21 @@ function causeOf(
   problems: readonly string[],
   apart: boolean,
 ): Limit {
-  const { shortage, said, clients, log, busiestShare, otherShare } = measured;
+  const { shortage, startFailure, clients, log, logError, busiestShare, otherShare } = measured;
   const all = problems.join("; ");
   const limit = (name: string, setting: string, evidence = all): Limit => ({
     ...{ name, setting, clients: null, evidence },
   });
   if (shortage) return limit("memory", "--max-memory, or more memory");
-  const fork = said.find((line) => /fork failed with|do not fit/.test(line));
-  if (fork !== undefined) {
-    if (/ENOMEM|available memory/.test(fork)) return limit("memory", "more memory", fork);
-    return limit(nearestProcessLimit, "see there", fork);
+  if (startFailure) {
+    const { code, errno, message } = startFailure;
+    if (code !== "ERR_MACHINE_LIMIT" || errno === undefined)
+      return limit("the server's start", "see there");
+    if (errno === constants.errno.ENOMEM) return limit("memory", "more memory", message);
+    return limit(nearestProcessLimit, "see there", message);
   }
-  if (measured.upMs === null) return limit("the server's start", "see there");
-  const unwritten = said.find((line) => /cannot write to the log/.test(line));
-  if (unwritten !== undefined) return limit("log", "the disk that holds TMPDIR", unwritten);
+  if (logError !== 0)
+    return limit("log", "the disk that holds TMPDIR", `${nameOfErrno(logError)}; ${all}`);
   if ((log?.died ?? 0) > 0)
     return limit(
       "children that died",
