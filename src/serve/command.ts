@@ -57,7 +57,7 @@ export function addServe(program: Command, exit: (code: number) => void): void {
       const options = given as unknown as CommandOptions;
       const notice = options.readyFd === undefined ? undefined : new ReadyNotice(options.readyFd);
       try {
-        refusePoolOptions(command, given["pool"]);
+        refusePoolOptions(command, given.pool);
         exit(await runServe({ ...valuesOf(command), host, port }, options, notice));
       } catch (error) {
         notice?.failed(error);

@@ -1,4 +1,4 @@
-/** Opens what a server needs, or says in one line why not and what to do. */
+/** Opens socket, log and spawn log. An error says in one line why it cannot, and what to do. */
 import { closeSync, constants, fdatasyncSync, fstatSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { isSystemError, KiloforkError } from "../base/errors";
@@ -26,9 +26,9 @@ export function openListener(
   }
 }
 
-/** For the record of spawns; where there is none, what is written to it is lost. */
+/** Opens the spawn log; /dev/null if there is none. */
 export function openSpawnLog(path: string | undefined): number {
-  // Nobody must wait for the reader of a fifo.
+  // Opening a FIFO must not wait for its reader.
   const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
   const flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
   try {
@@ -74,7 +74,7 @@ export function openLog(path: string): Log {
   }
 }
 
-/** One that can be synced, whose name is on disk before anything in it is acknowledged. */
+/** Opens a log that can be synced, and syncs its folder: its name is on disk before any record. */
 export function openSyncedLog(path: string): Log {
   const log = openLog(path);
   try {

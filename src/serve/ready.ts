@@ -2,7 +2,15 @@
  * `--ready-fd N`: one line of JSON on a descriptor that the starting program has opened, when the
  * server is ready or has failed to start; then the descriptor is closed. No other process has it.
  */
-import { closeSync, fstatSync, readdirSync, readFileSync, readlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeSync,
+} from "node:fs";
 import { isSystemError, KiloforkError } from "../base/errors";
 import { closeOnExec } from "../native/processes";
 import type { Ready } from "./events";
@@ -68,18 +76,18 @@ function requireWritable(fd: number): void {
     );
 }
 
-/** Node's own epoll and event descriptors are neither file nor pipe nor socket. */
+/** Refuses Node's own epoll and event descriptors, too: they are neither file nor pipe nor socket. */
 function isOpenForWriting(fd: number): boolean {
   try {
     const status = fstatSync(fd);
     const kinds = [status.isFIFO(), status.isSocket(), status.isFile(), status.isCharacterDevice()];
-    return kinds.includes(true) && accessMode(fd) !== O_RDONLY;
+    return kinds.includes(true) && accessMode(fd) !== constants.O_RDONLY;
   } catch {
     return false;
   }
 }
 
-/** Node holds both ends of pipes of its own: of an inherited one, only the starting program reads. */
+/** True if this process holds the reading end, too, as Node does of its own pipes. */
 function isOwnPipe(fd: number): boolean {
   const nameOf = (each: number) => {
     try {
@@ -92,17 +100,15 @@ function isOwnPipe(fd: number): boolean {
   return (
     name.startsWith("pipe:") &&
     readdirSync("/proc/self/fd").some(
-      (each) => nameOf(Number(each)) === name && accessMode(Number(each)) === O_RDONLY,
+      (each) => nameOf(Number(each)) === name && accessMode(Number(each)) === constants.O_RDONLY,
     )
   );
 }
 
-const O_RDONLY = 0;
-const O_ACCMODE = 3;
-
-/** proc_pid_fdinfo(5). */
+/** O_RDONLY, O_WRONLY or O_RDWR: proc_pid_fdinfo(5). */
 function accessMode(fd: number): number {
   const [, flags = ""] =
     /^flags:\s+([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8")) ?? [];
+  const O_ACCMODE = 3;
   return Number.parseInt(flags, 8) & O_ACCMODE;
 }

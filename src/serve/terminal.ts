@@ -1,8 +1,8 @@
-/** The terminal that a server was started from. */
+/** The terminal that a server was started from: tty(4), credentials(7). */
 import { closeSync, openSync } from "node:fs";
 import { isatty } from "node:tty";
 
-/** Tells a hang-up of the terminal from a SIGHUP that somebody sent. */
+/** Tells a SIGHUP by the hang-up of the terminal from one by another process. */
 export class Terminal {
   private readonly had = Terminal.canOpen();
   private readonly descriptors = [0, 1, 2].filter((fd) => isatty(fd));
@@ -20,7 +20,10 @@ export class Terminal {
     return this.had && !Terminal.canOpen();
   }
 
-  /** Once it has hung up: Node aborts at its end when it cannot restore a terminal's settings. */
+  /**
+   * Called after a hang-up: puts /dev/null in the place of the terminal, since Node aborts at its exit
+   * when it cannot restore the settings of a terminal.
+   */
   letGo(): void {
     for (const fd of this.descriptors.splice(0)) {
       closeSync(fd);

@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { KiloforkError } from "../base/errors";
 import { problemOfUser } from "../base/protocol";
 
-/** How many names the shared memory has room for. */
+/** The number of names that the shared memory has room for. */
 export const MOST_USERS = 4096;
 
 export function readUsers(file: string): string[] {
