@@ -1,5 +1,5 @@
 /** What `--out` writes, and `npm run results` reads. */
-import type { Figure, Outcome, Size } from "./figure";
+import type { Figure, Outcome, Size } from "./figures/figure";
 
 export interface BenchReport {
   readonly kind: "bench";

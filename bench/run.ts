@@ -12,12 +12,12 @@
 import { writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import type { Figure, Outcome, Size, Subject } from "./figure";
-import { figuresOf } from "./figures";
-import { LeftOut } from "./installed";
+import { figuresOf } from "./figures/all";
+import type { Figure, Outcome, Size, Subject } from "./figures/figure";
+import { readVersions } from "./host";
 import type { BenchReport, Host, MeasuredFigure } from "./report";
-import { Harness } from "./subjects";
-import { readVersions } from "./versions";
+import { Harness } from "./servers/harness";
+import { LeftOut } from "./servers/installed";
 
 const FULL: Size = {
   ...{ children: 1000, workMs: 3000 },

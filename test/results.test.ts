@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Outcome } from "../bench/figure";
+import type { Outcome } from "../bench/figures/figure";
 import type { BenchReport, MeasuredFigure } from "../bench/report";
 import { readBench, readLimit } from "../bench/results/inputs";
 import { drawPage } from "../bench/results/page";

@@ -1,6 +1,6 @@
 /** The one of ours beside each other one, figure by figure: who is ahead, by how much, how surely. */
 import { plural } from "../../src/base/units";
-import type { Outcome } from "../figure";
+import type { Outcome } from "../figures/figure";
 import type { BenchReport, MeasuredFigure } from "../report";
 import { showMore, showValue } from "./markdown";
 import { reasonFor } from "./reasons";

@@ -2,7 +2,7 @@
 
 import { showCount } from "../../src/base/units";
 import type { LimitResult } from "../../src/limit/result";
-import type { Topic } from "../figure";
+import type { Topic } from "../figures/figure";
 import type { BenchReport, MeasuredFigure } from "../report";
 import { ownOf } from "./comparisons";
 import { drawTable, joinBlocks, left, right, showValue } from "./markdown";

@@ -1,7 +1,7 @@
 /** The plots of the bench's figures. */
 import { type Bars, drawBars } from "../../src/report/bars";
 import { drawPlot, type Plot, type Point } from "../../src/report/plot";
-import type { Outcome, Topic } from "../figure";
+import type { Outcome, Topic } from "../figures/figure";
 import type { BenchReport } from "../report";
 import { showValue } from "./markdown";
 

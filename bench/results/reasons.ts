@@ -2,7 +2,7 @@
  * Why another one may be ahead, by what it does and does not do. Which of them is ahead, the figures
  * say; a reason is told only then. Nothing here depends on a run.
  */
-import type { Topic } from "../figure";
+import type { Topic } from "../figures/figure";
 
 const EVENT_LOOP =
   "An event loop serves many connections in one process; with a process for each connection, a request costs switches of processes.";

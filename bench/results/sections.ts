@@ -1,6 +1,6 @@
 /** The bench's figures, in sections: what is measured, plots, tables, and what is to be known of them. */
 import { capitalize } from "../../src/base/units";
-import type { Topic } from "../figure";
+import type { Topic } from "../figures/figure";
 import type { BenchReport, MeasuredFigure } from "../report";
 import { isMeaningful, ownOf } from "./comparisons";
 import { showMeasured, showVerdict } from "./goals";

@@ -1,11 +1,11 @@
 /** What it costs that a reply waits for the disk; and where each sync takes its time, what one sync for many saves. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { findServer } from "../src/status/servers";
+import { findServer } from "../../src/status/servers";
+import { BACKLOG, rateOf } from "../measures/load";
+import type { Harness } from "../servers/harness";
+import { requireInstalled } from "../servers/installed";
 import { type Figure, higher, type Size } from "./figure";
-import { requireInstalled } from "./installed";
-import { BACKLOG, rateOf } from "./measures";
-import type { Harness } from "./subjects";
 
 /** Injected: as a disk that spins would take. */
 const SLOW_SYNC_MS = 5;

@@ -3,12 +3,12 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { commandPath } from "../src/base/paths";
-import type { Ack } from "../src/serve/options";
-import type { Subject } from "./figure";
+import { commandPath } from "../../src/base/paths";
+import type { Ack } from "../../src/serve/options";
+import type { Subject } from "../figures/figure";
+import { requireRoomFor } from "./capacity";
 import { LeftOut, requireInstalled } from "./installed";
 import { freePort, type Running, start } from "./launch";
-import { requireRoomFor } from "./room";
 
 const benchFolder = join(__dirname, "..", "bench");
 const coreFolder = join(__dirname, "..", "native", "core");

@@ -2,8 +2,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
-import { commandPath } from "../src/base/paths";
-import { MESSAGE } from "./measures";
+import { commandPath } from "../../src/base/paths";
+import { MESSAGE } from "./load";
 
 const CONNECTS_WITHIN_MS = 30_000;
 

@@ -2,16 +2,21 @@
 import { execFile } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { audit } from "../src/audit/audit";
-import { type ClientResult, DEFAULT_OS_THREADS, describeFailures, Load } from "../src/client/load";
-import { clientProcesses } from "../src/limit/bounds";
-import { Clients } from "../src/limit/clients";
-import { readMachine } from "../src/machine/capacity";
-import { processMemory, sendFragment, settledMemory } from "../src/machine/memory";
-import type { Size } from "./figure";
-import type { Running } from "./launch";
-import { requireRoomForClients } from "./room";
-import type { Harness, SubjectName } from "./subjects";
+import { audit } from "../../src/audit/audit";
+import {
+  type ClientResult,
+  DEFAULT_OS_THREADS,
+  describeFailures,
+  Load,
+} from "../../src/client/load";
+import { clientProcesses } from "../../src/limit/bounds";
+import { Clients } from "../../src/limit/clients";
+import { readMachine } from "../../src/machine/capacity";
+import { processMemory, sendFragment, settledMemory } from "../../src/machine/memory";
+import type { Size } from "../figures/figure";
+import { requireRoomForClients } from "../servers/capacity";
+import type { Harness, SubjectName } from "../servers/harness";
+import type { Running } from "../servers/launch";
 
 export const MESSAGE = "arijort:lalala";
 export const BACKLOG = 4096;

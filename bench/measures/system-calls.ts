@@ -5,9 +5,9 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { requireInstalled } from "./installed";
-import { BACKLOG, MESSAGE } from "./measures";
-import { type Harness, LABELS, type SubjectName } from "./subjects";
+import { type Harness, LABELS, type SubjectName } from "../servers/harness";
+import { requireInstalled } from "../servers/installed";
+import { BACKLOG, MESSAGE } from "./load";
 
 const REQUESTS = 100;
 /** The client has its reply before the call that sent it is over. */

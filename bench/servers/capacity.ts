@@ -1,6 +1,6 @@
 /** Whether the machine has room for a measurement, so that none does harm to it. */
-import { problemsOfClient, readMachine } from "../src/machine/capacity";
-import { readMemory } from "../src/machine/memory";
+import { problemsOfClient, readMachine } from "../../src/machine/capacity";
+import { readMemory } from "../../src/machine/memory";
 import { LeftOut } from "./installed";
 
 /** Of the memory that is available. */

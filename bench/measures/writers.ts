@@ -6,8 +6,8 @@ import { execFile } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { LeftOut, requireInstalled } from "./installed";
-import { type Harness, peersFolder } from "./subjects";
+import { type Harness, peersFolder } from "../servers/harness";
+import { LeftOut, requireInstalled } from "../servers/installed";
 
 const ENDS_WITHIN_MS = 120_000;
 /** Each has tens of megabytes, and needs tens of milliseconds of a processor to start. */

@@ -1,11 +1,11 @@
 /** The figures of `--peers` alone: growth, start, system calls, log and counters. */
-import { plural } from "../src/base/units";
-import { clientStart, nodeStart } from "./client-start";
+import { plural } from "../../src/base/units";
+import { clientStart, nodeStart } from "../measures/client-start";
+import * as measures from "../measures/load";
+import { countSystemCalls, isClockCall } from "../measures/system-calls";
+import { nativeCounts, nativeLines, nodeCounts, nodeLines } from "../measures/writers";
+import { type Harness, side } from "../servers/harness";
 import { atMost, atMostMore, type Figure, higher, lower, type Size, type Subject } from "./figure";
-import * as measures from "./measures";
-import { type Harness, side } from "./subjects";
-import { countSystemCalls, isClockCall } from "./system-calls";
-import { nativeCounts, nativeLines, nodeCounts, nodeLines } from "./writers";
 
 /** Processes that write or count, where their number is no question. */
 const SEVERAL = 8;

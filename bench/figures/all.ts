@@ -1,9 +1,10 @@
 /** The figures: what is measured, on which subjects, in which unit, and what is to be reached. */
-import { ackFiguresOf } from "./ack";
+
+import * as measures from "../measures/load";
+import { type Harness, LABELS, type SubjectName, side } from "../servers/harness";
+import { ackFiguresOf } from "./acknowledged";
 import { type Figure, higher, lower, type Size } from "./figure";
-import * as measures from "./measures";
-import { peerFiguresOf } from "./peer-figures";
-import { type Harness, LABELS, type SubjectName, side } from "./subjects";
+import { peerFiguresOf } from "./peers";
 
 const SEED_BACKLOG = 100;
 /** Children of a pool that has to grow. */
