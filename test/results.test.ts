@@ -1,12 +1,12 @@
-/** `npm run results`: a page that says what the JSON says, and nothing else. */
+/** `npm run results`: tables and plots that show what the JSON says. */
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Outcome } from "../bench/figures/figure";
 import type { BenchReport, MeasuredFigure } from "../bench/report";
 import { readBench, readLimit } from "../bench/results/inputs";
-import { drawPage } from "../bench/results/page";
+import { emptyPage, figuresOf, fillPage } from "../bench/results/page";
 import type { LimitResult } from "../src/limit/result";
 import type { Trial } from "../src/limit/trial";
 import { temporaryFolder } from "./support/server";
@@ -135,16 +135,20 @@ const sweep: LimitResult = {
   ],
 };
 const all = { bench, limit, rate: rateLimit, sweep };
-const pageOf = (changes: Partial<BenchReport>) =>
-  drawPage({ bench: { ...bench, ...changes } }).markdown;
-const leadsOf = (...figures: MeasuredFigure[]) =>
-  /## Where others are ahead\n\n([\s\S]*?)\n\n## /.exec(pageOf({ figures }))?.[1] ?? "";
+/** Without the spaces that align the columns. */
+const cells = (text: string) => text.replace(/ +/g, " ");
+const placesOf = (changes: Partial<BenchReport>) =>
+  figuresOf({ bench: { ...bench, ...changes } }).places;
+const aheadOf = (...figures: MeasuredFigure[]) =>
+  cells(placesOf({ figures }).ahead ?? "")
+    .split("\n")
+    .slice(2);
 
-describe("the page", () => {
-  const { markdown } = drawPage(all);
+describe("the tables", () => {
+  const { places } = figuresOf(all);
 
-  test("has the figures of the JSON: median, spread, ratio", () => {
-    const cells = (text: string) => text.replace(/ +/g, " ");
+  test("have the figures of the JSON: median, spread, ratio", () => {
+    const markdown = cells(Object.values(places).join("\n"));
     for (const row of [
       "| kilofork | 49.3 kB | 48.2 to 50.1 | |",
       "| reference | 156 kB | 150 to 161 | 0.32 |",
@@ -154,163 +158,176 @@ describe("the page", () => {
       "| 57,431/s | held | 57,318/s | 3.00 ms | 12.0 ms | 1.00 ms | 50% |",
       "| 10,000 | 20,000/s | 3.00 ms | 12.0 ms | 1.00 ms | 50% |",
     ])
-      expect(cells(markdown)).toContain(row);
+      expect(markdown).toContain(row);
   });
 
-  test("says when, where, with what versions and by which commands it was measured", () => {
+  test("say when, where, with what options and versions the run was made", () => {
+    const run = cells(places.run ?? "");
     for (const text of ["2026-11-25 21:29 UTC", "2 x A CPU", "24,576 MB", "Linux 6.1", "v20.1.0"])
-      expect(markdown).toContain(text);
-    expect(markdown).toMatch(/\| Net::Server +\| 2.013/);
-    expect(markdown).toContain("measured in 3 rounds");
-    for (const command of [
-      "npm run bench -- --peers --out bench.json",
-      "npx kilofork limit --json > limit.json",
-      "npx kilofork limit --find rate --json > rate.json",
-      "npx kilofork limit --sweep --json > sweep.json",
-      "npm run results -- --bench bench.json --limit limit.json --rate rate.json --sweep sweep.json",
-    ])
-      expect(markdown).toContain(`\n${command}\n`);
+      expect(run).toContain(text);
+    for (const row of ["| Net::Server | 2.013 |", "| rounds | 3 |", "| options | --peers |"])
+      expect(run).toContain(row);
   });
 
-  test("says what breaks first and second, and where the knees are", () => {
-    expect(markdown).toContain("16,123 clients at one instant");
-    expect(markdown).toContain("57,431 requests a second on 100 connections");
-    expect(markdown).toContain("What breaks first: CPU: processors 99% busy. Moved by: more proc");
-    expect(markdown).toMatch(/second: kernel.pid_max 32768, which leaves room for 27,680 clients/);
-    expect(markdown).toContain("(closed loop): its knee is at 1,000 connections");
+  test("say what breaks first and second, and where the knees are", () => {
+    const clients = cells(places["limit of clients"] ?? "");
+    expect(clients).toContain("| found | 16,123 clients at one instant");
+    expect(clients).toContain("| breaks first | CPU | – | processors 99% busy | more processors |");
+    expect(clients).toContain(
+      "| would break second | kernel.pid_max 32768 | 27,680 | – | sysctl kernel.pid_max |",
+    );
+    expect(places["limit of the rate"]).toContain("57,431 requests a second on 100 connections");
+    expect(cells(places.curves ?? "")).toContain("(closed loop) | 1,000 connections |");
   });
 
   test("a limit that nothing was seen to break at is not said to have broken", () => {
     const bound = { ...limit, firstLimit: limit.secondLimit };
-    const { markdown: text } = drawPage({ bench, limit: bound });
-    expect(text).toContain("Nothing broke up to there: the search ends at kernel.pid_max 32768");
+    const text = cells(figuresOf({ bench, limit: bound }).places["limit of clients"] ?? "");
+    expect(text).toContain("| ends the search | kernel.pid_max 32768 | 27,680 |");
     expect(text).not.toContain("breaks first");
   });
 
-  test("says so when the limit is of another machine, was interrupted, or has a problem", () => {
+  test("say so when the limit is of another machine, was interrupted, or has a problem", () => {
     const machine = { ...limit.machine, cpus: 64 };
     const other = { ...limit, complete: false, problems: ["a < b"], machine };
-    const { markdown: text } = drawPage({ bench, limit: other });
-    expect(text).toContain("Another machine than the bench's**: 64 x A CPU");
-    expect(text).toContain("At least 16,123 clients");
-    expect(text).toContain("**Problem**: a \\< b");
-    expect(markdown).not.toContain("Another machine than");
+    const text = cells(figuresOf({ bench, limit: other }).places["limit of clients"] ?? "");
+    expect(text).toContain("| another machine | 64 x A CPU");
+    expect(text).toContain("| found | at least 16,123 clients");
+    expect(text).toContain("| complete | no");
+    expect(text).toContain("| problem | a \\< b |");
+    expect(places["limit of clients"]).not.toContain("another machine");
   });
 
-  test("has the original's figures beside ours", () => {
-    expect(markdown).toMatch(/first to last `recvd` +\| +170 ms \| +– \| +– \|/);
-    expect(markdown).toMatch(/whole system +\| +350MB of 1,000: 351 kB \| +156 kB \| +49.3 kB/);
-    expect(markdown).toMatch(/at one instant +\| 1,000, and no limit found \| +– \| +16,123/);
-  });
-
-  test("leaves out what there is no input for", () => {
-    const { markdown: text, drawings } = drawPage({ bench });
-    expect(text).not.toMatch(/breaks|knee|sweep|limit\.json|57,431|16,123/);
-    expect(drawings.map(({ file }) => file)).toEqual(["memory.svg", "rate.svg", "cost.svg"]);
-    expect(pageOf({ figures: bench.figures.slice(0, 1) })).not.toMatch(
-      /Requests a second|rate.svg/,
+  test("have the original's figures beside ours", () => {
+    expect(places.original).toMatch(/first to last recvd +\| +170 ms \| +– \| +– \|/);
+    expect(places.original).toMatch(
+      /whole system +\| +350MB of 1,000: 351 kB \| +156 kB \| +49.3 kB/,
+    );
+    expect(places.original).toMatch(
+      /at one instant +\| 1,000, and no limit found \| +– \| +16,123/,
     );
   });
 
-  test("names what was left out and what failed", () => {
+  test("leave out what there is no input for", () => {
+    const { places: few, drawings } = figuresOf({ bench });
+    expect(Object.values(few).join()).not.toMatch(/breaks|knee|sweep|57,431|16,123/);
+    expect(drawings.map(({ file }) => file)).toEqual(["memory.svg", "rate.svg", "cost.svg"]);
+    expect(Object.keys(placesOf({ figures: bench.figures.slice(0, 1) }))).not.toContain("rate");
+  });
+
+  test("name what was left out and what failed", () => {
     const [figure] = bench.figures;
     const notes = ["Python: left out: not installed", "bare loop: FAILED: 9 of 10 verified"];
-    const text = pageOf({ figures: figure ? [{ ...figure, notes }] : [] });
+    const text = placesOf({ figures: figure ? [{ ...figure, notes }] : [] })["idle memory"];
     expect(text).toContain("- Python: left out: not installed");
-    expect(text).toContain("**Failed**: memory of an idle child: bare loop: FAILED: 9 of 10");
+    expect(text).toContain("- bare loop: FAILED: 9 of 10 verified");
   });
 
-  test("says when a run was a small one", () => {
-    expect(pageOf({ small: true })).toContain("**A small run");
-    expect(markdown).not.toContain("A small run");
+  test("say when a run was a small one", () => {
+    expect(placesOf({ small: true }).run).toContain("small");
+    expect(places.run).not.toContain("small");
   });
 });
 
-describe("goals", () => {
+describe("the table of goals", () => {
   const [figure] = bench.figures;
   const values = { kilofork: [40, 41, 42], reference: [150, 151, 152] };
+  const goalsOf = (...figures: MeasuredFigure[]) => cells(placesOf({ figures }).goals ?? "");
 
-  test("one that is not reached is named, with what was measured", () => {
-    expect(pageOf({ figures: figure ? [figure] : [] })).toContain(
-      "**Not reached**: memory of an idle child: at most 0.3 of reference. Measured: 0.316.",
+  test("has what was measured of one that is not reached", () => {
+    expect(goalsOf(...(figure ? [figure] : []))).toContain(
+      "| memory of an idle child | at most 0.3 of reference | 0.316 | not reached |",
     );
   });
 
-  test("beside a rate that is not reached stands what the bare loop has", () => {
-    const figure = {
-      ...rate(1000, {
-        kilofork: [171, 171, 171],
-        Python: [100, 99, 101],
-        "bare loop": [193, 193, 193],
-      }),
-      goals: [{ text: "at least 2 of the best of Python", measured: 1.71, reached: false }],
-    };
-    const text = pageOf({ figures: [figure] });
-    expect(text).toContain("Measured: 1.71. The bare loop, the most that a process for each");
-    expect(text).toContain("can do here, has 1.93.");
-  });
-
-  test("one that is reached is not, and one that cannot be told is neither", () => {
-    const reached = pageOf({ figures: [memory(values, true)] });
-    expect(reached).toContain("reaches 1 of its 1 goals");
-    expect(reached).not.toMatch(/not reached/i);
-    const unknown = pageOf({ figures: [memory(values, null)] });
-    expect(unknown).toContain("Cannot be told: memory of an idle child");
-    expect(unknown).not.toMatch(/not reached/i);
+  test("has one that is reached as reached, and one without a measurement as neither", () => {
+    expect(goalsOf(memory(values, true))).toContain("| 0.316 | reached |");
+    expect(goalsOf(memory(values, null))).toContain("| – | not measured |");
+    for (const reached of [true, null])
+      expect(goalsOf(memory(values, reached))).not.toContain("not reached");
   });
 });
 
-describe("another one that is ahead", () => {
-  test("is named where more is better, with how much, how surely, and why", () => {
-    expect(leadsOf(rate(10, { kilofork: [100, 102, 98], "node:cluster": [120, 125, 119] }))).toBe(
-      "- **node:cluster**, requests a second on 10 connections: 120/s against 100/s, 20% more, in each of 3 rounds. An event loop serves many connections in one process; with a process for each connection, a request costs switches of processes.",
-    );
-  });
-
-  test("is named where less is better", () => {
-    const lead = leadsOf(memory({ kilofork: [90, 91, 92], "bare loop": [30, 31, 29] }, true));
-    expect(lead).toContain("30 kB against 91 kB, kilofork takes 3.03 times as much, in each of 3");
-  });
-
-  test("in some rounds only, it may be by chance", () => {
-    expect(leadsOf(rate(10, { kilofork: [100, 110, 90], Python: [104, 105, 103] }))).toBe(
-      "- **Python**, requests a second on 10 connections: 104/s against 100/s, 4% more, in 2 of 3 rounds: the order may be chance.",
-    );
-  });
-
-  test("without a reason that is known, none is made up", () => {
-    const lead = leadsOf(rate(10, { kilofork: [10, 11, 12], Python: [20, 21, 22] }));
-    expect(lead).toMatch(/in each of 3 rounds. The design gives no reason for it.$/);
-  });
-
-  test("is not named where kilofork is ahead, or both are the same", () => {
-    const none = "Nowhere in this run.";
-    expect(leadsOf(rate(10, { kilofork: [20, 21, 22], "node:cluster": [10, 11, 12] }))).toBe(none);
+describe("the table of peers that are ahead", () => {
+  test("has one where more is better, with its lead and the rounds", () => {
     expect(
-      leadsOf(rate(10, { kilofork: [1000, 1000, 1000], "bare loop": [1001, 1001, 1001] })),
-    ).toBe(none);
+      aheadOf(rate(10, { kilofork: [100, 102, 98], "node:cluster": [120, 125, 119] })),
+    ).toEqual([
+      "| requests a second on 10 connections | node:cluster | 120/s | 100/s | 1.20 | 3 of 3 |",
+    ]);
   });
 
-  test("cannot be told from memory that came out below zero", () => {
+  test("has one where less is better", () => {
+    expect(aheadOf(memory({ kilofork: [90, 91, 92], "bare loop": [30, 31, 29] }, true))).toEqual([
+      "| memory of an idle child | bare loop | 30 kB | 91 kB | 3.03 | 3 of 3 |",
+    ]);
+  });
+
+  test("says in how many rounds one was ahead", () => {
+    expect(aheadOf(rate(10, { kilofork: [100, 110, 90], Python: [104, 105, 103] }))).toEqual([
+      "| requests a second on 10 connections | Python | 104/s | 100/s | 1.04 | 2 of 3 |",
+    ]);
+  });
+
+  test("has none where kilofork is ahead, or both are the same", () => {
+    expect(aheadOf(rate(10, { kilofork: [20, 21, 22], "node:cluster": [10, 11, 12] }))).toEqual([]);
+    expect(
+      aheadOf(rate(10, { kilofork: [1000, 1000, 1000], "bare loop": [1001, 1001, 1001] })),
+    ).toEqual([]);
+  });
+
+  test("compares no memory that came out below zero", () => {
     const figure = memory({ kilofork: [50, 50, 50], "bare loop": [-4, -3, 2] }, true);
-    expect(leadsOf(figure)).toBe("Nowhere in this run.");
-    expect(pageOf({ figures: [figure] })).toContain("bare loop cannot be compared");
+    expect(aheadOf(figure)).toEqual([]);
+    expect(cells(placesOf({ figures: [figure] })["idle memory"] ?? "")).toContain(
+      "| bare loop | -3 kB | -4 to 2 | |",
+    );
   });
 
-  test("kilofork in another mode is no other one", () => {
+  test("has no kilofork in another mode", () => {
     const synced = figureOf(
       { figure: "synced", topic: "rate synced", unit: "/s", better: "more" },
       { synced: [10, 11, 12], written: [20, 21, 22] },
     );
-    expect(leadsOf(synced)).toBe("Nowhere in this run.");
+    expect(aheadOf(synced)).toEqual([]);
+  });
+});
+
+describe("a page", () => {
+  const figures = figuresOf(all);
+  const place = (name: string, content: string) =>
+    `<!-- figures: ${name} -->\n\n${content}\n\n<!-- end -->`;
+
+  test("is filled between its markers, and its text stays", () => {
+    const { page } = fillPage(`# A\n\nText.\n\n${place("goals", "old")}\n\nMore.\n`, figures);
+    expect(page).toBe(`# A\n\nText.\n\n${place("goals", figures.places.goals ?? "")}\n\nMore.\n`);
+    expect(fillPage(page, figures).page).toBe(page);
+  });
+
+  test("keeps a place that the runs have nothing for, and says so", () => {
+    const old = `${place("log", "old")}\n`;
+    expect(fillPage(old, figures)).toEqual({ page: old, kept: ["log"] });
+  });
+
+  test("that is new has every place", () => {
+    const page = emptyPage(figures);
+    expect(fillPage(page, figures)).toEqual({ page, kept: [] });
+    for (const content of Object.values(figures.places)) expect(page).toContain(content);
+  });
+
+  test("of this project has a place for each figure", () => {
+    const page = readFileSync(join(__dirname, "..", "docs", "results.md"), "utf8");
+    const names = [...page.matchAll(/<!-- figures: (.*) -->/g)].map(([, name]) => name);
+    expect(names).toEqual(expect.arrayContaining(Object.keys(figures.places)));
   });
 });
 
 describe("the plots", () => {
-  const { drawings, markdown } = drawPage(all);
+  const { drawings, places } = figuresOf(all);
 
   test("are those that the page shows", () => {
-    const shown = [...markdown.matchAll(/\]\(results\/(.*?)\)/g)].map(([, file]) => file);
+    const page = Object.values(places).join("\n");
+    const shown = [...page.matchAll(/\]\(results\/(.*?)\)/g)].map(([, file]) => file);
     expect(shown.sort()).toEqual(drawings.map(({ file }) => file).sort());
     expect(shown).toHaveLength(7);
   });
@@ -344,7 +361,7 @@ describe("an input", () => {
     expect(readLimit(fileOf(JSON.stringify(limit)), "clients")).toEqual(limit);
   });
 
-  test("of another kind, or of a bench before the page, is refused", () => {
+  test("of another kind, or of an earlier bench, is refused", () => {
     const { host: _, ...older } = bench;
     expect(() => readBench(fileOf(JSON.stringify(older)))).toThrow(/without host: run npm run be/);
     expect(() => readBench(fileOf(JSON.stringify(limit)))).toThrow(/not written by npm run bench/);

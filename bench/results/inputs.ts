@@ -1,4 +1,4 @@
-/** The JSON of the runs that a page is made of. */
+/** Reads the JSON of the runs that the figures are made from. */
 import { readFileSync } from "node:fs";
 import { KiloforkError } from "../../src/base/errors";
 import type { LimitResult } from "../../src/limit/result";
@@ -6,15 +6,15 @@ import type { BenchReport } from "../report";
 
 export interface Inputs {
   readonly bench: BenchReport;
-  /** `kilofork limit --json`. */
+  /** Written by `kilofork limit --json`, … */
   readonly limit?: LimitResult | undefined;
-  /** … with `--find rate`. */
+  /** … with `--find rate`, … */
   readonly rate?: LimitResult | undefined;
-  /** … with `--sweep`. */
+  /** … and with `--sweep`. */
   readonly sweep?: LimitResult | undefined;
 }
 
-/** What the page needs and earlier benches did not write. */
+/** Fields that reports of earlier versions lack. */
 const NEEDED = ["startedAt", "args", "size", "host", "versions"] as const;
 
 export function readBench(file: string): BenchReport {

@@ -1,67 +1,65 @@
-/** The page and its plots, made of nothing but the JSON of the runs. Pure. */
-import type { BenchReport } from "../report";
-import { curvesOf, drawClientLimit, drawCurves, drawRateLimit, summarizeLimit } from "./breaking";
-import { comparisonsOf, describeLead, isMeaningful, isOtherAhead } from "./comparisons";
-import { drawGoals, goalsOf, summarizeGoals } from "./goals";
+/**
+ * The places of the page: a table or a plot each, made from the JSON of the runs, between
+ * `<!-- figures: NAME -->` and `<!-- end -->`. The text around them is written by hand. Pure.
+ */
+import { capitalize } from "../../src/base/units";
+import { benchTables } from "./bench-tables";
 import type { Inputs } from "./inputs";
-import { drawList, escapeMarkdown, joinBlocks } from "./markdown";
-import { drawMethod, drawRun } from "./method";
+import { drawKnees, drawLimit, drawTrials } from "./limit-tables";
+import { joinBlocks } from "./markdown";
 import { drawOriginal } from "./original";
-import { type Drawing, drawingsOf } from "./plots";
-import { drawSections } from "./sections";
+import { curvesOf, type Drawing, drawingsOf } from "./plots";
 
-export interface Page {
-  readonly markdown: string;
+export interface Figures {
+  /** Markdown by the name of the place. */
+  readonly places: Readonly<Record<string, string>>;
   readonly drawings: readonly Drawing[];
 }
 
-export function drawPage(inputs: Inputs): Page {
-  const { bench, limit, rate, sweep } = inputs;
+export function figuresOf({ bench, limit, rate, sweep }: Inputs): Figures {
   const drawings = drawingsOf(bench);
   const curves = sweep ? curvesOf(sweep) : [];
-  const markdown = joinBlocks([
-    "<!-- Written by npm run results: change what it reads, or bench/results, not this file. -->",
-    "# Results",
-    "Every figure here is read from the JSON of the runs below, and every sentence that judges is chosen by the figures.",
-    drawSummary(inputs),
-    drawLeads(bench),
-    goalsOf(bench).length > 0 ? joinBlocks(["## Goals", drawGoals(bench)]) : "",
-    drawRun(bench),
-    drawMethod(inputs),
-    drawSections(bench, drawings),
-    limit ? drawClientLimit(limit, bench.host) : "",
-    rate ? drawRateLimit(rate, bench.host) : "",
-    sweep ? drawCurves(sweep, curves, bench.host) : "",
-    drawOriginal(bench, limit),
-  ]);
-  return { markdown: `${markdown}\n`, drawings: [...Object.values(drawings), ...curves] };
+  const places = benchTables(bench);
+  for (const [topic, plot] of Object.entries(drawings))
+    places[topic] = joinBlocks(embed(plot), places[topic] ?? "");
+  if (limit) {
+    places["limit of clients"] = drawLimit(limit, bench.host);
+    places["trials of clients"] = drawTrials(limit, "clients");
+  }
+  if (rate) {
+    places["limit of the rate"] = drawLimit(rate, bench.host);
+    places["trials of the rate"] = drawTrials(rate, "rate");
+  }
+  if (sweep) {
+    places.curves = joinBlocks(...curves.map(embed), drawKnees(sweep));
+    places["sweep of clients"] = drawTrials(sweep, "clients", true);
+    places["sweep of connections"] = drawTrials(sweep, "throughput");
+  }
+  places.original = drawOriginal(bench, limit);
+  return { places, drawings: [...Object.values(drawings), ...curves] };
 }
 
-function drawSummary({ bench, limit, rate }: Inputs): string {
-  const comparisons = comparisonsOf(bench).filter(isMeaningful);
-  const ahead = comparisons.filter(isOtherAhead).length;
-  const failed = bench.figures.flatMap(({ figure, notes }) =>
-    notes.filter((note) => note.includes("FAILED")).map((note) => `${figure}: ${note}`),
+const embed = ({ file, title }: Drawing) => `![${title}](results/${file})`;
+
+const MARKER = /<!-- figures: (.+) -->\n[\s\S]*?<!-- end -->/g;
+const drawPlace = (name: string, content: string) =>
+  `<!-- figures: ${joinBlocks(`${name} -->`, content, "<!-- end -->")}`;
+
+/** Fills the places of a page. A place that the runs have nothing for keeps what it has. */
+export function fillPage(page: string, { places }: Figures): { page: string; kept: string[] } {
+  const kept: string[] = [];
+  const filled = page.replace(MARKER, (old, name: string) => {
+    const content = places[name];
+    if (content === undefined) kept.push(name);
+    return content === undefined ? old : drawPlace(name, content);
+  });
+  return { page: filled, kept };
+}
+
+/** A page of all places, with no text. */
+export function emptyPage({ places }: Figures): string {
+  const blocks = Object.entries(places).map(([name, content]) =>
+    joinBlocks(`## ${capitalize(name)}`, drawPlace(name, content)),
   );
-  return joinBlocks([
-    "## In short",
-    drawList([
-      ...(bench.small
-        ? ["**A small run: it shows that the bench works, not how fast anything is.**"]
-        : []),
-      ...summarizeGoals(bench),
-      `In ${ahead} of ${comparisons.length} comparisons another one is ahead of kilofork${ahead > 0 ? "; [each is named](#where-others-are-ahead)" : ""}.`,
-      ...(limit ? [summarizeLimit(limit)] : []),
-      ...(rate ? [summarizeLimit(rate)] : []),
-      ...failed.map((text) => `**Failed**: ${escapeMarkdown(text)}`),
-    ]),
-  ]);
-}
-
-function drawLeads(bench: BenchReport): string {
-  const leads = comparisonsOf(bench).filter(isOtherAhead);
-  return joinBlocks([
-    "## Where others are ahead",
-    leads.length > 0 ? drawList(leads.map(describeLead)) : "Nowhere in this run.",
-  ]);
+  return `${joinBlocks("# Results", ...blocks)}\n`;
 }

@@ -1,40 +1,48 @@
-/** The plots of the bench's figures. */
+/** The plots of the bench and of a sweep. Pure. */
+
+import { plotsOf } from "../../src/limit/plots";
+import type { LimitResult } from "../../src/limit/result";
 import { type Bars, drawBars } from "../../src/report/bars";
 import { drawPlot, type Plot, type Point } from "../../src/report/plot";
 import type { Outcome, Topic } from "../figures/figure";
 import type { BenchReport } from "../report";
 import { showValue } from "./markdown";
 
-/** One file of the page. */
+/** A file in the page's folder of plots. */
 export interface Drawing {
-  /** In the page's folder of plots. */
   readonly file: string;
   readonly title: string;
   readonly svg: string;
 }
 
-/** Those that there is something to draw of. */
+/** The plots of the topics that were measured. */
 export function drawingsOf(report: BenchReport): Partial<Record<Topic, Drawing>> {
   const drawings: Partial<Record<Topic, Drawing>> = {};
   const memory = memoryBars(report);
   const [rate, cost] = [ratePlot(report), costPlot(report)];
   if (memory.groups.length > 0)
-    drawings["idle memory"] = drawing("memory.svg", memory.title, drawBars(memory));
-  if (rate.series.length > 0) drawings.rate = drawing("rate.svg", rate.title, drawPlot(rate));
-  if (cost.series.length > 0) drawings.cost = drawing("cost.svg", cost.title, drawPlot(cost));
+    drawings["idle memory"] = drawing("memory", memory.title, drawBars(memory));
+  if (rate.series.length > 0) drawings.rate = drawing("rate", rate.title, drawPlot(rate));
+  if (cost.series.length > 0) drawings.cost = drawing("cost", cost.title, drawPlot(cost));
   return drawings;
 }
 
-export function drawing(file: string, title: string, svg: string): Drawing {
-  return { file, title, svg: `${svg}\n` };
+export function curvesOf(sweep: LimitResult): Drawing[] {
+  return plotsOf(sweep).map(({ name, plot }) =>
+    drawing(`sweep-${name}`, plot.title, drawPlot(plot)),
+  );
+}
+
+function drawing(name: string, title: string, svg: string): Drawing {
+  return { file: `${name}.svg`, title, svg: `${svg}\n` };
 }
 
 function memoryBars({ figures }: BenchReport): Bars {
-  const groups = (["idle memory", "busy memory"] as const).flatMap((topic) =>
+  const groups = (["idle", "busy"] as const).flatMap((name) =>
     figures
-      .filter((figure) => figure.topic === topic)
+      .filter(({ topic }) => topic === `${name} memory`)
       .map(({ subjects, unit, first }) => ({
-        name: topic === "idle memory" ? "idle" : "busy",
+        name,
         bars: subjects.map(({ label, median, min, max }) => ({
           ...{ label, value: median, range: [min, max] as const, own: label === first },
           text: showValue(median, unit),
@@ -48,10 +56,12 @@ function memoryBars({ figures }: BenchReport): Bars {
   };
 }
 
+const CONNECTIONS = { label: "connections", unit: "", scale: "log" } as const;
+
 function ratePlot(report: BenchReport): Plot {
   return {
     title: "Requests a second against connections",
-    x: { label: "connections", unit: "", scale: "log" },
+    x: CONNECTIONS,
     y: { label: "requests a second", unit: "", scale: "linear" },
     series: seriesOf(report, ({ median, min, max }) => ({ y: median, range: [min, max] })),
   };
@@ -61,7 +71,7 @@ function costPlot(report: BenchReport): Plot {
   const cost = (perSecond: number) => 1e6 / perSecond;
   return {
     title: "Cost of a request against connections",
-    x: { label: "connections", unit: "", scale: "log" },
+    x: CONNECTIONS,
     y: { label: "time a request", unit: "µs", scale: "log" },
     series: seriesOf(report, ({ median, min, max }) => ({
       y: cost(median),

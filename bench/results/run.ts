@@ -1,17 +1,19 @@
 /**
- * `npm run results`: docs/results.md and its plots, from the JSON of real runs.
+ * `npm run results`: writes the tables of docs/results.md and the plots of docs/results, from the
+ * JSON of runs.
  *
  *   npm run results -- --bench FILE [--limit FILE] [--rate FILE] [--sweep FILE] [--docs FOLDER]
  *
- * The files are of `npm run bench -- --out` and of `kilofork limit --json`, with `--find rate` and
- * `--sweep`. A part of the page whose file is not given is left out.
+ * The files are written by `npm run bench -- --out FILE` and by `kilofork limit --json`, the last two
+ * with `--find rate` and with `--sweep`. The text of the page is written by hand, and is read again
+ * after each run: it names figures.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { KiloforkError } from "../../src/base/errors";
 import { readBench, readLimit } from "./inputs";
-import { drawPage, type Page } from "./page";
+import { emptyPage, figuresOf, fillPage } from "./page";
 
 function main(): void {
   const file = { type: "string" } as const;
@@ -24,22 +26,20 @@ function main(): void {
   if (values.bench === undefined) throw new KiloforkError("ERR_ARGUMENT", "--bench FILE is needed");
   const optional = (path: string | undefined, find: "clients" | "rate") =>
     path === undefined ? undefined : readLimit(path, find);
-  const page = drawPage({
+  const figures = figuresOf({
     bench: readBench(values.bench),
     limit: optional(values.limit, "clients"),
     rate: optional(values.rate, "rate"),
     sweep: optional(values.sweep, "clients"),
   });
-  write(page, values.docs);
-}
-
-/** The folder of plots is all ours: one that is left of another run would belong to no page. */
-function write({ markdown, drawings }: Page, docs: string): void {
-  const folder = join(docs, "results");
-  rmSync(folder, { recursive: true, force: true });
+  const folder = join(values.docs, "results");
   mkdirSync(folder, { recursive: true });
-  for (const { file, svg } of drawings) writeFileSync(join(folder, file), svg);
-  writeFileSync(join(docs, "results.md"), markdown);
+  for (const { file: name, svg } of figures.drawings) writeFileSync(join(folder, name), svg);
+  const path = join(values.docs, "results.md");
+  const old = existsSync(path) ? readFileSync(path, "utf8") : emptyPage(figures);
+  const { page, kept } = fillPage(old, figures);
+  writeFileSync(path, page);
+  for (const name of kept) process.stderr.write(`results: ${name}: kept, no run has it\n`);
 }
 
 try {
