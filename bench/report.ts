@@ -1,21 +1,21 @@
-/** What `--out` writes, and `npm run results` reads. */
+/** The JSON that `npm run bench -- --out` writes and `npm run results` reads. */
 import type { Figure, Outcome, Size } from "./figures/figure";
 
 export interface BenchReport {
   readonly kind: "bench";
   readonly schema: 2;
-  /** In one line. */
+  /** The host in one line. */
   readonly machine: string;
   readonly runs: number;
   /** ISO 8601. */
   readonly startedAt: string;
-  /** What follows `npm run bench --`. */
+  /** The arguments of `npm run bench --`. */
   readonly args: readonly string[];
-  /** It shows that the bench works, not how fast anything is. */
+  /** Made with --small: the times are not meaningful. */
   readonly small: boolean;
   readonly size: Size;
   readonly host: Host;
-  /** Of what is measured and what it is built with, as far as it is installed. */
+  /** Of the measured programs and their compilers, those that are installed. */
   readonly versions: Readonly<Record<string, string>>;
   readonly figures: readonly MeasuredFigure[];
 }
@@ -30,9 +30,9 @@ export interface Host {
 
 export interface MeasuredFigure extends Pick<Figure, "topic" | "at" | "unit" | "better"> {
   readonly figure: string;
-  /** The label of the one that the others are held against. */
+  /** The label of the subject that the others are compared with. */
   readonly first: string;
-  /** That could be measured. */
+  /** The subjects that could be measured. */
   readonly subjects: readonly Outcome[];
   readonly goals: readonly MeasuredGoal[];
   readonly notes: readonly string[];
@@ -40,7 +40,7 @@ export interface MeasuredFigure extends Pick<Figure, "topic" | "at" | "unit" | "
 
 export interface MeasuredGoal {
   readonly text: string;
-  /** What was held against it: null where there was nothing to compare with. */
+  /** Null if no subject to compare with was measured. */
   readonly measured: number | null;
   readonly reached: boolean | null;
 }

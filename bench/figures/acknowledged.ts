@@ -1,15 +1,19 @@
-/** What it costs that a reply waits for the disk; and where each sync takes its time, what one sync for many saves. */
+/**
+ * What it costs that a reply waits for the disk, and, on a disk with slow syncs, what one sync for
+ * many requests saves.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { findServer } from "../../src/status/servers";
-import { BACKLOG, rateOf } from "../measures/load";
+import { BACKLOG } from "../measures/load";
+import { rateOf } from "../measures/rate";
 import type { Harness } from "../servers/harness";
 import { requireInstalled } from "../servers/installed";
 import { type Figure, higher, type Size } from "./figure";
 
-/** Injected: as a disk that spins would take. */
+/** As a disk that spins takes; strace injects it. */
 const SLOW_SYNC_MS = 5;
-/** A slow disk serves fewer, in the same time. */
+/** A slow disk gets a fourth of the requests, so that it takes about as long. */
 const SLOW_SHARE = 4;
 
 export function ackFiguresOf(harness: Harness, { children, requests }: Size): Figure[] {
@@ -66,7 +70,7 @@ async function acknowledged(
   const setting = { children: connections, workMs: 0, backlog: BACKLOG, ack };
   const server = await harness.start("kilofork", setting);
   const { scoreboard } = findServer({ port: server.port, pid: undefined });
-  const tracer = slow ? await slowDown(scoreboard.header().sync.syncer) : undefined;
+  const tracer = slow ? await delaySyncs(scoreboard.header().sync.syncer) : undefined;
   try {
     const perSecond = await rateOf(server, connections, requests);
     const { requests: waited, syncs } = scoreboard.header().sync;
@@ -78,8 +82,8 @@ async function acknowledged(
   }
 }
 
-/** The tracer's own turns come on top: they count against us. */
-async function slowDown(syncer: number) {
+/** Delays each sync of the syncer. The tracer's own time comes on top, to kilofork's disadvantage. */
+async function delaySyncs(syncer: number) {
   const inject = `inject=fdatasync:delay_exit=${SLOW_SYNC_MS * 1000}`;
   const tracer = spawn("strace", ["-p", String(syncer), "-e", "trace=fdatasync", "-e", inject]);
   await once(tracer.stderr, "data"); // attached

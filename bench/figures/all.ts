@@ -1,13 +1,17 @@
-/** The figures: what is measured, on which subjects, in which unit, and what is to be reached. */
+/** All figures: what is measured, on which subjects, in which unit, and the goals. */
 
-import * as measures from "../measures/load";
-import { type Harness, LABELS, type SubjectName, side } from "../servers/harness";
+import * as burst from "../measures/burst";
+import { BACKLOG } from "../measures/load";
+import { busyMemory, idleMemory } from "../measures/memory";
+import { rate } from "../measures/rate";
+import type { Harness } from "../servers/harness";
+import { LABELS, type ServerName, sideBySide } from "../servers/servers";
 import { ackFiguresOf } from "./acknowledged";
 import { type Figure, higher, lower, type Size } from "./figure";
 import { peerFiguresOf } from "./peers";
 
-const SEED_BACKLOG = 100;
-/** Children of a pool that has to grow. */
+const ORIGINAL_BACKLOG = 100;
+/** Children that a pool which has to grow starts with. */
 const FEW = 5;
 
 export function figuresOf(harness: Harness, size: Size, withPeers: boolean): Figure[] {
@@ -28,8 +32,8 @@ function memoryFigures(harness: Harness, { children }: Size, withPeers: boolean)
       topic: "idle memory",
       unit: "kB",
       better: "less",
-      subjects: side(["kilofork", "reference", ...peers], (name) =>
-        measures.idleMemory(harness, name, children),
+      subjects: sideBySide(["kilofork", "reference", ...peers], (name) =>
+        idleMemory(harness, name, children),
       ),
       goals: [lower(0.3, "reference")],
     },
@@ -38,8 +42,8 @@ function memoryFigures(harness: Harness, { children }: Size, withPeers: boolean)
       topic: "busy memory",
       unit: "kB",
       better: "less",
-      subjects: side(["kilofork", "reference"], (name) =>
-        measures.busyMemory(harness, name, children),
+      subjects: sideBySide(["kilofork", "reference"], (name) =>
+        busyMemory(harness, name, children),
       ),
     },
     {
@@ -47,22 +51,21 @@ function memoryFigures(harness: Harness, { children }: Size, withPeers: boolean)
       topic: "start",
       unit: "ms",
       better: "less",
-      subjects: side(["kilofork", "reference"], (name) =>
-        measures.startTime(harness, name, children),
+      subjects: sideBySide(["kilofork", "reference"], (name) =>
+        burst.startTime(harness, name, children),
       ),
       goals: [lower(0.25, "reference")],
     },
   ];
 }
 
-/** All clients at once. */
+/** All clients come at once. */
 function burstFigures(harness: Harness, size: Size): Figure[] {
   const { children } = size;
-  const { BACKLOG } = measures;
-  const window = (name: SubjectName, backlog: number, few?: number) => () =>
-    measures.receivedWindow(harness, name, size, backlog, few);
-  const roundTrip = (client: "kilofork" | "reference", server: SubjectName) => () =>
-    measures.roundTrip(harness, client, server, children);
+  const window = (name: ServerName, backlog: number, few?: number) => () =>
+    burst.receivedWindow(harness, name, size, backlog, few);
+  const roundTrip = (client: "kilofork" | "reference", server: ServerName) => () =>
+    burst.roundTrip(harness, client, server, children);
   return [
     {
       name: `first to last recvd of ${children} clients`,
@@ -72,9 +75,14 @@ function burstFigures(harness: Harness, size: Size): Figure[] {
       subjects: [
         { label: "kilofork", measure: window("kilofork", BACKLOG) },
         { label: `reference, backlog ${BACKLOG}`, measure: window("reference", BACKLOG) },
-        { label: `reference, backlog ${SEED_BACKLOG}`, measure: window("reference", SEED_BACKLOG) },
+        {
+          label: `reference, backlog ${ORIGINAL_BACKLOG}`,
+          measure: window("reference", ORIGINAL_BACKLOG),
+        },
       ],
-      goals: [lower(0.6, `reference, backlog ${BACKLOG}`, `reference, backlog ${SEED_BACKLOG}`)],
+      goals: [
+        lower(0.6, `reference, backlog ${BACKLOG}`, `reference, backlog ${ORIGINAL_BACKLOG}`),
+      ],
     },
     {
       name: `first to last recvd of ${children} clients, from ${FEW} children`,
@@ -86,7 +94,7 @@ function burstFigures(harness: Harness, size: Size): Figure[] {
         { label: LABELS.prefork, measure: window("prefork", BACKLOG, FEW) },
         {
           label: "Apache's rule, computed",
-          measure: async () => measures.apacheGrowth(FEW, children),
+          measure: async () => burst.apacheGrowth(FEW, children),
         },
       ],
       goals: [lower(0.25, LABELS.prefork)],
@@ -121,8 +129,8 @@ function rateFigures(harness: Harness, size: Size, withPeers: boolean): Figure[]
     at: connections,
     unit: "/s",
     better: "more",
-    subjects: side(["kilofork", "cluster", "reference", ...peers], (name) =>
-      measures.rate(harness, name, connections, size.requests),
+    subjects: sideBySide(["kilofork", "cluster", "reference", ...peers], (name) =>
+      rate(harness, name, connections, size.requests),
     ),
     ...(connections === 1000 ? { goals } : {}),
   }));

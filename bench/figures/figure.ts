@@ -1,11 +1,11 @@
-/** What a figure is made of: subjects in the order of measuring, and goals. */
+/** A figure: what is measured on which subjects, and the goals. */
 
 export interface Subject {
   readonly label: string;
   readonly measure: () => Promise<number>;
 }
 
-/** What a figure is of, for whoever reads the JSON; its name is for people. */
+/** What a figure is about, for programs that read the JSON; its name is for people. */
 export type Topic =
   | "idle memory"
   | "busy memory"
@@ -28,29 +28,29 @@ export type Topic =
 export interface Figure {
   readonly name: string;
   readonly topic: Topic;
-  /** Of a topic that is measured on several: connections, or processes. */
+  /** The number of connections or processes, in a topic that is measured on several. */
   readonly at?: number;
   readonly unit: string;
   readonly better: "less" | "more";
-  /** The ratio is of the first to each of the others. */
+  /** In the order of measuring. Ratios are of the first to each of the others. */
   readonly subjects: readonly Subject[];
   readonly goals?: readonly Goal[];
 }
 
-/** What came of a subject. */
+/** The values of a subject, one a round. */
 export interface Outcome {
   readonly label: string;
   readonly median: number;
   readonly min: number;
   readonly max: number;
   readonly values: readonly number[];
-  /** Of the first subject to this one: the median of the ratios of each round. */
+  /** The first subject divided by this one: the median of the ratios of the rounds. */
   readonly ratio: number;
 }
 
 export interface Goal {
   readonly text: string;
-  /** What is held against it; undefined: none of those to compare with was measured. */
+  /** The value that is compared; undefined if no subject to compare with was measured. */
   measured(outcomes: readonly Outcome[]): number | undefined;
   holds(measured: number): boolean;
 }
@@ -58,24 +58,24 @@ export interface Goal {
 export interface Size {
   readonly children: number;
   readonly workMs: number;
-  /** Requests of one measurement of the rate, over all connections. */
+  /** Requests of one measurement of a rate, over all connections. */
   readonly requests: number;
   readonly connections: readonly number[];
-  /** With the peers, beyond those. */
+  /** Measured with --peers only. */
   readonly mostConnections: number;
-  /** More than one client process can hold. */
+  /** Connections that take more than one client process. */
   readonly crowd: number;
-  /** Numbers of processes that write to one log, … */
+  /** Numbers of processes that write to one log. */
   readonly writers: readonly number[];
-  /** … and lines of one measurement, over all of them. */
+  /** Lines of one measurement, over all writers. */
   readonly lines: number;
-  /** Increments of one measurement, over all processes: in shared memory, … */
+  /** Increments in shared memory of one measurement, over all processes. */
   readonly increments: number;
-  /** … and by messages. */
+  /** Increments by messages of one measurement, over all processes. */
   readonly messages: number;
 }
 
-/** The first subject has at most so much of the best, which is the least, of the others named. */
+/** The first subject has at most this ratio of the least of the others named. */
 export function lower(ratio: number, ...others: readonly string[]): Goal {
   return {
     text: `at most ${ratio} of ${bestOf(others)}`,
@@ -84,7 +84,7 @@ export function lower(ratio: number, ...others: readonly string[]): Goal {
   };
 }
 
-/** The first subject has at least so much of the best, which is the most, of the others named. */
+/** The first subject has at least this ratio of the most of the others named. */
 export function higher(ratio: number, ...others: readonly string[]): Goal {
   return {
     text: `at least ${ratio} of ${bestOf(others)}`,
@@ -93,7 +93,7 @@ export function higher(ratio: number, ...others: readonly string[]): Goal {
   };
 }
 
-/** The first subject has at most so much. */
+/** The first subject has at most this value. */
 export function atMost(limit: number): Goal {
   return {
     text: `at most ${limit}`,
@@ -102,7 +102,7 @@ export function atMost(limit: number): Goal {
   };
 }
 
-/** The first subject has at most so much more than another. */
+/** The first subject has at most this much more than another. */
 export function atMostMore(limit: number, unit: string, other: string): Goal {
   return {
     text: `at most ${limit} ${unit} more than ${other}`,
@@ -118,7 +118,7 @@ function bestOf(others: readonly string[]): string {
   return others.length > 1 ? `the best of ${others.join("; ")}` : others.join();
 }
 
-/** Of the ratios to the others, the one to the best of them. */
+/** The ratio to the best of the others. */
 function best(
   pick: (...ratios: number[]) => number,
   outcomes: readonly Outcome[],

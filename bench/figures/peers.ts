@@ -1,18 +1,19 @@
-/** The figures of `--peers` alone: growth, start, system calls, log and counters. */
+/** The figures of `--peers` only: cost, crowd, client start, system calls, log and counters. */
 import { plural } from "../../src/base/units";
 import { clientStart, nodeStart } from "../measures/client-start";
-import * as measures from "../measures/load";
+import { rate, rateOfProcesses } from "../measures/rate";
 import { countSystemCalls, isClockCall } from "../measures/system-calls";
 import { nativeCounts, nativeLines, nodeCounts, nodeLines } from "../measures/writers";
-import { type Harness, side } from "../servers/harness";
+import type { Harness } from "../servers/harness";
+import { sideBySide } from "../servers/servers";
 import { atMost, atMostMore, type Figure, higher, lower, type Size, type Subject } from "./figure";
 
-/** Processes that write or count, where their number is no question. */
+/** Processes that write or count, in the figures that do not vary their number. */
 const SEVERAL = 8;
 
 export function peerFiguresOf(harness: Harness, size: Size): Figure[] {
   return [
-    growthFigure(harness, size),
+    costFigure(harness, size),
     crowdFigure(harness, size),
     startFigure(),
     ...systemCallFigures(harness),
@@ -21,7 +22,7 @@ export function peerFiguresOf(harness: Harness, size: Size): Figure[] {
   ];
 }
 
-function growthFigure(harness: Harness, size: Size): Figure {
+function costFigure(harness: Harness, size: Size): Figure {
   const { connections, mostConnections, requests } = size;
   const label = (count: number) => `kilofork, ${count} connections`;
   const least = Math.min(...connections);
@@ -32,7 +33,7 @@ function growthFigure(harness: Harness, size: Size): Figure {
     better: "less",
     subjects: [mostConnections, least].map((count) => ({
       label: label(count),
-      measure: async () => 1e6 / (await measures.rate(harness, "kilofork", count, requests)),
+      measure: async () => 1e6 / (await rate(harness, "kilofork", count, requests)),
     })),
     goals: [lower(2.2, label(least))],
   };
@@ -47,7 +48,7 @@ function crowdFigure(harness: Harness, { children, crowd }: Size): Figure {
     better: "more",
     subjects: [crowd, children].map((count) => ({
       label: label(count),
-      measure: () => measures.rateOfProcesses(harness, count),
+      measure: () => rateOfProcesses(harness, count),
     })),
     goals: [higher(0.5, label(children))],
   };
@@ -74,7 +75,7 @@ function systemCallFigures(harness: Harness): Figure[] {
       topic: "system calls",
       unit: "",
       better: "less",
-      subjects: side(
+      subjects: sideBySide(
         ["kilofork", "reference", "prefork", "python", "cluster", "net", "bare"],
         (name) => countSystemCalls(harness, name, () => true),
       ),
@@ -85,7 +86,7 @@ function systemCallFigures(harness: Harness): Figure[] {
       topic: "clock calls",
       unit: "",
       better: "less",
-      subjects: side(["kilofork"], (name) => countSystemCalls(harness, name, isClockCall)),
+      subjects: sideBySide(["kilofork"], (name) => countSystemCalls(harness, name, isClockCall)),
       goals: [atMost(0)],
     },
   ];

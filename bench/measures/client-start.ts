@@ -1,4 +1,4 @@
-/** From the start of a program to what it does first. */
+/** How long a program of Node.js takes to start. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
@@ -7,7 +7,7 @@ import { MESSAGE } from "./load";
 
 const CONNECTS_WITHIN_MS = 30_000;
 
-/** Milliseconds until the first connection of `kilofork client` is accepted here. */
+/** Milliseconds until the first connection of `kilofork client` is accepted. */
 export async function clientStart(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -29,7 +29,7 @@ export async function clientStart(): Promise<number> {
   }
 }
 
-/** Milliseconds of `node -e 0`: what any program on Node.js costs. */
+/** Milliseconds of `node -e 0`: the start of any program of Node.js. */
 export async function nodeStart(): Promise<number> {
   const begun = performance.now();
   await once(spawn(process.execPath, ["-e", "0"], { stdio: "ignore" }), "exit");

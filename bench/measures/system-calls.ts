@@ -1,18 +1,19 @@
-/** The system calls of a server's process for one request, seen by strace(1). */
+/** Counts the system calls of one request with strace(1), in the process that serves it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Harness, LABELS, type SubjectName } from "../servers/harness";
+import type { Harness } from "../servers/harness";
 import { requireInstalled } from "../servers/installed";
+import { LABELS, type ServerName } from "../servers/servers";
 import { BACKLOG, MESSAGE } from "./load";
 
 const REQUESTS = 100;
-/** The client has its reply before the call that sent it is over. */
+/** The client has its reply before the call that sent it returns. */
 const CALL_ENDS_WITHIN_MS = 50;
-/** Requests before, so that nothing is counted that is done once. */
+/** Requests before the counted ones: calls that are made once are not counted. */
 const WARM_UP = 5;
 const ATTACHES_WITHIN_MS = 10_000;
 const CLOCK_CALLS = ["clock_gettime", "gettimeofday", "time"];
@@ -21,10 +22,10 @@ export function isClockCall(name: string): boolean {
   return CLOCK_CALLS.includes(name);
 }
 
-/** Of the kind that `isCounted` picks, on a connection that is kept: the mean of many requests. */
+/** The mean number of calls that `isCounted` picks, over many requests on one connection. */
 export async function countSystemCalls(
   harness: Harness,
-  name: SubjectName,
+  name: ServerName,
   isCounted: (call: string) => boolean,
 ): Promise<number> {
   requireInstalled("strace");
@@ -45,7 +46,7 @@ export async function countSystemCalls(
   }
 }
 
-/** One connection, one request after the other. */
+/** A client on one connection that sends one request after the other. */
 class Client {
   static async connect(port: number): Promise<Client> {
     const socket = connect({ host: "127.0.0.1", port, noDelay: true });
@@ -57,7 +58,7 @@ class Client {
   private constructor(
     private readonly socket: ReturnType<typeof connect>,
     private readonly lines: AsyncIterator<string>,
-    /** Of the process that serves it. */
+    /** The pid in the greeting. */
     readonly pid: string,
   ) {}
 
@@ -71,7 +72,7 @@ class Client {
   }
 }
 
-/** Does the step while strace writes what the process calls, all its threads included. */
+/** Runs the step while strace writes the calls of all threads of the process to a file. */
 async function traced(pid: string, file: string, step: () => Promise<void>): Promise<void> {
   const tracer = spawn("strace", ["-f", "-p", pid, "-o", file], {
     stdio: ["ignore", "ignore", "pipe"],
@@ -90,8 +91,8 @@ async function traced(pid: string, file: string, step: () => Promise<void>): Pro
 }
 
 /**
- * The name of each call that was made. One that waits when strace leaves belongs to the request
- * that did not come; one that strace itself interrupted is made again.
+ * The name of each call. A call that waits when strace detaches belongs to the next request; a call
+ * that strace interrupted is made again. Neither counts.
  */
 function callsOf(trace: string): string[] {
   return trace
@@ -100,7 +101,7 @@ function callsOf(trace: string): string[] {
     .flatMap((line) => /^\d+ +(\w+)\(/.exec(line)?.[1] ?? []);
 }
 
-/** `recvfrom 1, write 2, sendto 1`, of one request. */
+/** `recvfrom 1, write 2, sendto 1`: the calls of one request. */
 function describe(calls: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const call of calls) counts.set(call, (counts.get(call) ?? 0) + 1);

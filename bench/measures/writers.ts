@@ -1,26 +1,29 @@
 /**
- * Several processes that write to one log, or count: each way by a program that starts them, lets
- * all of them go at once, and prints how much they did in a second.
+ * Several processes write to one log, or count. A program for each way starts them, lets all of them
+ * go at once, and prints what they did in a second.
  */
 import { execFile } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { type Harness, peersFolder } from "../servers/harness";
+import type { Harness } from "../servers/harness";
 import { LeftOut, requireInstalled } from "../servers/installed";
+import { peersFolder } from "../servers/programs";
 
 const ENDS_WITHIN_MS = 120_000;
-/** Each has tens of megabytes, and needs tens of milliseconds of a processor to start. */
+/** Each takes tens of megabytes, and tens of milliseconds of a processor to start. */
 const MOST_NODE_PROCESSES = 64;
 
-/** Lines a second: `record` by kilofork's AppendLog, `write` the same bytes by write(2) alone. */
+/** Lines a second: `record` through kilofork's AppendLog, `write` the same bytes through write(2). */
 export function nativeLines(
   harness: Harness,
   what: "record" | "write",
   processes: number,
   lines: number,
 ): Promise<number> {
-  return withFile(harness, (file) => run(harness.rate, [what, ...split(processes, lines), file]));
+  return withFile(harness, (file) =>
+    run(harness.programs.rate, [what, ...split(processes, lines), file]),
+  );
 }
 
 export async function nodeLines(
@@ -45,15 +48,15 @@ export function nativeCounts(
   processes: number,
   increments: number,
 ): Promise<number> {
-  return run(harness.rate, ["count", ...split(processes, increments)]);
+  return run(harness.programs.rate, ["count", ...split(processes, increments)]);
 }
 
-/** Increments a second, each by a message to the primary of node:cluster. */
+/** Increments a second, each a message to the primary of node:cluster. */
 export function nodeCounts(processes: number, messages: number): Promise<number> {
   return runPeer("counts.mjs", split(processes, messages));
 }
 
-/** The number of processes, and of what each of them does. */
+/** The arguments PROCESSES and EACH. */
 function split(processes: number, total: number): string[] {
   return [processes, Math.ceil(total / processes)].map(String);
 }

@@ -1,6 +1,5 @@
 /** Reads the JSON of the runs that the figures are made from. */
 import { readFileSync } from "node:fs";
-import { KiloforkError } from "../../src/base/errors";
 import type { LimitResult } from "../../src/limit/result";
 import type { BenchReport } from "../report";
 
@@ -20,23 +19,17 @@ const NEEDED = ["startedAt", "args", "size", "host", "versions"] as const;
 export function readBench(file: string): BenchReport {
   const report = readJson(file);
   if (report.kind !== "bench" || report.schema !== 2)
-    throw new KiloforkError("ERR_ARGUMENT", `${file}: not written by npm run bench -- --out`);
+    throw new Error(`${file}: not written by npm run bench -- --out`);
   const missing = NEEDED.filter((name) => report[name] === undefined);
   if (missing.length > 0)
-    throw new KiloforkError(
-      "ERR_ARGUMENT",
-      `${file}: without ${missing.join(", ")}: run npm run bench -- --out again`,
-    );
+    throw new Error(`${file}: without ${missing.join(", ")}: run npm run bench -- --out again`);
   return report as unknown as BenchReport;
 }
 
 export function readLimit(file: string, find: LimitResult["find"]): LimitResult {
   const result = readJson(file);
   if (result.kind !== "limit" || result.schema !== 1 || result.find !== find)
-    throw new KiloforkError(
-      "ERR_ARGUMENT",
-      `${file}: not written by kilofork limit --find ${find} --json`,
-    );
+    throw new Error(`${file}: not written by kilofork limit --find ${find} --json`);
   return result as unknown as LimitResult;
 }
 
@@ -45,7 +38,7 @@ function readJson(file: string): Record<string, unknown> {
     const value: unknown = JSON.parse(readFileSync(file, "utf8"));
     if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
   } catch (error) {
-    throw new KiloforkError("ERR_ARGUMENT", `${file}: ${(error as Error).message}`);
+    throw new Error(`${file}: ${(error as Error).message}`);
   }
-  throw new KiloforkError("ERR_ARGUMENT", `${file}: not an object`);
+  throw new Error(`${file}: not an object`);
 }

@@ -11,7 +11,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { KiloforkError } from "../../src/base/errors";
 import { readBench, readLimit } from "./inputs";
 import { emptyPage, figuresOf, fillPage } from "./page";
 
@@ -23,7 +22,7 @@ function main(): void {
       docs: { ...file, default: "docs" },
     },
   });
-  if (values.bench === undefined) throw new KiloforkError("ERR_ARGUMENT", "--bench FILE is needed");
+  if (values.bench === undefined) throw new Error("--bench FILE is needed");
   const optional = (path: string | undefined, find: "clients" | "rate") =>
     path === undefined ? undefined : readLimit(path, find);
   const figures = figuresOf({

@@ -1,13 +1,14 @@
-/** Whether the machine has room for a measurement, so that none does harm to it. */
+/** Refuses a measurement that the machine has no room for. */
 import { problemsOfClient, readMachine } from "../../src/machine/capacity";
 import { readMemory } from "../../src/machine/memory";
 import { LeftOut } from "./installed";
 
-/** Of the memory that is available. */
+/** The share of the available memory that a measurement may take. */
 const MEMORY_SHARE = 0.7;
+/** Processes that are left to the rest of the system. */
 const PROCESS_RESERVE = 2000;
 
-/** Throws LeftOut when so many processes, each with so much memory of its own, are too many. */
+/** Throws LeftOut if the machine has no room for this many processes with this much memory each. */
 export function requireRoomFor(processes: number, kilobytesEach: number): void {
   const { pidMax, threadsMax, tasks, cgroupPids, cgroupPidsMax } = readMachine();
   const free = Math.min(pidMax - tasks, threadsMax - tasks, cgroupPidsMax - cgroupPids);
@@ -23,7 +24,7 @@ export function requireRoomFor(processes: number, kilobytesEach: number): void {
   }
 }
 
-/** Throws LeftOut when this process cannot hold so many connections. */
+/** Throws LeftOut if this process cannot hold this many connections. */
 export function requireRoomForClients(clients: number): void {
   const [problem] = problemsOfClient(readMachine(), { clients });
   if (problem !== undefined) throw new LeftOut(problem);

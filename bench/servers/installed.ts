@@ -1,9 +1,9 @@
-/** What the figures need and not every machine has. What is not there is named and left out. */
+/** The programs and packages that figures need and not every machine has. */
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
-/** A measurement that is not made, and why. No failure. */
+/** Why a measurement is not made. It is no failure. */
 export class LeftOut extends Error {}
 
 const NEEDED = {
@@ -21,7 +21,7 @@ export type Needed = keyof typeof NEEDED;
 
 const known = new Map<Needed, boolean>();
 
-/** Throws LeftOut. */
+/** Throws LeftOut, with the name of the package, if it is not installed. */
 export function requireInstalled(needed: Needed): void {
   const isThere = known.get(needed) ?? NEEDED[needed].isThere();
   known.set(needed, isThere);

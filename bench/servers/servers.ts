@@ -1,0 +1,115 @@
+/** The servers that are measured side by side, each started as its user would start it. */
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { commandPath } from "../../src/base/paths";
+import type { Ack } from "../../src/serve/options";
+import type { Subject } from "../figures/figure";
+import { requireRoomFor } from "./capacity";
+import { LeftOut, requireInstalled } from "./installed";
+import { type Programs, peersFolder } from "./programs";
+
+export type ServerName =
+  | "kilofork"
+  | "reference"
+  | "prefork"
+  | "python"
+  | "cluster"
+  | "net"
+  | "bare";
+
+export const LABELS: Readonly<Record<ServerName, string>> = {
+  kilofork: "kilofork",
+  reference: "reference",
+  prefork: "Net::Server",
+  python: "Python",
+  cluster: "node:cluster",
+  net: "node:net",
+  bare: "bare loop",
+};
+
+export interface Setting {
+  readonly children: number;
+  readonly workMs: number;
+  readonly backlog: number;
+  /** Makes a pool that starts with this many, keeps 5 to 10 spare, and grows to `children`. */
+  readonly start?: number;
+  /** When kilofork replies. */
+  readonly ack?: Ack;
+}
+
+/** Measures each server in the same way. */
+export function sideBySide(
+  names: readonly ServerName[],
+  measure: (name: ServerName) => Promise<number>,
+): Subject[] {
+  return names.map((name) => ({ label: LABELS[name], measure: () => measure(name) }));
+}
+
+/** Memory of one busy process, somewhat more than measured. */
+const KILOBYTES: Readonly<Record<ServerName, number>> = {
+  ...{ kilofork: 130, reference: 550, prefork: 1100, python: 1200, bare: 130 },
+  ...{ cluster: 65_536, net: 65_536 },
+};
+
+/** With more children, these servers take minutes to start: the time grows with the square. */
+const MOST_CHILDREN = 5000;
+const QUADRATIC: Partial<Record<ServerName, string>> = {
+  reference: "a child inherits a mapping of each one that was forked before it",
+  prefork: "a child takes apart its copy of the parent's table of all that were forked before it",
+};
+
+/** Throws LeftOut if the machine lacks what the server needs. */
+export function requireMachineFor(name: ServerName, { children }: Setting): void {
+  if (name === "prefork") requireInstalled("Net::Server");
+  if (name === "python") requireInstalled("python");
+  const quadratic = QUADRATIC[name];
+  if (quadratic !== undefined && children > MOST_CHILDREN)
+    throw new LeftOut(`not with more than ${MOST_CHILDREN} children: ${quadratic}`);
+  requireRoomFor(processesOf(name, children), KILOBYTES[name]);
+}
+
+export function commandOf(
+  name: ServerName,
+  setting: Setting,
+  programs: Programs,
+  port: number,
+  log: string,
+): string[] {
+  const processes = processesOf(name, setting.children);
+  const numbers = [port, processes, setting.workMs, setting.backlog].map(String);
+  const spare = setting.start === undefined ? [] : [String(setting.start), "5", "10"];
+  const peer = (file: string) => [join(peersFolder, file), ...numbers, log];
+  switch (name) {
+    case "prefork":
+      return ["perl", ...peer("prefork.pl"), ...spare];
+    case "python":
+      return ["python3", ...peer("prefork.py")];
+    case "cluster":
+      return [process.execPath, ...peer("cluster.mjs")];
+    case "net":
+      return [process.execPath, ...peer("net.mjs")];
+    case "reference":
+      return [programs.referenceServer, ...numbers, log];
+    case "bare":
+      return [programs.bareLoop, ...[port, processes, setting.backlog].map(String)];
+    case "kilofork":
+      return [
+        ...[process.execPath, commandPath, "serve", "127.0.0.1", String(port)],
+        ...(setting.start === undefined
+          ? ["--children", String(setting.children)]
+          : [
+              ...["--pool", "dynamic", "--start-children", String(setting.start)],
+              ...["--max-children", String(setting.children)],
+            ]),
+        ...["--backlog", String(setting.backlog)],
+        ...["--work", setting.workMs > 0 ? `sleep:${setting.workMs}ms` : "none", "--log", log],
+        ...["--ack", setting.ack ?? "written"],
+      ];
+  }
+}
+
+/** An event loop needs no process for each client. */
+function processesOf(name: ServerName, children: number): number {
+  if (name === "net") return 1;
+  return name === "cluster" ? availableParallelism() : children;
+}
