@@ -1,9 +1,13 @@
-/** Both sides of the ledger: what the clients had replies to, and what the server wrote down. */
+/**
+ * Compares the replies that the clients had with the log and the counters of the server. Only the
+ * reading of the logs is not pure.
+ */
 import { audit } from "../src/audit/audit";
+import { sum } from "../src/base/numbers";
 import { readLog } from "../src/log/damage";
 import { Kind } from "../src/log/record";
 import type { Batch } from "./clients";
-import { type Balance, sum } from "./server";
+import type { Balance } from "./server";
 
 /** One run of the server, and its clients. */
 export interface Served {
@@ -16,11 +20,11 @@ export interface Verdict {
   readonly verified: number;
   readonly counted: number;
   readonly completed: number;
-  /** Replied to, and not in the log as completed. */
+  /** Requests with a reply and without a record `completed`. */
   readonly lost: number;
-  /** Completed twice, or replied to twice. */
+  /** Requests with two records `completed`, or two replies. */
   readonly doubled: number;
-  /** Replied to, and not in the shared memory. */
+  /** Requests with a reply that the shared memory does not count. */
   readonly notCounted: number;
   readonly failures: Readonly<Record<string, number>>;
   readonly problems: readonly string[];
@@ -63,13 +67,13 @@ export function judge(logs: readonly string[], served: readonly Served[]): Verdi
   };
 }
 
-/** One by one where each reply is known, else by their number. */
+/** Compares each reply if the client kept them, else their number. */
 function lostOf({ verified, answered }: Batch, completed: ReadonlySet<string>): number {
   if (!answered) return Math.max(0, verified - completed.size);
   return [...answered].filter((number) => !completed.has(number)).length;
 }
 
-/** The numbers of the messages with a record, by batch. */
+/** The numbers of the completed messages, by batch. */
 function readCompleted(logs: readonly string[]): {
   completed: ReadonlyMap<string, ReadonlySet<string>>;
   doubled: number;

@@ -1,7 +1,9 @@
-/** From the first start of the server to the verdict. A server that ends is started again. */
-import { once } from "node:events";
-import { createServer } from "node:net";
+/**
+ * A run of chaos, from the first start of the server to the verdict. A server that ends is started
+ * again on the same port.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../test/support/port";
 import { addUp, judge, type Served, type Verdict } from "./books";
 import { CLIENTS, Clients } from "./clients";
 import type { Harness } from "./harness";
@@ -9,7 +11,7 @@ import { Random } from "./random";
 import { Server } from "./server";
 import { Strikes, type Tally } from "./strikes";
 
-/** At the end, when nothing is done to the server any more. */
+/** The server serves undisturbed for this long before it is stopped. */
 const CALM_MS = 1000;
 
 export interface Report extends Verdict {
@@ -20,14 +22,14 @@ export interface Report extends Verdict {
   readonly seconds: number;
   readonly interrupted: boolean;
   readonly clients: number;
-  /** Whether we may mount a disk to fill. */
+  /** False if this process may not mount a disk to fill. */
   readonly hasDisk: boolean;
-  /** Of the server. */
+  /** How often the server was started. */
   readonly runs: number;
-  /** From the strike, or the order to stop, until the last process had left. */
+  /** The longest time from a fatal strike, or the order to stop, to the end of the last process. */
   readonly slowestEndMs: number;
   readonly done: Readonly<Record<string, Tally>>;
-  /** By the server's own count. */
+  /** Counted by the server, by code. */
   readonly refused: Readonly<Record<string, number>>;
 }
 
@@ -48,13 +50,15 @@ export class Chaos {
     this.strikes = new Strikes(harness, new Random(seed), new Random(seed + 1));
   }
 
-  /** Comes to its end now. */
+  /** Ends the run early, with a verdict. */
   interrupt(): void {
     this.interrupted = true;
   }
 
   async run(): Promise<Report> {
-    const port = await freePort(new Random(process.pid));
+    // Outside of the range that the kernel gives to clients: the server binds it at each start.
+    const random = new Random(process.pid);
+    const port = await freePort(() => random.between(20_000, 30_000));
     while (!(await this.runServer(port)));
     if (this.servers.some((server) => server.hasSharedMemory()))
       this.problems.push("shared memory is left");
@@ -74,7 +78,7 @@ export class Chaos {
     };
   }
 
-  /** True: it was the last one, and ended in good order. */
+  /** Starts the server once, until it ends. True if the time is over and it was stopped. */
   private async runServer(port: number): Promise<boolean> {
     const { harness, strikes, served, problems } = this;
     const server = await Server.start(harness, port);
@@ -109,21 +113,5 @@ export class Chaos {
 
   private isOver(): boolean {
     return this.interrupted || this.elapsed() > this.seconds;
-  }
-}
-
-/** Not of those that the kernel gives to clients: it has to be free again and again. */
-async function freePort(random: Random): Promise<number> {
-  for (;;) {
-    const port = random.between(20_000, 30_000);
-    const server = createServer().listen(port, "127.0.0.1");
-    const isFree = await once(server, "listening").then(
-      () => true,
-      () => false,
-    );
-    if (!isFree) continue;
-    server.close();
-    await once(server, "close");
-    return port;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The clients of one run of the server. No request is ever sent again, and no two have the same
- * message: `<batch> <number>`.
+ * The clients of one run of the server. Every request has a message of its own, `<batch> <number>`,
+ * and is sent once.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ClientResult, describeFailures, Load } from "../src/client/load";
@@ -10,7 +10,7 @@ import { Witness } from "./witness";
 
 const PATIENCE_MS = 20_000;
 const WITNESSES = 20;
-/** Loads follow one another in each lane, so that connections of all ages are there. */
+/** In each lane one load follows another, so that old and new connections are there at any time. */
 const LANES = [
   { clients: 40, rate: 450, reconnect: false },
   { clients: 40, rate: 450, reconnect: false },
@@ -21,11 +21,11 @@ const LANES = [
 export const CLIENTS = LANES.reduce((sum, { clients }) => sum + clients, WITNESSES);
 
 export interface Batch {
-  /** Begins each of its messages. */
+  /** Each message of the batch begins with it. */
   readonly name: string;
   readonly sent: number;
   readonly verified: number;
-  /** The numbers of the messages that were replied to, if each is known. */
+  /** The numbers of the messages that were replied to, if the client keeps them. */
   readonly answered?: ReadonlySet<string>;
   readonly failures: Readonly<Record<string, number>>;
   readonly repliedTwice: number;
@@ -51,7 +51,7 @@ export class Clients {
     ]).then((batches) => batches.flat());
   }
 
-  /** Requests in flight are left as they are: neither verified nor failed. */
+  /** Leaves requests in flight as they are: they are neither verified nor failed. */
   stop(): Promise<readonly Batch[]> {
     this.stopping = true;
     for (const load of this.loads) load.interrupt();
@@ -92,7 +92,7 @@ function batchOf(name: string, { requests, failures }: ClientResult): Batch {
   };
 }
 
-/** A server may die or refuse, but neither say something wrong nor let anybody wait for ever. */
+/** A killed server loses connections and may refuse; it never replies wrongly or not at all. */
 const IMPOSSIBLE: ReadonlySet<string> = new Set(["greeting", "mismatch", "timeout", "ungreeted"]);
 
 function kindOf({ kind, detail }: LoadFailures): string {

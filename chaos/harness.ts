@@ -1,9 +1,9 @@
 /**
- * Where the server runs: a folder, with a small disk mounted on it that only the server and we see,
- * if we may mount; and the processes of the server, which carry a tag of ours.
+ * Where the server runs: a temporary folder, on it a small disk in a mount namespace that the server
+ * enters (if this process may mount), and the processes of the server, found by a tag in their
+ * environment. unshare(1) nsenter(1) mount_namespaces(7) tmpfs(5)
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
   copyFileSync,
@@ -11,7 +11,6 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -19,101 +18,78 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { commandPath } from "../src/base/paths";
-import { holdsSegmentOf } from "../test/support/holders";
+import { TaggedProcesses } from "../test/support/processes";
 
-const TAG = "KILOFORK_CHAOS";
 const LOG = "server.log";
 const FILLER = "filler";
-
-/** Waits for a state; false when it does not come in time. */
-export async function until(ask: () => boolean, limitMs: number): Promise<boolean> {
-  for (const deadline = performance.now() + limitMs; !ask(); await sleep(10))
-    if (performance.now() > deadline) return false;
-  return true;
-}
 
 export class Harness {
   readonly folder = mkdtempSync(join(tmpdir(), "kilofork-chaos-"));
   readonly usersFile = join(this.folder, "users");
   private readonly disk = join(this.folder, "disk");
   private readonly errors = openSync(join(this.folder, "server.err"), "a");
-  private readonly tag = `${process.pid}-${randomBytes(6).toString("hex")}`;
-  private readonly fronts: number[] = [];
-  private keeper: ChildProcess | undefined;
+  private readonly tagged = new TaggedProcesses("KILOFORK_CHAOS");
+  private mountHolder: ChildProcess | undefined;
   private rotations = 0;
 
   static async open(megabytes: number): Promise<Harness> {
     const harness = new Harness();
     writeFileSync(harness.usersFile, "arijort\n");
     const script = `mkdir "$0" && mount -t tmpfs -o size=${megabytes}m none "$0" && echo ready && exec cat`;
-    const keeper = spawn("unshare", ["--mount", "sh", "-c", script, harness.disk], {
-      stdio: ["pipe", "pipe", "ignore"], // it ends with us, however we end
-      detached: true, // Ctrl-C is for us alone
+    const holder = spawn("unshare", ["--mount", "sh", "-c", script, harness.disk], {
+      stdio: ["pipe", "pipe", "ignore"], // it ends with this process, however that ends
+      detached: true, // Ctrl-C does not reach it
     });
-    const ready = once(keeper.stdout, "data").then(() => true);
-    const refused = once(keeper, "close").then(
+    const ready = once(holder.stdout, "data").then(() => true);
+    const refused = once(holder, "close").then(
       () => false,
       () => false,
     );
-    if (await Promise.race([ready, refused])) harness.keeper = keeper;
+    if (await Promise.race([ready, refused])) harness.mountHolder = holder;
     return harness;
   }
 
   get hasDisk(): boolean {
-    return this.keeper !== undefined;
+    return this.mountHolder !== undefined;
   }
 
-  /** As the server names it. */
+  /** The path by which the server opens it. */
   get log(): string {
     return join(this.hasDisk ? this.disk : this.folder, LOG);
   }
 
   private path(name: string): string {
-    const root = this.keeper ? `/proc/${this.keeper.pid}/root` : "";
+    const root = this.mountHolder ? `/proc/${this.mountHolder.pid}/root` : "";
     return join(root, dirname(this.log), name);
   }
 
-  /** In its own session, but its standard input ends with us. */
+  /** Starts the command in a session of its own. Its standard input ends with this process. */
   spawn(args: readonly string[]): ChildProcess {
-    const enter = ["nsenter", "--target", String(this.keeper?.pid), "--mount", "--"];
+    const enter = ["nsenter", "--target", String(this.mountHolder?.pid), "--mount", "--"];
     const [program = "", ...rest] = [
-      ...(this.keeper ? enter : []),
+      ...(this.mountHolder ? enter : []),
       ...[process.execPath, commandPath, ...args],
     ];
     const front = spawn(program, rest, {
       stdio: ["pipe", "pipe", this.errors],
       detached: true,
-      env: { ...process.env, TZ: "UTC", [TAG]: this.tag },
+      env: { ...process.env, TZ: "UTC", ...this.tagged.environment },
     });
-    this.fronts.push(front.pid ?? 0);
+    this.tagged.add(front.pid ?? 0);
     return front;
   }
 
   // ---- processes of the server ------------------------------------------------------------------
 
   processes(): number[] {
-    return readdirSync("/proc")
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number)
-      .filter((pid) => this.isOurs(pid));
+    return this.tagged.list();
   }
 
-  /** False: it is not there any more. */
+  /** False if the process has ended. */
   signal(pid: number, name: NodeJS.Signals): boolean {
     try {
-      return pid > 0 && this.isOurs(pid) && process.kill(pid, name);
-    } catch {
-      return false;
-    }
-  }
-
-  private isOurs(pid: number): boolean {
-    try {
-      const variables = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
-      if (variables.includes(`${TAG}=${this.tag}`)) return true; // a zombie has none
-      return holdsSegmentOf(this.fronts, pid);
+      return pid > 0 && this.tagged.has(pid) && process.kill(pid, name);
     } catch {
       return false;
     }
@@ -136,7 +112,7 @@ export class Harness {
     rmSync(this.path(FILLER), { force: true });
   }
 
-  /** False: the last order to open the log again was not carried out yet. */
+  /** False if the server has not yet opened the log again after the last time. */
   renameLog(): boolean {
     if (!existsSync(this.path(LOG))) return false;
     renameSync(this.path(LOG), this.path(`${LOG}.${++this.rotations}`));
@@ -144,8 +120,8 @@ export class Harness {
   }
 
   /**
-   * The oldest first. A file that was given up stays where it is, so names tell no order; nor do the
-   * times of two that are made within a tick of the clock. A tmpfs numbers its files as it makes them.
+   * The oldest first, by inode number: a tmpfs numbers its files as it makes them. Names have no
+   * order, and two files may have the same time.
    */
   logs(): string[] {
     const born = (path: string) => statSync(path).ino;
@@ -155,13 +131,13 @@ export class Harness {
       .sort((a, b) => born(a) - born(b));
   }
 
-  /** The next server begins a file of its own. */
+  /** Renames the logs of the last server, so that the next one begins a new file. */
   archiveLogs(): void {
     for (const path of this.logs())
       if (!/\.log\.\d+$/.test(path)) renameSync(path, this.path(`${LOG}.${++this.rotations}`));
   }
 
-  /** What the server has left in its folder beside the logs. */
+  /** Files that the server left in its folder beside the logs. */
   strangeFiles(): string[] {
     const own = ["users", "server.err"];
     return readdirSync(this.path(".")).filter(
@@ -169,14 +145,14 @@ export class Harness {
     );
   }
 
-  /** Leaves nothing but, if wanted, the folder with the logs. */
+  /** Ends all processes and deletes the folder; `keep` leaves it, with the logs. */
   async close(keep: boolean): Promise<void> {
     for (const pid of this.processes()) this.signal(pid, "SIGKILL");
-    if (this.keeper) {
+    if (this.mountHolder) {
       for (const path of keep ? this.logs() : [])
         copyFileSync(path, join(this.folder, basename(path)));
-      const ended = once(this.keeper, "close");
-      this.keeper.stdin?.end();
+      const ended = once(this.mountHolder, "close");
+      this.mountHolder.stdin?.end();
       await ended;
       rmSync(this.disk, { recursive: true, force: true });
     }

@@ -1,7 +1,7 @@
 /**
- * `npm run chaos`: load from many clients while the parts of the server are killed and stopped at
- * random, its disk fills and its log rotates; then the books of both sides are held against each
- * other.
+ * `npm run chaos`: many clients load the server while its processes are killed and stopped at random,
+ * its disk fills and its log rotates. Then the replies that the clients had are compared with the
+ * log and the counters of the server.
  *
  *   npm run chaos -- [--minutes N | --seconds N] [--seed N] [--json]
  */
@@ -13,7 +13,7 @@ import { Chaos, type Report } from "./chaos";
 import { Harness } from "./harness";
 
 const LONGEST_MINUTES = 60;
-/** Of the disk: the log of all clients at their rate, and some. */
+/** The size of the disk has room for the log of all clients at their rate. */
 const MEGABYTES_AT_LEAST = 32;
 const MEGABYTES_A_SECOND = 0.4;
 

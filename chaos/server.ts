@@ -1,37 +1,30 @@
-/** One run of the server: from its banner until the last of its processes has left. */
+/** One run of the server, from its start until the last of its processes has ended. */
 import type { ChildProcess } from "node:child_process";
 import { type Cause, isDeath, REFUSALS, type Refusal } from "../src/base/enumerations";
+import { sum } from "../src/base/numbers";
 import { Scoreboard, type Slot } from "../src/native/scoreboard";
 import { listSegments } from "../src/native/segments";
 import { openScoreboardOf } from "../src/status/servers";
-import { type Harness, until } from "./harness";
+import { within } from "../test/support/wait";
+import type { Harness } from "./harness";
 
 export const MOST_CHILDREN = 200;
 const STARTS_WITHIN_MS = 20_000;
-/** What is stopped goes on after 2 s, the grace is 2 s, and orphans get 3 s. */
+/** A stopped process continues after 2 s, the grace is 2 s, and orphans get 3 s. */
 const LEAVES_WITHIN_MS = 10_000;
 
 const SETTINGS = [
   ...["--pool", "dynamic", "--start-children", "20", "--max-children", String(MOST_CHILDREN)],
   ...["--min-spare", "5", "--max-spare", "20", "--shrink-after", "1s"],
   ...["--max-requests", "300", "--max-requests-jitter", "100"],
-  ...[
-    "--ack",
-    "synced",
-    "--work",
-    "sleep:5ms",
-    "--grace",
-    "2s",
-    "--report-every",
-    "500ms",
-    "--stop-at-eof",
-  ],
+  ...["--ack", "synced", "--work", "sleep:5ms", "--grace", "2s"],
+  ...["--report-every", "500ms", "--stop-at-eof"],
 ];
 
-/** What the shared memory says when all have left. */
+/** What the shared memory says when all processes have ended. */
 export interface Balance {
   readonly counted: number;
-  /** Those, too, whose end nobody was left to see. */
+  /** Children that died, and those that no supervisor was left to reap. */
   readonly died: number;
   readonly refused: Readonly<Record<Refusal, number>>;
 }
@@ -50,7 +43,7 @@ export class Server {
     let said = "";
     process.stdout?.on("data", (data) => (said += data));
     const isUp = () => said.includes("Running with");
-    await until(() => isUp() || process.exitCode !== null, STARTS_WITHIN_MS);
+    await within(STARTS_WITHIN_MS, () => isUp() || process.exitCode !== null);
     if (!isUp()) throw new Error("the server does not start: see server.err");
     return new Server(harness, process, openScoreboardOf(process.pid ?? 0));
   }
@@ -83,21 +76,21 @@ export class Server {
     return this.board.snapshot().filter(({ state }) => state !== "vacant");
   }
 
-  /** False: some process did not leave by itself. */
+  /** Resolves when all processes have ended; false if one did not in time. */
   async hasLeft(): Promise<boolean> {
-    // A process that has ended may still hold its descriptors, and the lock with them.
+    // A process that ends loses its descriptors, and the lock with them, a moment after its name.
     const isGone = () => this.harness.processes().length === 0 && !this.isLocked();
-    return until(isGone, LEAVES_WITHIN_MS);
+    return (await within(LEAVES_WITHIN_MS, isGone)) ?? false;
   }
 
-  /** An orderly stop; how it ended. */
+  /** Stops the server by SIGTERM; returns how the front ended. */
   async stop(): Promise<string> {
     this.harness.signal(this.front, "SIGTERM");
-    await until(() => this.frontHasEnded, LEAVES_WITHIN_MS);
+    await within(LEAVES_WITHIN_MS, () => this.frontHasEnded);
     return this.process.signalCode ?? `exit ${this.process.exitCode}`;
   }
 
-  /** Of a server that is gone, its shared memory is still mapped here. */
+  /** Readable after the end of the server: this process still maps the shared memory. */
   balance(): Balance {
     const deaths = Object.entries(this.board.header().ended)
       .filter(([cause]) => isDeath(cause as Cause))
@@ -121,5 +114,3 @@ export class Server {
     return segment !== undefined && Scoreboard.lives(segment);
   }
 }
-
-export const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);

@@ -1,4 +1,4 @@
-/** All that is done to a server, dealt as cards: each kind comes up in every deck. */
+/** What is done to the server, dealt as cards: each kind comes up in every deck. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Harness } from "./harness";
 import type { Random } from "./random";
@@ -6,11 +6,11 @@ import { MOST_CHILDREN, type Server } from "./server";
 
 interface Strike {
   readonly name: string;
-  /** In a deck. */
+  /** How often it is in a deck. */
   readonly cards: number;
-  /** How many it hit. */
+  /** Returns how many processes or disks it hit. */
   readonly hit: (to: Strikes, server: Server) => number;
-  /** The server ends by it. */
+  /** It ends the server. */
   readonly isFatal?: true;
 }
 
@@ -89,21 +89,21 @@ const STRIKES: readonly Strike[] = [
 
 export interface Tally {
   times: number;
-  /** Processes, or the disk. */
+  /** Processes that were hit, or the disk. */
   hit: number;
 }
 
 export class Strikes {
   readonly done = new Map<string, Tally>();
   private readonly deck: Strike[] = [];
-  /** What is stopped or full until its time comes. */
+  /** How to undo what is stopped or full now. */
   private readonly pending = new Map<NodeJS.Timeout, () => void>();
 
   constructor(
     readonly harness: Harness,
-    /** Of which strike comes when: the same for a seed, however the server fares. */
+    /** Chooses strikes and pauses: the same for a seed, whatever the server does. */
     private readonly random: Random,
-    /** Of whom it hits, and for how long. */
+    /** Chooses whom a strike hits, and for how long. */
     private readonly aim: Random,
   ) {
     for (const { name } of this.kinds()) this.done.set(name, { times: 0, hit: 0 });
@@ -113,7 +113,7 @@ export class Strikes {
     return this.harness.hasDisk ? STRIKES : STRIKES.filter(({ name }) => !name.startsWith("disk"));
   }
 
-  /** Why no more strikes came: the time is over, one was fatal, or the server ended by itself. */
+  /** Strikes until the time is over, a strike was fatal, or the server ended by itself. */
   async strike(server: Server, isOver: () => boolean): Promise<"over" | "killed" | "ended"> {
     for (;;) {
       await sleep(this.random.between(0, LONGEST_PAUSE_MS));
@@ -170,7 +170,7 @@ export class Strikes {
     this.pending.set(timer, undo);
   }
 
-  /** Nothing is stopped or full any more. */
+  /** Continues what is stopped, and empties the disk. */
   undoAll(): void {
     for (const [timer, undo] of this.pending) {
       clearTimeout(timer);

@@ -1,4 +1,4 @@
-/** A client on one connection at a time that remembers every message it had a reply to. */
+/** A client on one connection at a time that keeps the number of every message it had a reply to. */
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Batch } from "./clients";
@@ -35,7 +35,7 @@ export class Witness {
     this.hangUp();
   }
 
-  /** Resolves when the connection is over. */
+  /** Connects and sends one request after the other. Resolves when the connection has closed. */
   private converse(): Promise<void> {
     return new Promise((resolve) => {
       const socket = connect({ port: this.port, host: "127.0.0.1" });
@@ -73,7 +73,7 @@ export class Witness {
         }
       };
       this.hangUp = () => {
-        pending = ""; // nobody knows what becomes of it
+        pending = ""; // it may still be handled
         socket.destroy();
       };
       socket.setTimeout(this.patienceMs, () => {

@@ -20,6 +20,7 @@ import {
   until,
 } from "./support/server";
 import { RawClient } from "./support/socket";
+import { runOnTerminal } from "./support/terminal";
 
 function alive(pid: number): boolean {
   return ourProcesses().includes(pid);
@@ -249,41 +250,18 @@ describe("stop", () => {
     expect(other.audit().problems).toEqual([]);
   });
 
-  test.each([
-    ["Ctrl-C", "os.write(fd, b'\\x03')"],
-    ["a hang-up", "os.close(fd); break"],
-  ])(
+  test.each(["Ctrl-C", "a hang-up"] as const)(
     "%s of a real terminal stops it, and its children hear it from the supervisor",
-    async (_, act) => {
+    async (act) => {
       const log = join(temporaryFolder(), "server.log");
-      // Gives it a terminal of its own, and acts when the server runs.
-      const terminal = `
-import os, pty, sys
-pid, fd = pty.fork()
-if pid == 0:
-    os.execv(sys.argv[1], sys.argv[1:])
-said, acted = b"", False
-while True:
-    try:
-        data = os.read(fd, 4096)
-    except OSError:
-        break
-    if not data:
-        break
-    said += data
-    if b"listening on" in said and not acted:
-        acted = True
-        ${act}
-sys.stdout.write(said.decode())
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-`;
       const args = ["serve", "127.0.0.1", "0", "--children", "20", "--work", "none", "--log", log];
-      const { code, stdout, stderr } = await new Command(
-        ["-c", terminal, process.execPath, commandPath, ...args],
-        "python3",
-      ).end();
-      expect(stderr).toBe("");
-      expect(stdout).toContain("Running with 20 children");
+      const { code, output, errors } = await runOnTerminal({
+        argv: [process.execPath, commandPath, ...args],
+        when: { text: "listening on", times: 1 },
+        act,
+      });
+      expect(errors).toBe("");
+      expect(output).toContain("Running with 20 children");
       expect(code).toBe(0);
       expect(readFileSync(log, "utf8").match(/ended: exit 0, stopped/g)).toHaveLength(20);
     },

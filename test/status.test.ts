@@ -12,6 +12,7 @@ import { LETTERS, type Status } from "../src/status/status";
 import { showAge, showStatus } from "../src/status/text";
 import { Command, run, Server, segmentsOf, until } from "./support/server";
 import { RawClient } from "./support/socket";
+import { runOnTerminal } from "./support/terminal";
 
 /** As the command reads it, without waiting for a sample. */
 function look(server: Server): Status {
@@ -404,51 +405,28 @@ describe("--watch", () => {
   });
 
   test.each([
-    ["Ctrl-C", "os.write(fd, b'\\x03')", -2],
-    ["the end of the server", "os.kill(int(sys.argv[1]), 15)", 0],
-  ])(
+    ["Ctrl-C", -2],
+    ["the end of the server", 0],
+  ] as const)(
     "on a terminal, draws in place and gives the cursor back after %s",
-    async (_, act, exitCode) => {
+    async (how, exitCode) => {
       const server = await Server.start({ children: 2 });
-      const terminal = `
-import fcntl, os, pty, struct, sys, termios
-pid, fd = pty.fork()
-if pid == 0:
-    os.read(0, 1)
-    os.execv(sys.argv[2], sys.argv[2:])
-fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("4H", 12, 40, 0, 0))
-os.write(fd, b"\\n")
-said, acted = b"", False
-while True:
-    try:
-        data = os.read(fd, 4096)
-    except OSError:
-        break
-    if not data:
-        break
-    said += data
-    if said.count(b"static: 2") >= 3 and not acted:
-        acted = True
-        ${act}
-sys.stdout.write(said.decode())
-sys.stdout.flush()
-print("exit", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-`;
-      const args = ["status", String(server.port), "--watch", "20ms"];
-      const { stdout, stderr } = await new Command(
-        ["-c", terminal, String(server.front), process.execPath, commandPath, ...args],
-        "python3",
-      ).end();
-      expect(stderr).toBe("");
-      expect(stdout).toContain("static: 2 children");
-      expect(stdout.split("\x1b[?25l")).toHaveLength(2);
-      expect(stdout.split("\x1b[?25h")).toHaveLength(2);
-      const [frames = "", rest] = stdout.slice(stdout.indexOf("\x1b[?25l")).split("\x1b[?25h");
+      const { code, output, errors } = await runOnTerminal({
+        argv: [process.execPath, commandPath, "status", String(server.port), "--watch", "20ms"],
+        when: { text: "static: 2", times: 3 },
+        act: how === "Ctrl-C" ? how : server.front,
+        ...{ rows: 12, columns: 40 },
+      });
+      expect(errors).toBe("");
+      expect(output).toContain("static: 2 children");
+      expect(output.split("\x1b[?25l")).toHaveLength(2);
+      expect(output.split("\x1b[?25h")).toHaveLength(2);
+      const [frames = "", rest] = output.slice(output.indexOf("\x1b[?25l")).split("\x1b[?25h");
       expect(frames).toContain("\x1b[11A"); // of 12 lines, one is left for the cursor
       for (const line of frames.split("\r\n").slice(1))
         expect(line.split("\x1b[")[0]?.length).toBeLessThanOrEqual(40);
       expect(rest?.includes("the server has ended")).toBe(exitCode === 0);
-      expect(stdout).toContain(`exit ${exitCode}\n`);
+      expect(code).toBe(exitCode);
       await server.stop();
     },
   );

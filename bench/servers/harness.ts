@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, type Running, start } from "./launch";
+import { freePort } from "../../test/support/port";
+import { type Running, start } from "./launch";
 import { Programs } from "./programs";
 import { commandOf, LABELS, requireMachineFor, type ServerName, type Setting } from "./servers";
 

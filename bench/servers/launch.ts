@@ -1,7 +1,6 @@
 /** Starts a program that serves, and ends it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
 /** With 10,000 children, too. */
@@ -45,15 +44,6 @@ export async function start(argv: string[], port: number, log: string): Promise<
     await new Promise((resolve) => setTimeout(resolve, 5));
   const own = /children up in (\d+) ms/.exec(said.join("\n"))?.[1];
   return { pid, port, log, upMs: Number(own), stop };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 /** As it is asked to, or else by force and with all its group, which is an error. */

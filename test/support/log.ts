@@ -1,4 +1,4 @@
-/** Records of a log, written here line by line. */
+/** Writes the records of a log. */
 
 export const T = "2026.11.22 16:44:5";
 /** A record at 16:44:5s.nnn. */

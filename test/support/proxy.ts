@@ -1,23 +1,21 @@
-/**
- * A TCP proxy that changes nothing of what goes through it but where it is cut into segments: as a
- * network may do.
- */
+/** A TCP proxy that cuts the streams into segments where the test says, as a network may. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { sum } from "../../src/base/numbers";
 
-/** The position of the first cut behind `position`, in one direction of a connection. */
+/** Returns the first cut after `position`, in one direction of a connection. */
 export type Cuts = (position: number) => number;
 
 export const everyByte: Cuts = (position) => position + 1;
-/** One cut only: what comes behind it goes as it comes. */
+/** Cuts once, and forwards the rest as it comes. */
 export const onlyAt =
   (cut: number): Cuts =>
   (position) =>
     position < cut ? cut : Number.POSITIVE_INFINITY;
-/** Segments of these lengths, again and again. */
+/** Makes segments of these lengths, repeatedly. */
 export function lengths(sizes: readonly number[]): Cuts {
-  const whole = sizes.reduce((sum, size) => sum + size, 0);
+  const whole = sum(sizes);
   return (position) => {
     let cut = position - (position % whole);
     for (const size of sizes) {
@@ -29,13 +27,13 @@ export function lengths(sizes: readonly number[]): Cuts {
 }
 
 export interface ProxyOptions {
-  /** Of the connection that was accepted as the n-th, from 0. */
+  /** The cuts of the n-th connection, from 0. */
   readonly cuts: (connection: number) => { readonly up: Cuts; readonly down: Cuts };
-  /** After each segment, so that the receiver may read it before the next. */
+  /** The pause after each segment, in which the receiver may read it. */
   readonly pauseMs?: number;
 }
 
-/** What is there is held back for so long if no cut is reached: it may be merged with more. */
+/** Bytes before the next cut are held back for this long, to be merged with more. */
 const HOLD_MS = 2;
 
 export class CuttingProxy {

@@ -1,46 +1,32 @@
 /**
- * A server in a process of its own, in a temporary folder, on a port that the system chooses. After
- * each test, whatever it left behind (process, shared memory) is ended and makes the test fail.
+ * Starts a server in a temporary folder, on a port that the system chooses. After each test, a process
+ * or shared memory that is left is ended, and fails the test.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect } from "vitest";
 import { type AuditResult, audit } from "../../src/audit/audit";
+import { sum } from "../../src/base/numbers";
 import { commandPath } from "../../src/base/paths";
 import type { ClientResult } from "../../src/client/load";
 import { Scoreboard, type Slot } from "../../src/native/scoreboard";
 import { openScoreboardOf } from "../../src/status/servers";
-import { holdsSegmentOf } from "./holders";
+import { TaggedProcesses } from "./processes";
+import { until } from "./wait";
 
-/** Marks every process of this test file, children of children included. */
-const TAG = `KILOFORK_TEST=${process.pid}-${randomBytes(6).toString("hex")}`;
-const [tagName = "", tagValue] = TAG.split("=");
+export { until };
 
+/** All processes of this test file, with the children of children. */
+const processes = new TaggedProcesses("KILOFORK_TEST");
 const folders: string[] = [];
-const fronts: number[] = [];
 
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "kilofork-test-"));
   folders.push(folder);
   return folder;
-}
-
-/** Waits for a state, not for a time: the limit is only there for what never comes. */
-export async function until<T>(
-  what: string,
-  ask: () => T | Promise<T>,
-  limitMs = 30_000,
-): Promise<NonNullable<T>> {
-  for (const deadline = Date.now() + limitMs; ; await sleep(10)) {
-    const answer = await ask();
-    if (answer) return answer as NonNullable<T>;
-    if (Date.now() > deadline) throw new Error(`waited in vain until ${what}`);
-  }
 }
 
 export interface Ended {
@@ -50,7 +36,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** A command of ours, started as from a shell. */
+/** A command of kilofork, or another program, started as from a shell. */
 export class Command {
   stdout = "";
   stderr = "";
@@ -60,8 +46,8 @@ export class Command {
   constructor(args: readonly string[], program = process.execPath, env: NodeJS.ProcessEnv = {}) {
     const argv = program === process.execPath ? [commandPath, ...args] : [...args];
     this.child = spawn(program, argv, {
-      stdio: ["pipe", "pipe", "pipe"], // its standard input ends with us, however we end
-      env: { ...process.env, TZ: "UTC", [tagName]: tagValue, ...env },
+      stdio: ["pipe", "pipe", "pipe"], // its standard input ends with this process
+      env: { ...process.env, TZ: "UTC", ...processes.environment, ...env },
     });
     this.child.stdout?.on("data", (data) => (this.stdout += data));
     this.child.stderr?.on("data", (data) => (this.stderr += data));
@@ -80,7 +66,7 @@ export class Command {
     this.child.stdin?.end();
   }
 
-  /** Nobody reads its standard output any more. */
+  /** Closes the reading end of its standard output. */
   closeOutput(): void {
     this.child.stdout?.destroy();
   }
@@ -99,7 +85,7 @@ export const run = (...args: string[]): Promise<Ended> => new Command(args).end(
 
 export interface ServerOptions {
   readonly children?: number;
-  /** Instead: a pool that breathes. */
+  /** A dynamic pool instead of `children`. */
   readonly pool?: {
     readonly start: number;
     readonly minSpare: number;
@@ -111,7 +97,7 @@ export interface ServerOptions {
   readonly folder?: string;
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
-  /** A command that runs it, as `setpriv` does: in the same process. */
+  /** A command that becomes the server by exec, as `setpriv` does. */
   readonly via?: readonly string[];
 }
 
@@ -128,7 +114,7 @@ export class Server {
     this.log = join(folder, "server.log");
   }
 
-  /** Resolves when it says that it runs. */
+  /** Resolves when the server is up. */
   static async start(options: ServerOptions = {}): Promise<Server> {
     const {
       children = 10,
@@ -155,7 +141,7 @@ export class Server {
       program,
       env,
     );
-    fronts.push(command.pid);
+    processes.add(command.pid);
     const port = await until("the server runs", () => {
       if (command.hasEnded) throw new Error(`the server ended: ${command.stderr}`);
       return /listening on \S+:(\d+);/.exec(command.stderr)?.[1];
@@ -184,12 +170,12 @@ export class Server {
     return this.slots().filter(({ state }) => states.includes(state)).length;
   }
 
-  /** Resolves when every child is there and waits for a client. */
+  /** Resolves when every child waits for a client. */
   async untilIdle(): Promise<void> {
     await until("all children are idle", () => this.count("idle") === this.children);
   }
 
-  /** Resolves when another supervisor is there than that one, with all its children idle. */
+  /** Resolves when there is a supervisor other than `before`, and all its children are idle. */
   async untilOtherSupervisor(before: number): Promise<void> {
     await until("another supervisor is there", () => ![0, before].includes(this.supervisor));
     await this.untilIdle();
@@ -201,7 +187,7 @@ export class Server {
       .filter((line) => pattern.test(line));
   }
 
-  /** Runs the client against it; `--json`, so that the result can be looked into. */
+  /** Runs `kilofork client --json` against it, and returns the result. */
   async client(threads: number, message: string, ...args: string[]): Promise<ClientResult> {
     const { stdout, stderr } = await run(
       ...["client", "127.0.0.1", String(this.port), String(threads), message, "--json", ...args],
@@ -214,14 +200,12 @@ export class Server {
     return audit({ logs: [this.log], client, atLeast: 0, all: false });
   }
 
-  /** Children ever forked, and ended; the rest is alive. */
+  /** The numbers of children that were forked, have ended, and are alive. */
   tally(): { forked: number; ended: number; alive: number } {
-    const sum = (counts: object) =>
-      Object.values(counts).reduce((a: number, b: number) => a + b, 0) as number;
     const { forked, ended } = this.scoreboard.header();
     return {
-      forked: sum(forked),
-      ended: sum(ended),
+      forked: sum(Object.values(forked)),
+      ended: sum(Object.values(ended)),
       alive: this.slots().filter(({ state }) => state !== "vacant").length,
     };
   }
@@ -242,25 +226,8 @@ function poolArgs(children: number, pool: ServerOptions["pool"]): string[] {
   ];
 }
 
-/** Pids of processes that carry our tag, or the segment of a server that does, by name if given. */
-export function ourProcesses(name = /./): number[] {
-  return readdirSync("/proc")
-    .filter((entry) => /^\d+$/.test(entry))
-    .map(Number)
-    .filter((pid) => pid !== process.pid && isOurs(pid, name));
-}
-
-function isOurs(pid: number, wanted: RegExp): boolean {
-  try {
-    const [, name = "", state] =
-      /\((.*)\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, "latin1")) ?? [];
-    if (state === "Z" || !wanted.test(name)) return false;
-    if (readFileSync(`/proc/${pid}/environ`, "latin1").includes(TAG)) return true;
-    return holdsSegmentOf(fronts, pid);
-  } catch {
-    return false;
-  }
-}
+/** The pids of all that this test file started; `name` chooses by the name of the process. */
+export const ourProcesses = (name?: RegExp): number[] => processes.list(name);
 
 export function segmentsOf(front: number): string[] {
   return readdirSync("/dev/shm").filter((name) => name.startsWith(`kilofork-${front}-`));
@@ -270,7 +237,7 @@ function endProcess(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // it has just ended by itself
+    // it has ended meanwhile
   }
 }
 
@@ -280,7 +247,7 @@ afterEach(async () => {
   const left = ourProcesses();
   for (const pid of left) endProcess(pid);
   await until("the processes left behind have ended", settled);
-  const segments = fronts.splice(0).flatMap(segmentsOf);
+  const segments = processes.removeFronts().flatMap(segmentsOf);
   for (const name of segments) Scoreboard.sweep(`/${name}`);
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
   expect({ left, segments }, "left behind").toEqual({ left: [], segments: [] });

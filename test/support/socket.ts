@@ -1,7 +1,7 @@
-/** A raw TCP client that keeps what it gets, byte for byte. */
+/** A TCP client that keeps what it receives, byte for byte. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { until } from "./server";
+import { until } from "./wait";
 
 export class RawClient {
   received = Buffer.alloc(0);
@@ -23,7 +23,7 @@ export class RawClient {
     });
   }
 
-  /** Connects, and resolves when the server has greeted. */
+  /** Connects. Resolves when the server has greeted. */
   static async greeted(port: number): Promise<RawClient> {
     const client = new RawClient(port);
     await client.lines(1);
@@ -69,7 +69,7 @@ export class RawClient {
     await once(this.socket, "close");
   }
 
-  /** Closes with a reset, as a client that crashed would. */
+  /** Closes with a reset, as the kernel does for a client that crashed. */
   reset(): void {
     this.socket.resetAndDestroy();
   }

@@ -1,14 +1,14 @@
-/** strace(1), by which a system call of a running process fails, or takes long. */
+/** Makes a system call of a running process fail, or take long, with strace(1). */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { afterEach } from "vitest";
-import { until } from "./server";
+import { until } from "./wait";
 
 export const hasStrace = spawnSync("strace", ["-V"]).error === undefined;
 
 const tracers: ChildProcess[] = [];
 
-/** From now on the system call fares so, as `inject=` of strace says it; on the file only, if given. */
+/** Injects `how` (as in `inject=` of strace) into the calls of the process, or those on a file only. */
 export async function inject(pid: number, call: string, how: string, file?: string) {
   const filter = ["-e", `trace=${call}`, ...(file === undefined ? [] : ["-P", file])];
   const tracer = spawn("strace", ["-p", String(pid), ...filter, "-e", `inject=${call}:${how}`]);
@@ -17,12 +17,12 @@ export async function inject(pid: number, call: string, how: string, file?: stri
   tracer.stderr.on("data", (data) => {
     said += data;
   });
-  await until("it is traced", () => said.includes("attached"));
+  await until("strace is attached", () => said.includes("attached"));
   return {
     isDelayed: () => said.includes("(DELAYED)"),
     release: async () => {
       const ended = once(tracer, "exit");
-      tracer.kill("SIGINT"); // it lets go of the process
+      tracer.kill("SIGINT"); // strace detaches from the process
       await ended;
     },
   };
