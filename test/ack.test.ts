@@ -1,4 +1,4 @@
-/** `--ack synced`: what a reply says is on disk, and what becomes of a disk that fails. */
+/** `--ack synced`: a reply means that the record is on disk, also when the disk fails. */
 import { existsSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -14,7 +14,7 @@ const start = (children: number, ...args: string[]) =>
 
 const syncOf = (server: Server) => server.scoreboard.header().sync;
 
-/** The whole log: a file that was given up, and those that came after it. */
+/** The files of the log, with one that was given up and those after it. */
 function auditAll(server: Server, files: number) {
   const logs = Array.from({ length: files }, (_, i) => (i ? `${server.log}-${i}` : server.log));
   return audit({ logs, atLeast: 0, all: false });
@@ -41,7 +41,7 @@ test("every reply waits for a sync, and one sync serves many", async () => {
   expect(server.audit().problems).toEqual([]);
 });
 
-test("where replies do not wait, nobody syncs", async () => {
+test("without --ack synced, nothing is synced", async () => {
   const server = await Server.start({ children: 3 });
   await server.client(3, "arijort:lalala");
   expect(syncOf(server)).toMatchObject({ acknowledges: false, syncer: 0, syncs: 0, requests: 0 });
@@ -75,7 +75,7 @@ test("a log that is renamed under load is synced to its last record", async () =
   expect(runs[0]?.ledger).toMatchObject({ counted: client.requests.verified + 20, takenBack: 0 });
 });
 
-test("with the supervisor, the syncer is replaced by the new executable's", async () => {
+test("when the supervisor is replaced, the syncer is replaced by that of the new executable", async () => {
   const server = await start(3);
   const { syncer } = syncOf(server);
   expect((await run("ctl", "replace", String(server.port))).code).toBe(0);
@@ -85,7 +85,7 @@ test("with the supervisor, the syncer is replaced by the new executable's", asyn
   await server.stop();
 });
 
-test("a syncer that is killed between two syncs costs nothing, the supervisor nothing but its children", async () => {
+test("a syncer that is killed between two syncs costs no request; a supervisor, only those of its children", async () => {
   const server = await start(3);
   expect((await server.client(3, "arijort:one")).requests.verified).toBe(3);
   const { syncer } = syncOf(server);
@@ -101,11 +101,11 @@ test("a syncer that is killed between two syncs costs nothing, the supervisor no
 });
 
 describe.skipIf(!hasStrace)("a sync", () => {
-  /** From now on, what the syncer asks of the disk fares so. */
+  /** Injects `how` into the syncer's fdatasync() from now on. */
   const injectSync = (server: Server, how: string) =>
     inject(syncOf(server).syncer, "fdatasync", how);
 
-  /** Requests of clients that were greeted before: what came instead of a reply. */
+  /** Sends requests of clients that were greeted before; returns what came instead of a reply. */
   async function ask(clients: readonly RawClient[]) {
     for (const [i, client] of clients.entries()) client.send(`arijort:in doubt ${i}\n`);
     return Promise.all(clients.map(async (client) => (await client.lines(2))[1]));
@@ -149,7 +149,7 @@ describe.skipIf(!hasStrace)("a sync", () => {
     },
   );
 
-  test("whose syncer is killed in the middle has failed, for nobody knows", async () => {
+  test("whose syncer is killed in the middle counts as failed, since its result is unknown", async () => {
     const server = await start(2);
     const clients = await Promise.all([1, 2].map(() => RawClient.greeted(server.port)));
     const { isDelayed } = await injectSync(server, "delay_exit=60000000");
@@ -158,7 +158,7 @@ describe.skipIf(!hasStrace)("a sync", () => {
     await until("both wait for it", () => server.count("syncing") === 2);
     await until("it is in the middle", isDelayed);
     process.kill(syncOf(server).syncer, "SIGKILL");
-    killTracers(); // they would hold up the death
+    killTracers(); // a traced process dies when its tracer lets it
     for (const client of clients) {
       expect((await client.lines(2))[1]).toBe(UNAVAILABLE);
       await client.close();
@@ -173,7 +173,7 @@ describe.skipIf(!hasStrace)("a sync", () => {
     });
   });
 
-  test("that fails twice costs two files, and a file that stood there is not touched", async () => {
+  test("that fails twice costs two files, and leaves an existing file alone", async () => {
     const folder = temporaryFolder();
     const server = await Server.start({ children: 1, folder, args: ["--ack", "synced"] });
     for (const next of [1, 2]) {
@@ -185,7 +185,7 @@ describe.skipIf(!hasStrace)("a sync", () => {
       await until("there is another", () => server.scoreboard.header().logEpoch === next);
     }
     await server.client(1, "arijort:after");
-    // The first file, moved away by whoever looks after the disk: from now on, its name is good.
+    // An operator has moved the first file away: its name is free again.
     renameSync(server.log, join(folder, "broken"));
     expect((await run("ctl", "reopen", String(server.port))).code).toBe(0);
     await server.client(1, "arijort:at home");

@@ -1,4 +1,4 @@
-/** The addon: loaded when it is first needed, and held against the lists of names that it shares. */
+/** The addon: when it is loaded, and that its enumerations are those of TypeScript. */
 import { execFile } from "node:child_process";
 import { copyFileSync, cpSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,4 +1,4 @@
-/** What the audit makes of a log, written here line by line. */
+/** The audit of logs that the tests write line by line. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -49,7 +49,7 @@ describe("concurrency", () => {
     expect(result).toMatchObject({ peak: 2, peakHeldMs: 500, problems: [] });
   });
 
-  test("is not of a request that ended nobody knows when, since the log could not be written", () => {
+  test("leaves out a request whose end is unknown because the log could not be written", () => {
     const failed = init + births(11, 12) + received(1, 11); // its completion is not in the log
     const other = received(2, 12) + completed(3, 12, 1);
     const goesOn = received(5, 11) + completed(6, 11, 1);
@@ -61,7 +61,7 @@ describe("concurrency", () => {
     const onChange = (_: number, inFlight: number) => curve.push(inFlight);
     runOf(failed + other + goesOn + stop(2), { onChange });
     expect(Math.max(...curve)).toBe(1);
-    // One that is killed was at work until then.
+    // A killed child was at work until its death.
     const dies = at(7, "child pid 11 ended: signal 9, abnormal");
     expect(runOf(failed + other + dies + stop(1))).toMatchObject({ ...expected, peak: 2 });
   });
@@ -104,13 +104,13 @@ describe("the ledger", () => {
     expect(auditText(one + stop(1))).toMatchObject({ ok: true, runsInLog: 1 });
   });
 
-  test("does not when more was counted than completed", () => {
+  test("does not balance when more was counted than completed", () => {
     expect(runOf(one + stop(2)).problems).toEqual([
       "counted 2 requests when only 1 completed records were there",
     ]);
   });
 
-  test("does not when a completed request was not counted and nobody died", () => {
+  test("does not balance when a completed request was not counted and no child died", () => {
     expect(runOf(one + stop(0)).problems[0]).toMatch(/1 requests completed, but only 0 counted/);
     const died = at(3, "child pid 11 ended: signal 9, abnormal");
     expect(runOf(one + died + stop(0)).problems).toEqual([]);
@@ -118,7 +118,7 @@ describe("the ledger", () => {
     expect(runOf(one + left + stop(0)).problems).not.toEqual([]);
   });
 
-  test("takes back what was completed but not acknowledged, once, and counts on from there", () => {
+  test("retracts what was completed but not acknowledged, once, and counts on from there", () => {
     const takenBack = at(3, 'not acknowledged: req "lalala 1" on 11 total reqs 1');
     expect(runOf(one + takenBack + stop(0))).toMatchObject({
       problems: [],
@@ -129,12 +129,12 @@ describe("the ledger", () => {
     expect(runOf(one + takenBack + stop(1)).problems).toEqual([
       "counted 1 requests when only 0 completed records were there",
     ]);
-    // The disk has lost what it is about: there is nothing to take back.
+    // The disk lost the record: there is nothing to retract.
     expect(runOf(takenBack + stop(0))).toMatchObject({ problems: [], ledger: { takenBack: 0 } });
     expect(runOf(one + takenBack + takenBack + stop(0))?.ledger?.takenBack).toBe(1);
   });
 
-  test("notices a record that is missing, or there twice", () => {
+  test("notices a record that is missing or doubled", () => {
     const two = received(3, 11) + completed(4, 11, 3);
     expect(runOf(one + two + stop(2)).problems).toEqual([
       "1 completed records do not continue their child's count",
@@ -186,7 +186,7 @@ describe("lines that are no records", () => {
     });
   });
 
-  test("a head that its own writer closed is neither a record nor a foreign line", () => {
+  test("a torn head that its own writer closed is neither a record nor a foreign line", () => {
     const head = `${received(2, 12).slice(0, 45)}<torn>\n`;
     const result = runOf(begin + head + completed(3, 11, 1) + stop(1));
     expect(result).toMatchObject({ problems: [], ledger: { shortWrites: 1, tornHeads: 0 } });
@@ -212,7 +212,7 @@ describe("lines that are no records", () => {
     expect(result.problems).toEqual([`no record at offset ${begin.length}`]);
   });
 
-  test("a record that is cut in its last word is none, whatever follows", () => {
+  test("a record that is torn in its last word is none, whatever follows", () => {
     const named = received(2, 12).slice(0, -5); // … from user ari
     const closed = runOf(`${begin + named}<torn>\n${completed(3, 11, 1)}${stop(1)}`);
     expect(closed).toMatchObject({ problems: [], ledger: { shortWrites: 1, received: 1 } });
@@ -225,7 +225,7 @@ describe("lines that are no records", () => {
     });
   });
 
-  test("a head closed by a marker behind another writer's record was no kill", () => {
+  test("a torn head that is closed by a marker after another writer's record was no kill", () => {
     const head = received(2, 12).slice(0, 45);
     const result = runOf(`${begin + head + completed(3, 11, 1)}<torn>\n${stop(1)}`);
     expect(result).toMatchObject({ problems: [], ledger: { tornHeads: 1, died: 0 } });
@@ -257,7 +257,7 @@ describe("lines that are no records", () => {
     }
   });
 
-  test("each kind is named with the first ten places", () => {
+  test("each kind of damage is named with its first ten offsets", () => {
     const foreign = "hello\n".repeat(12);
     const half = `${received(2, 12).slice(0, 60)}\n`;
     const result = runOf(begin + foreign + half + completed(3, 11, 1) + stop(1));
@@ -281,7 +281,7 @@ describe("lines that are no records", () => {
     expect(result.problems.at(-1)).toBe("13 lines are no records");
   });
 
-  test("damage in a run that is passed over is told of", () => {
+  test("damage in a run that is not audited is reported", () => {
     const whole = init + births(11) + stop(0);
     expect(auditText(`${whole}hello\n${whole}`)).toMatchObject({ ok: true, damagedBefore: 1 });
   });
@@ -316,7 +316,7 @@ describe("runs", () => {
     expect(auditText(broken + whole, { all: true }).runs).toHaveLength(2);
   });
 
-  test("one that goes on through rotated files is one", () => {
+  test("a run that continues in rotated files is one run", () => {
     const parts = [whole.slice(0, 400), whole.slice(400)];
     const cut = whole.indexOf("\n", 300) + 1;
     expect(auditText([whole.slice(0, cut), whole.slice(cut)])).toMatchObject({
@@ -326,7 +326,7 @@ describe("runs", () => {
     expect(parts.join("")).toBe(whole);
   });
 
-  test("one whose start is in another file is checked as far as it goes", () => {
+  test("a run whose start is in another file is checked as far as it goes", () => {
     const cut = whole.indexOf("\n", 300) + 1;
     expect(auditText(whole.slice(cut))).toMatchObject({
       ok: true,
@@ -338,21 +338,21 @@ describe("runs", () => {
     ]);
   });
 
-  test("whose files are not named the oldest first cannot be judged", () => {
+  test("a run whose files are not named the oldest first cannot be judged", () => {
     const cut = whole.indexOf("\n", 300) + 1;
     const [older, newer] = [whole.slice(0, cut).replaceAll(" 16:", " 15:"), whole.slice(cut)];
     expect(auditText([older, newer]).ok).toBe(true);
     expect(() => auditText([newer, older])).toThrow("oldest first");
   });
 
-  test("that begins behind damage is the first one", () => {
+  test("a run that begins after damage is the first one", () => {
     expect(auditText(`what is this\n${whole}`, { all: true })).toMatchObject({
       ...{ ok: true, runsInLog: 1, damagedBefore: 1 },
       runs: [{ server: 9, begun: true }],
     });
   });
 
-  test("is read in time, whatever stands there instead", () => {
+  test("a log is read in bounded time, whatever is in it", () => {
     expect(auditText(whole + "a b c\n".repeat(400_000)).ok).toBe(false);
   });
 });
@@ -379,7 +379,7 @@ describe("the client's side", () => {
     expect(auditText(log, { client: client(2), atLeast: 2 }).problems).toEqual([]);
   });
 
-  test("is told from others who send nearly the same", () => {
+  test("is told from other clients that send nearly the same", () => {
     const others = [
       received(3, 11, "la 1 and more") + completed(4, 11, 2, "la 1 and more"),
       received(5, 11, "la 3").replace("arijort", "foobar") + completed(6, 11, 3, "la 3"),
@@ -391,7 +391,7 @@ describe("the client's side", () => {
     ]);
   });
 
-  test("is told from another time by its own", () => {
+  test("is told from an earlier run of the same client by its time", () => {
     const later = received(5, 11, "la 1") + completed(6, 11, 2, "la 1");
     const twice = log.replace(stop(2), later + stop(3));
     const [firstConnectMs, lastReplyMs] = [1, 2].map((s) => Date.UTC(2026, 10, 22, 15, 44, 50 + s));

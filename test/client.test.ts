@@ -1,4 +1,4 @@
-/** The load client against a real server: what it sends, measures and says. */
+/** The load client against a real server: what it sends, measures and reports. */
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -31,7 +31,7 @@ describe("the documented invocations", () => {
   });
 });
 
-test("every client and every request has its number, none is lost in a division", async () => {
+test("every client and every request has its number, and no request is lost when they are divided", async () => {
   const server = await Server.start({ children: 10 });
   const result = await server.client(7, "foobar:n", "--requests", "3", "--os-threads", "4");
   expect(result.requests).toEqual({ sent: 21, verified: 21, failed: 0 });
@@ -41,7 +41,7 @@ test("every client and every request has its number, none is lost in a division"
   expect(numbers.sort()).toEqual(expected);
 });
 
-test("shares differ by one client at the most, and are numbered through", () => {
+test("shares of the clients differ by one at the most, and are numbered consecutively", () => {
   for (const [clients, osThreads] of [
     [7, 4],
     [1000, 3],
@@ -87,7 +87,7 @@ test("--duration ends the load, --rate keeps its schedule, --ramp spreads the co
 
   const open = await server.client(20, "arijort:r", "--rate", "200", "--duration", "1s");
   expect(open.loop).toBe("open");
-  // The schedule has 200 sends in a second: one before, one after is a matter of rounding.
+  // The schedule has 200 sends in a second; rounding may add or remove one.
   expect(Math.abs(open.requests.sent - 200)).toBeLessThanOrEqual(2);
 
   const ramp = await server.client(20, "arijort:p", "--ramp", "500ms");
@@ -99,13 +99,13 @@ test("--duration ends the load, --rate keeps its schedule, --ramp spreads the co
 test("in an open loop a slow server shows in the latency: it counts from the intended send", async () => {
   const server = await Server.start({ children: 1, work: "sleep:100ms" });
   const result = await server.client(1, "arijort:o", "--rate", "100", "--duration", "500ms");
-  // 50 are intended within 500 ms, each takes 100 ms: what is sent last waited for all before.
+  // 50 are intended within 500 ms and each takes 100 ms: the last one waits for all before it.
   expect(result.requests.failed).toBe(0);
   expect(result.replyMs.max).toBeGreaterThan(200);
   await server.stop();
 });
 
-test("--barrier: who is not greeted in time has failed, the others go on", async () => {
+test("--barrier: a client that is not greeted in time has failed, the others go on", async () => {
   const server = await Server.start({ children: 9, work: "sleep:200ms" });
   const result = await server.client(10, "arijort:b", "--barrier", "--connect-timeout", "500ms");
   expect(result).toMatchObject({
@@ -119,14 +119,14 @@ test("--barrier: who is not greeted in time has failed, the others go on", async
   await server.stop();
 });
 
-test("a reply that never comes is a time-out, and says of whom", async () => {
+test("a reply that never comes is a time-out, and the failure names the client", async () => {
   const server = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "0"] });
   const result = await server.client(2, "arijort:t", "--timeout", "300ms");
   expect(result.failures).toMatchObject([{ kind: "timeout", count: 2, firstClient: 1 }]);
   await server.stop();
 });
 
-/** A server that says what it is told, whatever it is sent. */
+/** A server that answers each request as the test says. */
 async function scripted(
   answer: (request: string) => string,
 ): Promise<{ port: number; close: () => void }> {
@@ -205,7 +205,7 @@ test("--from chooses the client's address, --window how many wait for their firs
   await server.stop();
 });
 
-/** As /proc/net/tcp writes it, on a machine with the least significant byte first. */
+/** An address as /proc/net/tcp writes it on a little-endian machine. */
 function hexAddress(address: string, port: number): string {
   const hex = (number: number, digits: number) =>
     number.toString(16).toUpperCase().padStart(digits, "0");
@@ -229,7 +229,7 @@ test("--histograms can be merged; --beyond tells what replies took beyond the wo
   await server.stop();
 });
 
-test("--stop-at-eof ends a client with whoever started it", async () => {
+test("--stop-at-eof ends a client with the process that started it", async () => {
   const server = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "0"] });
   const client = new Command([
     ...["client", "127.0.0.1", String(server.port), "2", "arijort:e", "--json", "--stop-at-eof"],

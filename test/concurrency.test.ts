@@ -1,9 +1,8 @@
 /**
- * The test that demonstrates the server's ability to handle 1000 concurrent clients.
- *
- * Concurrent: at one instant, each of the requests has been received by a server process of its own
- * and none has been answered. Four witnesses are asked, none of which trusts another; the control
- * shows that the same proof fails with one process less. docs/concurrency.md justifies all this.
+ * Proves that the server handles 1000 concurrent clients. Concurrent means: at one instant, each
+ * request has been received by a server process of its own, and none has been answered. Four
+ * independent witnesses are asked. A control shows that the same proof fails with one process less.
+ * docs/concurrency.md gives the reasons.
  */
 import { expect, test } from "vitest";
 import { audit } from "../src/audit/audit";

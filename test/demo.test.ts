@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { drawInFlight } from "../src/demo/picture";
 import { run } from "./support/server";
 
-test("proves its clients, and leaves the evidence in a folder that it names", async () => {
+test("proves its clients, and names the folder with the evidence", async () => {
   const { code, stdout } = await run("demo", "--clients", "100", "--work", "500ms");
   const folder = /^PROVED {2}100 of 100 concurrent\. {3}Evidence: (\S+)$/m.exec(stdout)?.[1] ?? "";
   expect(code).toBe(0);

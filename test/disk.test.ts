@@ -1,4 +1,4 @@
-/** A log that cannot be written: nobody is told a lie, and all goes on when it can be again. */
+/** A log that cannot be written: no reply is wrong, and the server recovers when it can be again. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,31 +8,31 @@ import { Command, ourProcesses, run, Server, temporaryFolder, until } from "./su
 import { RawClient } from "./support/socket";
 import { hasStrace, inject } from "./support/strace";
 
-/** A file system of its own, of a given size, that only the server and we see. */
+/** A file system of a given size, in a mount namespace that the server enters. */
 class Disk {
   private constructor(
-    private readonly keeper: Command,
+    private readonly mountHolder: Command,
     private readonly folder: string,
   ) {}
 
   static async make(size: string): Promise<Disk> {
     const folder = temporaryFolder();
     const script = `mount -t tmpfs -o size=${size} none ${folder} && echo ready && exec cat`;
-    const keeper = new Command(["--mount", "sh", "-c", script], "unshare");
-    await until("it is there", () => keeper.stdout === "ready\n");
-    return new Disk(keeper, folder);
+    const holder = new Command(["--mount", "sh", "-c", script], "unshare");
+    await until("the disk is mounted", () => holder.stdout === "ready\n");
+    return new Disk(holder, folder);
   }
 
   start(children: number, ...args: string[]): Promise<Server> {
-    const via = ["nsenter", "--target", String(this.keeper.pid), "--mount", "--"];
+    const via = ["nsenter", "--target", String(this.mountHolder.pid), "--mount", "--"];
     return Server.start({ children, folder: this.folder, via, args });
   }
 
   path(name: string): string {
-    return `/proc/${this.keeper.pid}/root${join(this.folder, name)}`;
+    return `/proc/${this.mountHolder.pid}/root${join(this.folder, name)}`;
   }
 
-  /** Leaves no more than so many bytes. */
+  /** Leaves at most this many bytes free. */
   fill(leave: number): void {
     const chunk = Buffer.alloc(4096);
     for (;;) {
@@ -60,12 +60,12 @@ class Disk {
   }
 
   async remove(): Promise<void> {
-    this.keeper.closeInput();
-    await this.keeper.end();
+    this.mountHolder.closeInput();
+    await this.mountHolder.end();
   }
 }
 
-/** One request on a connection of its own: what came after the greeting. */
+/** Sends one request on a new connection; returns what came after the greeting. */
 async function ask(server: Server, message: string): Promise<string> {
   const client = await RawClient.greeted(server.port);
   client.send(`arijort:${message}\n`);
@@ -75,7 +75,7 @@ async function ask(server: Server, message: string): Promise<string> {
   return answer;
 }
 
-/** With not even room in the last page of the log. */
+/** A disk without room even in the last page of the log. */
 async function startOnFullDisk(children: number): Promise<{ disk: Disk; server: Server }> {
   const disk = await Disk.make("256k");
   const server = await disk.start(children);
@@ -88,13 +88,13 @@ const UNAVAILABLE = "error unavailable: the request could not be recorded, try a
 
 // Only the superuser may mount.
 describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
-  test("that is full: clients are told, nothing is counted, what is wrong is said once, and it recovers", async () => {
+  test("that is full: clients are refused, nothing is counted, the problem is reported once, and the server recovers", async () => {
     const disk = await Disk.make("256k");
     const server = await disk.start(5);
     expect(await ask(server, "before")).toContain('"before"');
     disk.fill(0);
     for (let i = 0; i < 20; i++) {
-      // What is left of the last page of the log takes some more records.
+      // The rest of the last page of the log takes some more records.
       const answer = await ask(server, "x".repeat(900));
       if (i > 5) expect(answer).toBe(UNAVAILABLE);
     }
@@ -116,7 +116,7 @@ describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
     await disk.remove();
   });
 
-  test("that fills in the middle of records: the cut ones are closed, the next begin a line", async () => {
+  test("that fills in the middle of records: torn records are closed, and the next begin a line", async () => {
     const disk = await Disk.make("512k");
     const server = await disk.start(3);
     let answered = 0;
@@ -148,7 +148,7 @@ describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
     await server.untilIdle();
     const recorded = () => disk.records(/ended: signal 9, abnormal$/).length;
     expect(recorded()).toBeLessThan(4);
-    server.command.kill("SIGUSR2"); // a new executable takes over, and what is owed with it
+    server.command.kill("SIGUSR2"); // a new executable takes over, with the pending records
     await until("it has", () => server.command.stderr.includes("all children have been replaced"));
     disk.empty();
     await until("they are in the log", () => recorded() === 4);
@@ -173,7 +173,7 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
     await disk.remove();
   });
 
-  test("and then the front, while the disk is full: the log has no end, since something is missing", async () => {
+  test("and then the front, while the disk is full: the log gets no end, since records are missing", async () => {
     const { disk, server } = await startOnFullDisk(4);
     const { supervisor } = server;
     process.kill(supervisor, "SIGKILL");
@@ -189,7 +189,7 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
     await disk.remove();
   });
 
-  test("while it owes the end of a child: the log has no end then, since something is missing", async () => {
+  test("while the end record of a child is pending: the log gets no end, since a record is missing", async () => {
     const { disk, server } = await startOnFullDisk(2);
     const { supervisor } = server;
     process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
@@ -205,7 +205,7 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
   });
 });
 
-test("a log that is removed is made anew, and the server says what that means", async () => {
+test("a log that is removed is created again, and the server says what that means", async () => {
   const server = await Server.start({ children: 3 });
   await ask(server, "lost");
   unlinkSync(server.log);
@@ -221,7 +221,7 @@ test("a log that is removed is made anew, and the server says what that means", 
 });
 
 describe.skipIf(!hasStrace)("a write of a record", () => {
-  /** From now on, what the child writes to the log fails. */
+  /** Makes the writes of the child to the log fail from now on. */
   const breakWrites = (server: Server, how: string) =>
     inject(server.slots()[0]?.pid ?? 0, "write", how, server.log);
 

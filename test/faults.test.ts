@@ -1,4 +1,4 @@
-/** Faults of the parts of a server, at bad moments: what is left goes on, and the books stay exact. */
+/** Processes of a server fail at bad moments: the others go on, and the books stay exact. */
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
@@ -19,7 +19,7 @@ import { hasStrace, inject } from "./support/strace";
 const ctl = (verb: string, server: Server, ...args: string[]) =>
   run("ctl", verb, String(server.port), ...args);
 
-/** Whose forked processes can be looked into. */
+/** A server whose forked processes the test finds. */
 const isRoot = process.getuid?.() === 0;
 
 describe("a supervisor that is killed", () => {
@@ -32,7 +32,7 @@ describe("a supervisor that is killed", () => {
     await until("the order is given", () => server.command.stderr.includes("log opened again"));
     process.kill(supervisor, "SIGKILL");
     await server.untilOtherSupervisor(supervisor);
-    expect((await ctl("reopen", server)).code).toBe(0); // it is on the new log
+    expect((await ctl("reopen", server)).code).toBe(0); // it writes to the new log
     expect((await server.client(5, "arijort:x")).requests.verified).toBe(5);
     expect(server.records(/recvd message/)).toHaveLength(5);
     expect((await server.stop()).code).toBe(0);
@@ -67,14 +67,14 @@ describe("a supervisor that is killed", () => {
     expect((await server.stop()).code).toBe(0);
   });
 
-  test("again and again while it forks loses and doubles no child in the books", async () => {
+  test("repeatedly while it forks loses and doubles no child in the books", async () => {
     const server = await Server.start({ children: 200 });
     for (let round = 0; round < 8; round++) {
       const { supervisor } = server;
       process.kill(supervisor, "SIGKILL");
       await until("another is there", () => ![0, supervisor].includes(server.supervisor));
       await sleep(Math.random() * 15);
-      if (round % 3 === 2) await server.untilIdle(); // of five that never come up, the front gives up
+      if (round % 3 === 2) await server.untilIdle(); // after five supervisors that never come up, the front gives up
     }
     await server.untilIdle();
     const { forked, ended, alive } = server.tally();
@@ -89,7 +89,7 @@ describe("a supervisor that is killed", () => {
       const server = await Server.start({ children: 1, args: ["--ack", "synced"] });
       const [child] = server.slots();
       const client = await RawClient.greeted(server.port);
-      // The child between its completed record and its count, the supervisor when it writes that.
+      // The child stops between its completed record and its count, the supervisor when it writes that.
       await inject(child?.pid ?? 0, "futex", "signal=KILL:when=1");
       await inject(server.supervisor, "write", "signal=KILL:when=1");
       const { supervisor } = server;
@@ -103,7 +103,7 @@ describe("a supervisor that is killed", () => {
     },
   );
 
-  test("in the middle of a replacing has done what was asked: no child is of the old generation", async () => {
+  test("in the middle of a replacement has replaced all children: none is of the old epoch", async () => {
     const server = await Server.start({ children: 40 });
     const { supervisor } = server;
     const old = new Set(server.slots().map(({ pid }) => pid));
@@ -117,10 +117,10 @@ describe("a supervisor that is killed", () => {
   });
 });
 
-test("a supervisor that finds many dead at once, the forker among them, buries and replaces each", async () => {
+test("a supervisor that finds many children dead at once, and the forker, reaps and replaces each", async () => {
   const server = await Server.start({ children: 100 });
   const { supervisor } = server;
-  // Another forker, younger than most children: it is not the first to be found.
+  // The new forker is younger than most children: it is not the first that waitpid() finds.
   process.kill(server.scoreboard.header().forker, "SIGKILL");
   process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
   await until("a successor is there", () => server.tally().forked === 101);
@@ -134,7 +134,7 @@ test("a supervisor that finds many dead at once, the forker among them, buries a
   await server.untilIdle();
   expect(server.tally()).toEqual({ forked: 201, ended: 101, alive: 100 });
   expect(server.records(/ended: signal 9, abnormal/)).toHaveLength(101);
-  await until("the forker has been buried", () => !existsSync(`/proc/${forker}`));
+  await until("the forker has been reaped", () => !existsSync(`/proc/${forker}`));
   expect(server.slots().filter(({ pid }) => dead.includes(pid))).toEqual([]);
   expect((await server.stop()).code).toBe(0);
   expect(server.audit().problems).toEqual([]);
@@ -144,7 +144,7 @@ describe("a forker", () => {
   const untilAnother = (server: Server, before: number) =>
     until("there is another", () => ![0, before].includes(server.scoreboard.header().forker));
 
-  test("that is killed is replaced when a child is needed, and nobody is lost", async () => {
+  test("that is killed is replaced when a child is needed, and no client is lost", async () => {
     const server = await Server.start({ children: 5 });
     const { forker } = server.scoreboard.header();
     process.kill(forker, "SIGKILL");
@@ -167,7 +167,7 @@ describe("a forker", () => {
   });
 
   test.skipIf(!isRoot)(
-    "that is killed again and again while it forks puts no two children into one slot",
+    "that is killed repeatedly while it forks puts no two children into one slot",
     async () => {
       const CHILDREN = 24;
       const server = await Server.start({ children: CHILDREN });
@@ -248,7 +248,7 @@ describe("a child that is stopped (SIGSTOP)", () => {
     await server.stop();
   });
 
-  test("and idle is no request that a stop has cut", async () => {
+  test("and idle is no request that a stop has aborted", async () => {
     const server = await Server.start({ children: 3, args: ["--grace", "100ms"] });
     process.kill(server.slots()[0]?.pid ?? 0, "SIGSTOP");
     expect((await server.stop()).code).toBe(0);
@@ -256,7 +256,7 @@ describe("a child that is stopped (SIGSTOP)", () => {
   });
 });
 
-test("a replacing takes a part of a pool that could be larger, not all of it at once", async () => {
+test("a replacement takes a part of a pool that could be larger, not all of it at once", async () => {
   const folder = temporaryFolder();
   const spawnLog = join(folder, "spawn.jsonl");
   const pool = { start: 10, minSpare: 5, maxSpare: 10, max: 1000 };
@@ -274,8 +274,8 @@ test("a replacing takes a part of a pool that could be larger, not all of it at 
   await server.stop();
 });
 
-// Only the superuser can take processes from others here.
-test.skipIf(process.getuid?.() !== 0)("while nobody can be forked, nobody is let go", async () => {
+// Only the superuser can limit the processes of another user.
+test.skipIf(process.getuid?.() !== 0)("while no child can be forked, none is retired", async () => {
   const folder = temporaryFolder();
   chmodSync(folder, 0o777);
   const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
@@ -298,7 +298,7 @@ test.skipIf(process.getuid?.() !== 0)("while nobody can be forked, nobody is let
 });
 
 describe("orders", () => {
-  test("to reopen the log are done when the supervisor has heard of it, not before", async () => {
+  test("to reopen the log are done when the supervisor has received them, not before", async () => {
     const server = await Server.start({ children: 3 });
     const { supervisor } = server;
     process.kill(supervisor, "SIGSTOP");
@@ -357,7 +357,7 @@ describe("orders", () => {
   });
 });
 
-test("a full pool names its maximum to the client that comes when all is calm, too", async () => {
+test("a full pool reports its maximum also to a client that comes after a calm time", async () => {
   const server = await Server.start({ children: 2 });
   const busy = [await RawClient.greeted(server.port), await RawClient.greeted(server.port)];
   await until("the pool rests", async () => {
@@ -370,7 +370,7 @@ test("a full pool names its maximum to the client that comes when all is calm, t
   await server.stop();
 });
 
-test("a limit on the size of files is a full disk, not the end", async () => {
+test("a limit on the size of files is handled as a full disk", async () => {
   const folder = temporaryFolder();
   const via = ["prlimit", "--fsize=400000", "--"];
   const server = await Server.start({ children: 3, folder, via });

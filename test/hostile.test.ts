@@ -1,4 +1,4 @@
-/** Clients that mean no good: none takes a child for longer than the time-outs, none makes one die. */
+/** Hostile clients: none occupies a child for longer than the time-outs, and none makes a child die. */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,7 +21,7 @@ function open(server: Server, count: number): RawClient[] {
   return opened;
 }
 
-/** It serves as before: nobody died for it, and its children's memory has not grown. */
+/** Checks that the server serves as before: no child died, and their memory has not grown. */
 async function isUnhurt(server: Server, before: number): Promise<void> {
   await server.untilIdle();
   const result = await server.client(20, "arijort:still here", "--requests", "5");
@@ -34,7 +34,7 @@ async function isUnhurt(server: Server, before: number): Promise<void> {
   expect(server.audit().problems).toEqual([]);
 }
 
-/** Of all children, in kB. */
+/** The resident memory of all children, in kB. */
 function memoryOf(server: Server): number {
   return server
     .slots()
@@ -51,7 +51,7 @@ async function start(children: number, ...args: string[]): Promise<[Server, numb
   return [server, memoryOf(server)];
 }
 
-test("hundreds that connect and say nothing leave a place to others after the idle time-out", async () => {
+test("hundreds that connect and send nothing are closed after the idle time-out", async () => {
   const [server, before] = await start(50);
   const silent = open(server, 500);
   await until("all have been told", () => silent.every(({ ended }) => ended), 60_000);
@@ -100,7 +100,7 @@ test("lines without end are refused at the limit, not kept in memory", async () 
   await isUnhurt(server, before);
 });
 
-test("a flood of users that there are not is counted, and costs a connection each", async () => {
+test("requests of unknown users are counted, and cost a connection each", async () => {
   const [server, before] = await start(10);
   for (let round = 0; round < 5; round++) {
     const flood = open(server, 20);
@@ -148,7 +148,7 @@ test("resets at each point of the exchange", async () => {
 });
 
 describe("--max-connections-per-address", () => {
-  test("bounds what one address holds, tells who is beyond it, and frees its places", async () => {
+  test("bounds the connections of an address, refuses those beyond it, and frees their places", async () => {
     const server = await Server.start({
       children: 10,
       args: ["--max-connections-per-address", "3"],
@@ -157,7 +157,7 @@ describe("--max-connections-per-address", () => {
     await Promise.all(held.map((client) => client.lines(1)));
     const [fourth] = open(server, 1);
     expect(await fourth?.rest()).toBe("error busy: too many connections from your address\n");
-    // Another address of the loopback range has places of its own.
+    // Another address of the loopback range has a share of its own.
     const other = connect({ port: server.port, host: "127.0.0.1", localAddress: "127.0.0.2" });
     const greeting = await new Promise<string>((resolve) =>
       other.once("data", (data) => resolve(String(data))),
@@ -175,7 +175,7 @@ describe("--max-connections-per-address", () => {
     await server.stop();
   });
 
-  test("a child that is killed takes its share along", async () => {
+  test("a child that is killed frees its place", async () => {
     const server = await Server.start({
       children: 5,
       args: ["--max-connections-per-address", "2"],
@@ -191,12 +191,12 @@ describe("--max-connections-per-address", () => {
     await server.stop();
   });
 
-  test("a supervisor that is killed takes the shares of all along", async () => {
+  test("a supervisor that is killed frees the places of all", async () => {
     const server = await Server.start({
       pool: { start: 2, minSpare: 1, maxSpare: 2, max: 20 },
       args: ["--max-connections-per-address", "3"],
     });
-    // The places that its successor will not fill at once are those of the address that comes last.
+    // The places that the successor cannot fill at once belong to the address that connects last.
     const others = [1, 2].map(() =>
       connect({ port: server.port, host: "127.0.0.1", localAddress: "127.0.0.2" }),
     );

@@ -1,4 +1,4 @@
-/** The books: what was replied, counted and recorded agrees, whatever is killed. */
+/** The books: replies, counters and records agree, whatever is killed. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { Server } from "./support/server";

@@ -1,4 +1,4 @@
-/** How a server starts, lives through the death of its parts, and ends. */
+/** How a server starts, survives the death of its processes, and ends. */
 import {
   existsSync,
   readdirSync,
@@ -62,18 +62,18 @@ describe("start", () => {
     expect(descriptors(server.slots()[0]?.pid ?? 0).sort()).toEqual([
       "0 /dev/null",
       "1 /dev/null",
-      "11 socket:[", // hands it a reopened log
+      "11 socket:[", // receives a reopened log
       "2 socket:[", // standard error of this server
       "4 socket:[", // the listener
       "5 log",
       "6 /dev/shm/kilofork-",
       "7 socket:[", // the lifeline
-      "9 anon_inode:[eventfd]", // the bell
+      "9 anon_inode:[eventfd]", // the wakeup
     ]);
     await server.stop();
   });
 
-  test("a pid file is there for the time the server lives", async () => {
+  test("a pid file exists while the server runs", async () => {
     const folder = temporaryFolder();
     const file = join(folder, "pid");
     const server = await Server.start({ folder, args: ["--pid-file", file] });
@@ -103,7 +103,7 @@ while True:
     expect((await manager.end()).stdout).toBe("bound\nREADY=1\nSTOPPING=1\n");
   });
 
-  test("a segment that nobody could remove is swept at the next start, a living one is not", async () => {
+  test("a segment that a killed server left is swept at the next start; that of a running one is not", async () => {
     const living = await Server.start({ children: 1 });
     const first = await Server.start({ children: 1 });
     const everyone = [first.front, first.supervisor, ...first.slots().map(({ pid }) => pid)];
@@ -155,7 +155,7 @@ describe("stop", () => {
     expect((await stopped).code).toBe(0);
   });
 
-  test("clients in the accept queue are accepted and told, none is reset", async () => {
+  test("clients in the accept queue are accepted and refused, and none is reset", async () => {
     const server = await Server.start({ children: 1, work: "sleep:400ms" });
     const busy = await RawClient.greeted(server.port);
     busy.send("arijort:x\n");
@@ -176,7 +176,7 @@ describe("stop", () => {
     expect((await stopped).code).toBe(0);
   });
 
-  test("newcomers do not hold it up, and none is reset", async () => {
+  test("new clients do not delay it, and none is reset", async () => {
     const MOST = 100;
     const server = await Server.start({ children: 1, work: "sleep:500ms" });
     const busy = await RawClient.greeted(server.port);
@@ -204,7 +204,7 @@ describe("stop", () => {
     expect(server.records(/total requests \d+$/)).toHaveLength(1);
   });
 
-  test("a second order, and the end of the grace, cut requests: exit 1", async () => {
+  test("a second order, and the end of the grace, abort requests: exit 1", async () => {
     for (const args of [
       ["--grace", "10m"],
       ["--grace", "100ms"],
@@ -268,14 +268,14 @@ describe("stop", () => {
   );
 });
 
-test("it ends with whoever started it, when it was told to", async () => {
+test("--stop-at-eof ends it with the process that started it", async () => {
   const server = await Server.start({ children: 3 });
   server.command.closeInput();
   expect((await server.command.end()).code).toBe(0);
   expect(server.records().at(-1)).toMatch(/Server stop$/);
 });
 
-// Only the superuser may make such a container here.
+// Only the superuser may create such a namespace.
 test.skipIf(process.getuid?.() !== 0)(
   "it works as process 1 of a container, and reaps the orphans of others",
   async () => {
@@ -401,10 +401,10 @@ describe("deaths", () => {
     expect(server.audit().problems).toEqual([]);
   });
 
-  test("when the front is killed while the last guest reads why, the books are closed", async () => {
+  test("when the front is killed while the last client reads its refusal, the books are closed", async () => {
     const server = await Server.start({ children: 1 });
     const busy = await RawClient.greeted(server.port);
-    const guest = new RawClient(server.port); // who keeps his side open
+    const guest = new RawClient(server.port); // keeps its side open
     await until("it is connected", () => !guest.socket.connecting);
     server.command.kill("SIGTERM");
     await busy.rest();
@@ -420,7 +420,7 @@ describe("deaths", () => {
   test("when front and supervisor are killed, nothing is left and the log simply ends", async () => {
     const server = await Server.start({ children: 50, work: "sleep:10m" });
     const { supervisor } = server;
-    killChild(supervisor, "SIGSTOP"); // or it may have stopped its children before we come to it
+    killChild(supervisor, "SIGSTOP"); // or it may stop its children first
     server.command.kill("SIGKILL");
     killChild(supervisor);
     await until("everyone has left", () => ourProcesses().length === 0);

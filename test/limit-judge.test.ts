@@ -1,4 +1,4 @@
-/** What broke, named from evidence; what the machine allows beforehand; plots. All pure. */
+/** The verdict on a trial, the bounds of the machine, and the plots. All are pure. */
 import { constants } from "node:os";
 import { describe, expect, test } from "vitest";
 import { boundsOf, clientProcesses } from "../src/limit/bounds";
@@ -115,10 +115,10 @@ describe("what broke is named from the evidence", () => {
     ["client", {}, { togetherMs: 0 }],
     ["CPU", { busiestShare: 0.99 }, { beyondMs: ms(1500) }],
     ["latency", {}, { beyondMs: ms(1500) }],
-    // Its own lag is the most of it, but the server alone would have been too slow, too.
+    // Most of it is the client's own lag, but the server alone would have been too slow as well.
     ["latency", {}, { beyondMs: ms(5000), lagMs: ms(3000) }],
     ["latency", {}, { verified: 97, failures: failure("timeout", "") }],
-    // Seen by the clients, too: they came too slowly.
+    // The clients saw it as well: their connects took too long.
     ["CPU", { busiestShare: 1, log: { ...log, peak: 99 } }, { incomplete: ["1: 99 of 100"] }],
   ])("%s", (name, measured, of) => {
     expect(judged(measured, of).cause?.name).toBe(name);
@@ -142,7 +142,7 @@ describe("clients come at a pace", () => {
   const HOLD_MS = 3000;
   const START_MS = 500; // of one process
 
-  /** The plans of the trials that are made for these, with what each of them sees. */
+  /** Runs trials that measure what is given; returns their plans. */
   async function plansOf(...trialsOf: [count: number, of: Partial<ClientsResult>][]) {
     const plans: TrialPlan[] = [];
     let now: Partial<ClientsResult> = {};
@@ -179,7 +179,7 @@ describe("clients come at a pace", () => {
     expect(await ramps(...Array(6).fill([1000, slow]))).toEqual([200, 400, 800, 1600, 2000, 2000]);
   });
 
-  test("and once more with more time when they were apart", async () => {
+  test("and are tried once more with more time when they were not together", async () => {
     expect(await plansOf([1000, { togetherMs: 0 }])).toEqual([
       { rampMs: 200, workMs: HOLD_MS + START_MS + 200 },
       { rampMs: 200, workMs: 2 * (HOLD_MS + START_MS) + 200 },

@@ -1,9 +1,9 @@
-/** The search for the limit, against made-up machines that break where they are told to. */
+/** The search for the limit, against simulated machines that break at a given load. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Found, type Outcome, search } from "../src/limit/search";
 
-/** Holds up to `limit`; says what was tried. */
+/** A machine that holds up to `limit`, and keeps the loads that were tried. */
 async function find(
   limit: number,
   { first = 1000, max = 1_000_000, repeats = 1 } = {},
@@ -56,7 +56,7 @@ test("when nothing holds, that takes two trials", async () => {
   expect((await find(5, { max: 0 })).tried).toEqual([]);
 });
 
-test("a load holds when it does each time; one failure is enough", async () => {
+test("a load holds when every trial of it holds", async () => {
   const tried: number[] = [];
   const attempt = async (load: number): Promise<Outcome> => {
     tried.push(load);

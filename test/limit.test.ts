@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import type { LimitResult } from "../src/limit/result";
 import { Command, ourProcesses, run, segmentsOf, temporaryFolder, until } from "./support/server";
 
-/** Others may have most of the memory: these take a few megabytes. */
+/** These trials take a few megabytes, also where other programs have most of the memory. */
 const SMALL = ["--hold", "200ms", "--max-memory", "95%"];
 const limit = (...args: string[]) => run("limit", ...SMALL, ...args);
 const limitOfRate = (...args: string[]) =>
@@ -87,7 +87,7 @@ test("--sweep draws the curve below the limit, and throughput against connection
 });
 
 test("--find rate searches requests a second on a number of connections", async () => {
-  // It cannot be kept: the search ends after the first rate, and one request a second, twice each.
+  // No rate holds: the search tries the first one and one request a second, twice each.
   const { code, stdout } = await limitOfRate("--connections", "5", "--slo", "1us", "--json");
   const result = JSON.parse(stdout) as LimitResult;
   expect(code).toBe(result.firstLimit?.name === "client" ? 3 : 1);
@@ -116,7 +116,7 @@ describe("interrupted", () => {
     try {
       return readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0")[2];
     } catch {
-      return undefined; // it has just ended
+      return undefined; // it has ended
     }
   };
   const commands = () => ourProcesses().map(commandOf);
@@ -148,7 +148,7 @@ describe("interrupted", () => {
     },
   );
 
-  test("when nobody reads its output any more, it ends all and leaves nothing", async () => {
+  test("when its output is closed, it ends all and leaves nothing", async () => {
     const command = new Command(["limit", "--max-clients", "50", ...SMALL]);
     await until("it has begun", () => command.stdout !== "");
     command.closeOutput();

@@ -1,6 +1,6 @@
 /**
  * Random input against a live server, until it has served 50,000 lines of it, or as many as
- * KILOFORK_TEST_INPUTS says. No child dies of it, whoever reads his answers gets them byte for byte,
+ * KILOFORK_TEST_INPUTS says. No child dies, a client that reads its answers gets them byte for byte,
  * and the books balance.
  */
 import { randomInt } from "node:crypto";
@@ -37,7 +37,7 @@ const PIECES = [
   "{message}",
 ]);
 
-/** The same numbers for the same seed. Mulberry32. */
+/** Repeats its numbers for the same seed (mulberry32). */
 class Random {
   constructor(private state: number) {}
 
@@ -122,7 +122,7 @@ function compose(random: Random): Speech {
   return { bytes: Buffer.concat(bytes), served, ending, refusal };
 }
 
-/** A line, without its newline, that no server may serve. */
+/** A line, without its newline, that the server must refuse. */
 function refusable(random: Random): Buffer {
   const line = random.bytes(random.below(random.oneOf([5, 60, 2000])));
   const kind = random.below(4);
@@ -137,12 +137,12 @@ function refusable(random: Random): Buffer {
   return line;
 }
 
-/** Sends it, in pieces of random lengths, and returns what came back. */
+/** Sends the lines in pieces of random lengths; returns what came back. */
 async function converse(port: number, { ending, bytes, refusal }: Speech, random: Random) {
   const received: Buffer[] = [];
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
   const closed = new Promise((resolve) => socket.once("close", resolve));
-  socket.on("error", () => {}); // what it cost shows in the bytes
+  socket.on("error", () => {}); // the bytes that came show what was lost
   if (ending !== "deaf") socket.on("data", (data) => received.push(data));
   socket.on("end", () => socket.end());
 
@@ -181,13 +181,13 @@ function mayLackAnswers({ ending }: Speech): boolean {
   return ending === "half" || ending === "reset" || ending === "deaf";
 }
 
-/** As far as both go. Behind its answers, half a line may have got a refusal. */
+/** Compares the common length. After its answers, half a line may have been refused. */
 function isCommon(a: Buffer, b: Buffer): boolean {
   const length = Math.min(a.length, b.length);
   return a.subarray(0, length).equals(b.subarray(0, length));
 }
 
-/** Whoever reads to the end gets all of it, the others a part. */
+/** A client that reads to the end gets all answers, the others a part. */
 function check(speech: Speech, received: Buffer): void {
   const [, pid = ""] = /^this is server thread (\d+)\n/.exec(received.toString("latin1")) ?? [];
   const expected = answersTo(speech, pid);

@@ -16,7 +16,7 @@ const SECONDS = Number(process.env.KILOFORK_TEST_SECONDS ?? 10);
 const ctl = (verb: string, server: Server, ...args: string[]) =>
   run("ctl", verb, String(server.port), ...args);
 
-/** Unless it has just left. */
+/** Does nothing if the process has ended. */
 function signal(pid: number, name: NodeJS.Signals): void {
   try {
     if (pid > 0) process.kill(pid, name);
@@ -25,7 +25,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** Puts another file of the same bytes in its place, as an upgrade does. */
+/** Replaces the file by a copy, as an upgrade does. */
 function renewExecutable(): void {
   const copy = `${supervisorPath}.new`;
   copyFileSync(supervisorPath, copy);
@@ -69,7 +69,7 @@ test(`${SECONDS} s of load on new and on kept connections, with replace, reload 
   }
   const verified = results.reduce((sum, { requests }) => sum + requests.verified, 0);
   expect(server.scoreboard.total()).toBe(verified);
-  expect(server.supervisor).toBe(supervisor); // the same process, by another executable each time
+  expect(server.supervisor).toBe(supervisor); // the same process, with another executable each time
   const { childEpoch, ended } = server.scoreboard.header();
   expect(childEpoch).toBeGreaterThanOrEqual(Math.floor(SECONDS / 3) - 1);
   expect(ended.replaced).toBeGreaterThan(childEpoch * 10);
@@ -83,7 +83,7 @@ test(`${SECONDS} s of load on new and on kept connections, with replace, reload 
     problems: [],
     runs: [{ ended: true, ledger: { completed: verified, counted: verified, foreignLines: 0 } }],
   });
-  // Each request has its two lines, in all the files together, once.
+  // Each request has its two lines once, in all files together.
   const seen = new Map<string, number>();
   for (const path of logs)
     for (const [, message = ""] of readFileSync(path, "utf8").matchAll(
@@ -95,7 +95,7 @@ test(`${SECONDS} s of load on new and on kept connections, with replace, reload 
 });
 
 describe("replace", () => {
-  test("takes on the executable that lies there now, in the same process, and renews all children", async () => {
+  test("runs the present executable in the same process, and replaces all children", async () => {
     const server = await Server.start({ children: 40 });
     const { supervisor } = server;
     const before = new Set(server.slots().map(({ pid }) => pid));
@@ -226,7 +226,7 @@ describe("ctl", () => {
     expect(waiting).toMatchObject({ code: 1, stderr: expect.stringContaining("1 child still on") });
     expect(server.records(/left the old log/)).toEqual([]);
     process.kill(stuck, "SIGCONT");
-    const done = await ctl("reopen", server); // the same file: it waits for what goes on
+    const done = await ctl("reopen", server); // the same file: it waits for the requests in work
     expect(done.code).toBe(0);
     await until("it is in the log", () => server.records(/left the old log/).length === 1);
     expect(server.slots().every(({ logEpoch }) => logEpoch === 1)).toBe(true);
@@ -234,7 +234,7 @@ describe("ctl", () => {
     await server.stop();
   });
 
-  test("stop waits for the requests in work, and says when some were cut", async () => {
+  test("stop waits for the requests in work, and says when some were aborted", async () => {
     const patient = await Server.start({ children: 2, work: "sleep:400ms" });
     const client = await RawClient.greeted(patient.port);
     client.send("arijort:x\n");
@@ -293,7 +293,7 @@ describe("ctl", () => {
   });
 });
 
-test("the same order to every process at once, as a service manager gives it, cuts no request", async () => {
+test("the same order to every process at once, as a service manager gives it, aborts no request", async () => {
   const server = await Server.start({ children: 30, work: "sleep:500ms" });
   const client = server.client(20, "arijort:x");
   await until("they work", () => server.count("working") === 20);

@@ -1,4 +1,4 @@
-/** A pool that breathes: it grows with the need, comes back, renews itself, and keeps its books. */
+/** A dynamic pool grows with the load, shrinks, replaces its children, and keeps its books. */
 import { execFileSync } from "node:child_process";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { RawClient } from "./support/socket";
 const SMALL = { start: 5, minSpare: 5, maxSpare: 10, max: 1000 };
 const SECONDS = Number(process.env.KILOFORK_TEST_SECONDS ?? 10);
 
-/** Clients that are greeted and then say nothing: each occupies a child. */
+/** Clients that are greeted and then send nothing: each occupies a child. */
 async function occupy(server: Server, count: number): Promise<RawClient[]> {
   return Promise.all(Array.from({ length: count }, () => RawClient.greeted(server.port)));
 }
@@ -30,11 +30,11 @@ describe("growing", () => {
     expect(runs[0]?.peak).toBe(1000);
   });
 
-  test("the spare children are kept up, by as many as lack and no more", async () => {
+  test("as many spare children are forked as are missing, and no more", async () => {
     const server = await Server.start({ pool: SMALL });
     const clients = await occupy(server, 20);
     await until("five are spare", () => server.count("idle") === 5);
-    await sleep(200); // it has had the time to do more
+    await sleep(200); // long enough to fork more
     expect(server.tally()).toMatchObject({ alive: 25, forked: 25 });
     const { forked } = server.scoreboard.header();
     expect(forked.start).toBe(5);
@@ -46,7 +46,7 @@ describe("growing", () => {
   test("short requests at full rate, each on a new connection, do not grow it to their number", async () => {
     const load = ["--reconnect", "--duration", "2s", "--ramp", "1s"];
     let fewest = Number.POSITIVE_INFINITY;
-    // Where others take the processors away for a moment, the queue is no longer that of quick requests.
+    // While other programs use the processors, the queue is longer than that of quick requests.
     for (let tries = 0; tries < 5 && fewest >= 180; tries++) {
       const server = await Server.start({ pool: SMALL });
       const client = await server.client(200, "arijort:short", ...load);
@@ -80,7 +80,7 @@ describe("growing", () => {
   });
 });
 
-// Only the superuser can take limits and memory from others here.
+// Only the superuser can change the limits and the memory of another process.
 describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
   const pool = { start: 5, minSpare: 2, maxSpare: 5, max: 50 };
 
@@ -143,7 +143,7 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
 });
 
 describe("shrinking", () => {
-  test("it comes back to its spare limits, the longest idle first, and serves meanwhile", async () => {
+  test("it retires the longest idle first, down to its spare bounds, and serves meanwhile", async () => {
     const server = await Server.start({ pool: { ...SMALL, shrinkAfter: "800ms" } });
     await closeAll(await occupy(server, 150));
     const loop = server.client(1, "arijort:meanwhile", "--reconnect", "--duration", "3s");
@@ -153,10 +153,10 @@ describe("shrinking", () => {
       least.push(alive);
       return alive <= 11; // ten idle, and the one with our client
     });
-    await sleep(400); // it has had the time to go too far
+    await sleep(400); // long enough to shrink too far
     expect(Math.min(...least, server.tally().alive)).toBeGreaterThanOrEqual(10);
     expect((await loop).requests.failed).toBe(0);
-    // One that was told a moment ago is still on its way out.
+    // A child that was retired a moment ago may still run.
     await until("all that were told have left", () => {
       const { idle } = server.scoreboard.header().ended;
       return idle === server.tally().ended && server.records(/ retires \(idle\)$/).length === idle;
@@ -177,8 +177,8 @@ describe("shrinking", () => {
     await server.stop();
   });
 
-  test("a child that is told to leave while clients connect serves them or leaves them to others", async () => {
-    // Shrinks all the time, by as much as it grows.
+  test("a child that is retired while clients connect serves them or leaves them to others", async () => {
+    // It shrinks all the time, by as much as it grows.
     const pool = { start: 1, minSpare: 1, maxSpare: 1, max: 100, shrinkAfter: "16ms" };
     const server = await Server.start({ pool, work: "sleep:30ms" });
     const serveOne = async (n: number) => {
@@ -190,7 +190,7 @@ describe("shrinking", () => {
     };
     for (let wave = 0; wave < 40; wave++) {
       await Promise.all(Array.from({ length: 30 }, (_, i) => serveOne(i)));
-      await sleep(60 + Math.random() * 150); // in the middle of its shrinking
+      await sleep(60 + Math.random() * 150); // while it shrinks
     }
     expect(server.scoreboard.header().ended.idle).toBeGreaterThan(100);
     await server.stop();
@@ -198,7 +198,7 @@ describe("shrinking", () => {
   });
 });
 
-describe("renewal", () => {
+describe("replacement", () => {
   test("a child is recycled after its requests, between connections, and its count stays", async () => {
     const limits = ["--max-requests", "10", "--max-requests-jitter", "10"];
     const server = await Server.start({ children: 5, args: limits });
@@ -225,7 +225,7 @@ describe("renewal", () => {
     const counts = [...served].filter(([pid]) => recycled.has(pid)).map(([, count]) => count);
     expect(Math.min(...counts)).toBeGreaterThanOrEqual(10);
     expect(Math.max(...counts.filter((count) => count < 50))).toBeLessThanOrEqual(20);
-    expect(new Set(counts).size).toBeGreaterThan(2); // they do not leave together
+    expect(new Set(counts).size).toBeGreaterThan(2); // they are not retired together
   });
 
   test("work that takes too long ends its child: no answer, a record with the time, a successor", async () => {
@@ -324,7 +324,7 @@ describe("books", () => {
           process.kill(victim.pid, "SIGKILL");
           kills++;
         } catch {
-          // it has just left
+          // it has ended
         }
       }
     })();

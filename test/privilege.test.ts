@@ -1,4 +1,4 @@
-/** Least privilege: what processes and files of a server may do, and who may touch them. */
+/** Least privilege: what the processes of a server may do, and who may use its files. */
 import { chmodSync, chownSync, linkSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -24,7 +24,7 @@ function statusOf(pid: number): Map<string, string> {
 
 const unfiltered = Boolean(process.env.KILOFORK_UNFILTERED);
 
-test("supervisor and children have no capability and can gain none; children are under a filter", async () => {
+test("supervisor and children have no capability and can gain none; children have a filter of system calls", async () => {
   const server = await Server.start({ children: 3 });
   const children = server.slots().map(({ pid }) => pid);
   for (const pid of [server.supervisor, ...children]) {
@@ -35,7 +35,7 @@ test("supervisor and children have no capability and can gain none; children are
   }
   for (const pid of children) {
     if (!unfiltered) expect(statusOf(pid).get("Seccomp")).toBe("2");
-    // Not dumpable: its files in /proc are the superuser's, nobody else may trace it or read it.
+    // It is not dumpable: its files in /proc belong to the superuser, and no other user may trace it.
     expect(statSync(`/proc/${pid}/mem`).uid).toBe(0);
   }
   expect(server.command.stderr.includes("built without the filter")).toBe(unfiltered);
@@ -107,7 +107,7 @@ describe("a users file is refused", () => {
 });
 
 describe("--run-as", () => {
-  test("is for the superuser, and for users that there are", async () => {
+  test("is for the superuser, and for users that exist", async () => {
     const serve = ["serve", "127.0.0.1", "0", "--log", join(temporaryFolder(), "log")];
     if (root) {
       for (const [user, message] of [
@@ -131,31 +131,28 @@ describe("--run-as", () => {
     expect(code).toBe(2);
   });
 
-  test.skipIf(!root)(
-    "is taken on by supervisor and children, who can do all that they must",
-    async () => {
-      const server = await Server.start({ children: 5, args: ["--run-as", "nobody"] });
-      for (const pid of [server.supervisor, ...server.slots().map(({ pid }) => pid)]) {
-        const status = statusOf(pid);
-        expect(status.get("Uid")).toBe(`${NOBODY}\t${NOBODY}\t${NOBODY}\t${NOBODY}`);
-        expect(status.get("Gid")).toBe(`${NOBODY}\t${NOBODY}\t${NOBODY}\t${NOBODY}`);
-        expect(status.get("Groups")?.trim() ?? "").toBe("");
-      }
-      expect(statusOf(server.front).get("Uid")).toMatch(/^0\t/);
-      // The log is in a folder of ours that they could not open.
-      chmodSync(server.folder, 0o700);
-      for (const verb of ["reopen", "replace"])
-        expect((await run("ctl", verb, String(server.port))).code).toBe(0);
-      const client = await server.client(5, "arijort:x", "--requests", "10");
-      expect(client.requests.verified).toBe(50);
-      process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
-      await until("it has a successor", () => server.scoreboard.header().forked.killed === 1);
-      const { supervisor } = server;
-      process.kill(supervisor, "SIGSTOP"); // or it may have stopped its children before we come to it
-      server.command.kill("SIGKILL");
-      process.kill(supervisor, "SIGKILL");
-      await until("everyone has left", () => ourProcesses().length === 0);
-      await until("the segment is gone", () => segmentsOf(server.front).length === 0);
-    },
-  );
+  test.skipIf(!root)("is the user of supervisor and children, and they work", async () => {
+    const server = await Server.start({ children: 5, args: ["--run-as", "nobody"] });
+    for (const pid of [server.supervisor, ...server.slots().map(({ pid }) => pid)]) {
+      const status = statusOf(pid);
+      expect(status.get("Uid")).toBe(`${NOBODY}\t${NOBODY}\t${NOBODY}\t${NOBODY}`);
+      expect(status.get("Gid")).toBe(`${NOBODY}\t${NOBODY}\t${NOBODY}\t${NOBODY}`);
+      expect(status.get("Groups")?.trim() ?? "").toBe("");
+    }
+    expect(statusOf(server.front).get("Uid")).toMatch(/^0\t/);
+    // The log is in a folder of the superuser that they could not open.
+    chmodSync(server.folder, 0o700);
+    for (const verb of ["reopen", "replace"])
+      expect((await run("ctl", verb, String(server.port))).code).toBe(0);
+    const client = await server.client(5, "arijort:x", "--requests", "10");
+    expect(client.requests.verified).toBe(50);
+    process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
+    await until("it has a successor", () => server.scoreboard.header().forked.killed === 1);
+    const { supervisor } = server;
+    process.kill(supervisor, "SIGSTOP"); // or it may stop its children first
+    server.command.kill("SIGKILL");
+    process.kill(supervisor, "SIGKILL");
+    await until("everyone has left", () => ourProcesses().length === 0);
+    await until("the segment is gone", () => segmentsOf(server.front).length === 0);
+  });
 });

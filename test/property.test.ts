@@ -1,4 +1,4 @@
-/** What holds for any bytes: of a message, of a line of the log, and wherever a network cuts them. */
+/** Properties of any bytes: of messages, of lines of the log, and of segments of a network. */
 import { closeSync, openSync, readSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -12,7 +12,7 @@ const TIME = "2026.11.23 07:07:28.123456789";
 const USER = "arijort";
 const LONGEST_MESSAGE = 1024 - `${USER}:\n`.length;
 
-/** Pieces that mean something to somebody: to the protocol, the log, its reader, a terminal. */
+/** Pieces with a meaning to the protocol, the log, its reader, or a terminal. */
 const PIECES = [
   ...['"', "\\", '\\"', "\\x0a", ":", "\r", "\0", "\t", " ", "x", "<torn>", "{pid}", "{{"],
   ...[
@@ -40,7 +40,7 @@ const bytes = fc.oneof(
     .map((pieces) => Buffer.from(pieces.join(""), "latin1")),
 );
 
-/** As a client can send it: no newline, no carriage return at the end, not too long. */
+/** A message that a client can send: no newline, no carriage return at the end, not too long. */
 const message = bytes.map((any) => {
   const kept = any.filter((byte) => byte !== 0x0a).subarray(0, LONGEST_MESSAGE);
   let end = kept.length;
@@ -48,7 +48,7 @@ const message = bytes.map((any) => {
   return Buffer.from(kept.subarray(0, end));
 });
 
-/** As the log has it. Latin1: one character a byte. */
+/** The text as the log has it, in latin1: one character a byte. */
 function escaped(text: Buffer): string {
   const isShown = (character: Buffer) => {
     const decoded = character.toString();
@@ -77,7 +77,7 @@ const unescaped = (text: string) =>
     hex === undefined ? character : String.fromCharCode(Number.parseInt(hex, 16)),
   );
 
-/** What the audit makes of a line. */
+/** The audit of a line. */
 function read(line: string) {
   const parser = new RecordParser();
   const text = Buffer.from(line, "latin1");
@@ -87,7 +87,7 @@ function read(line: string) {
   return isRecord ? { kind, pid, count, between } : null;
 }
 
-/** What is appended to a file, as it comes. */
+/** Reads what is appended to a file. */
 class Tail {
   private readonly fd: number;
   constructor(path: string) {
@@ -157,7 +157,7 @@ describe("a record", () => {
     fc.assert(
       fc.property(kind, message, fc.nat(), ([, frame], any, somewhere) => {
         const whole = `${TIME} -- ${frame(escaped(any))}`;
-        // A count or a name that lacks its end is one all the same, unless its newline is missed.
+        // A count or a name without its end is still one: only the missing newline tells.
         const shortest = whole.lastIndexOf('"') + 1;
         expect(read(whole.slice(0, somewhere % (shortest + 1)))).toBeNull();
       }),
@@ -166,7 +166,7 @@ describe("a record", () => {
   });
 });
 
-/** What a client on one kept connection gets for its lines. */
+/** A client that sends lines on one connection and returns their answers. */
 class Conversation {
   private constructor(
     private readonly client: RawClient,
@@ -228,7 +228,7 @@ test("any message comes back as it was sent, and leaves its two records and no o
         expect(records).toMatchObject(wanted);
       },
     ),
-    { numRuns: 200, endOnFailure: true }, // what follows a failure is another log
+    { numRuns: 200, endOnFailure: true }, // after a failure the log has other lines
   );
   log.close();
   await conversation.close();
@@ -239,7 +239,7 @@ test("any message comes back as it was sent, and leaves its two records and no o
 });
 
 describe("a network that cuts and merges segments", () => {
-  /** The client and the server of kilofork, each connection with cuts of its own. */
+  /** The client and the server of kilofork, with other cuts for each connection. */
   async function expectAllServed(
     clients: number,
     args: readonly string[],
@@ -262,7 +262,7 @@ describe("a network that cuts and merges segments", () => {
     return result.requests.verified;
   }
 
-  test("at each position once, in both directions, changes nothing for our client", async () => {
+  test("at each position once, in both directions, changes nothing for the client", async () => {
     const longest = [
       "this is server thread 4194304\n",
       `server 4194304 recvd message "x"a\\éé {pid}: €€€ 200" from user ${USER}\n`,
@@ -277,7 +277,7 @@ describe("a network that cuts and merges segments", () => {
     expect(served).toBe(longest);
   });
 
-  test("at every byte changes nothing for our client", async () => {
+  test("at every byte changes nothing for the client", async () => {
     const everywhere = { up: everyByte, down: everyByte };
     const args = ["--requests", "5"];
     expect(await expectAllServed(20, args, () => everywhere)).toBe(100);
@@ -291,7 +291,7 @@ describe("a network that cuts and merges segments", () => {
       pauseMs: 3,
     });
     const positions = Array.from({ length: lines.length }, async () => {
-      // Once greeted, its child waits for bytes, and reads each segment as it comes.
+      // After the greeting, the child waits for bytes, and reads each segment as it comes.
       const client = await RawClient.greeted(proxy.port);
       client.send(lines);
       client.finish();

@@ -1,4 +1,4 @@
-/** A clean copy of a damaged log: all that was whole, nothing else, and the log is left alone. */
+/** Repair writes a copy of a damaged log with its whole records only, and leaves the log alone. */
 import { createHash } from "node:crypto";
 import {
   chmodSync,
@@ -22,14 +22,14 @@ import { Command, run, Server, temporaryFolder, until } from "./support/server";
 import { RawClient } from "./support/socket";
 import { hasStrace } from "./support/strace";
 
-/** What must not change. */
+/** The state of a file that must not change. */
 function fingerprint(path: string) {
   const { mtimeMs, ctimeMs, size, mode } = statSync(path);
   const hash = createHash("sha256").update(readFileSync(path)).digest("hex");
   return { mtimeMs, ctimeMs, size, mode, hash };
 }
 
-/** Repairs it, and checks what holds for every repair. */
+/** Repairs a log, and checks what holds for every repair. */
 function repairFile(log: string): RepairResult & { readonly copy: string } {
   const out = join(temporaryFolder(), "copy");
   const before = fingerprint(log);
@@ -163,7 +163,7 @@ describe("every kind of damage", () => {
 });
 
 describe("a random log", () => {
-  /** The same numbers in every run of the tests. */
+  /** Repeats its numbers in every run of the tests. */
   function random(seed: number) {
     let state = seed;
     const next = () => {
@@ -239,7 +239,7 @@ describe("a random log", () => {
         while (at < lines.length && !lines[at]?.endsWith(line)) at++;
         expect(at++, `seed ${seed}: ${line}`).toBeLessThan(lines.length);
       }
-      // And those that are whole are all there, in the same order.
+      // Every whole line of the log is in the copy, in the same order.
       const known = new Set(original);
       const intact = lines.filter((line) => known.has(line));
       const found = copy.split(/(?<=\n)/).filter((line) => known.has(line));
@@ -388,7 +388,7 @@ describe("the files", () => {
     const pipe = join(folder, "pipe");
     await new Command([pipe], "mkfifo").end();
     const command = new Command(["repair", pipe, "--out", out]);
-    const writer = openSync(pipe, "r+"); // it reads for ever
+    const writer = openSync(pipe, "r+"); // the repair waits for more
     await until("it writes", () => readdirSync(folder).length > 2);
     command.kill("SIGTERM");
     expect((await command.end()).signal).toBe("SIGTERM");

@@ -1,4 +1,4 @@
-/** What `kilofork status` says of servers in known states; and its text, from objects alone. */
+/** What `kilofork status` says of servers in known states, and its text. */
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -14,7 +14,7 @@ import { Command, run, Server, segmentsOf, until } from "./support/server";
 import { RawClient } from "./support/socket";
 import { runOnTerminal } from "./support/terminal";
 
-/** As the command reads it, without waiting for a sample. */
+/** The status as the command reads it, without waiting for a sample. */
 function look(server: Server): Status {
   const found = findServer({ port: server.port, pid: server.front });
   const status = diagnose(collect(found, new RequestMeter(found.scoreboard).read()));
@@ -160,7 +160,7 @@ describe("of a server that runs", () => {
     await server.stop();
   });
 
-  test("children of an older generation, and on an older log", async () => {
+  test("children of an older epoch, and on an older log", async () => {
     const server = await Server.start({ children: 3, work: "sleep:10m" });
     const client = await working(server);
     renameSync(server.log, `${server.log}.1`);
@@ -273,7 +273,7 @@ describe("which server", () => {
     });
   });
 
-  // Only the superuser may become another one.
+  // Only the superuser may become another user.
   test.skipIf(process.getuid?.() !== 0)("another user's is refused by its name", async () => {
     const server = await Server.start({ children: 1 });
     const nobody = new Command(
@@ -306,7 +306,7 @@ test.skipIf(process.getuid?.() !== 0)(
   },
 );
 
-/** A copy of a server's segment, locked as by a server; its header names that front. */
+/** A copy of a server's segment, locked as a server locks it; its header names the given front. */
 async function plant(server: Server, name: string, front: number): Promise<Command> {
   const [original = ""] = segmentsOf(server.front);
   const bytes = readFileSync(join("/dev/shm", original));
@@ -364,7 +364,7 @@ describe("--json", () => {
 });
 
 describe("--watch", () => {
-  test("without a terminal, prints a frame after the other, and ends with the server", async () => {
+  test("without a terminal, prints one frame after another, and ends with the server", async () => {
     const server = await Server.start({ children: 2 });
     const watch = new Command(["status", String(server.port), "--watch", "20ms"]);
     const frames = () => watch.stdout.match(/^kilofork \d/gm)?.length ?? 0;
@@ -437,7 +437,7 @@ describe("--watch", () => {
 const zeros = <Name extends string>(names: readonly Name[]) =>
   Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
 
-/** A server whose slots have these letters, from the first on; the rest is vacant. */
+/** A server whose first slots have these letters; the rest is vacant. */
 function madeUp(max: number, letters: string, changes: Partial<Status> = {}): Status {
   const slots = letters.padEnd(max, ".");
   const slotsByState = zeros(STATES);

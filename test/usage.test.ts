@@ -1,4 +1,4 @@
-/** Wrong usage and what cannot be judged: the exit code, and one line that says what to do. */
+/** Wrong usage, and logs that cannot be judged: the exit code, and one line that says what to do. */
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -156,7 +156,7 @@ describe("exit 1", () => {
     expect(code).toBe(1);
   });
 
-  // The superuser has no such limit, but may become somebody who runs nothing yet.
+  // The superuser has no such limit, but may become a user who runs nothing yet.
   test.skipIf(process.getuid?.() !== 0)("more children than its user may have", async () => {
     const as = ["--reuid=54321", "--regid=54321", "--clear-groups", "prlimit", "--nproc=300:"];
     const { code, stderr } = await new Command(
@@ -185,7 +185,7 @@ describe("exit 1", () => {
   });
 });
 
-describe("a standard output that takes nothing", () => {
+describe("a standard output that cannot be written to", () => {
   test("of the audit: without a reader it is exit 141, and not a word", async () => {
     const path = log();
     writeFileSync(path, init + births(11) + stop(3));
@@ -237,7 +237,7 @@ describe("exit 3", () => {
   });
 });
 
-test("an error is the system's when it has a number, not when Node complains of us", () => {
+test("an error with a number comes from the system, one without from Node", () => {
   expect(isSystemError(Object.assign(new Error(), { code: "EPERM", errno: -1 }))).toBe(true);
   expect(() => new Scoreboard("/kilofork-none")).toThrow(
     expect.toSatisfy((error) => isSystemError(error) && error.code === "ENOENT"),

@@ -1,4 +1,4 @@
-/** What goes over the wire: the rules, bad input, and clients that no one here wrote. */
+/** The protocol: its rules, bad input, and clients of other programs. */
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { parseRequest } from "../src/base/protocol";
@@ -65,7 +65,7 @@ describe("a connection", () => {
     });
   });
 
-  /** Whatever it did to them, all children are there and wait for the next client. */
+  /** Checks that all children are there and wait for the next client. */
   async function expectNoChildLost(before: number[]) {
     await server.untilIdle();
     expect(pids()).toEqual(before);
@@ -183,7 +183,7 @@ describe("a connection", () => {
   });
 });
 
-describe("clients that no one here wrote", () => {
+describe("clients of other programs", () => {
   const conversation =
     /^this is server thread (\d+)\nserver \1 recvd message "hi" from user arijort\n$/;
 
@@ -204,7 +204,7 @@ describe("clients that no one here wrote", () => {
   ])("%s", async (name, script) => {
     const [tool = ""] = name.split(" ");
     const { code: there } = await new Command(["-c", `command -v ${tool}`], "bash").end();
-    // On CI they are installed; elsewhere a missing one is no failure of ours.
+    // On CI they are installed; elsewhere a missing program is no failure.
     if (tool !== "a" && there !== 0)
       return expect(process.env.CI, `${tool} is missing`).toBeUndefined();
     const server = await Server.start({ children: 2, work: "sleep:50ms" });

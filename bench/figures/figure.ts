@@ -125,6 +125,6 @@ function best(
   others: readonly string[],
 ): number | undefined {
   const ratios = outcomes.filter(({ label }) => others.includes(label)).map(({ ratio }) => ratio);
-  const known = ratios.filter(Number.isFinite);
+  const known = ratios.filter((ratio) => ratio > 0 && Number.isFinite(ratio)); // memory may be < 0
   return known.length > 0 ? pick(...known) : undefined;
 }

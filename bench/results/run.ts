@@ -38,7 +38,8 @@ function main(): void {
   const old = existsSync(path) ? readFileSync(path, "utf8") : emptyPage(figures);
   const { page, kept } = fillPage(old, figures);
   writeFileSync(path, page);
-  for (const name of kept) process.stderr.write(`results: ${name}: kept, no run has it\n`);
+  for (const name of kept)
+    process.stderr.write(`results: ${name}: kept as it was, no file has it\n`);
 }
 
 try {
