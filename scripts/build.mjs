@@ -1,4 +1,4 @@
-// Bundles the command line and the client's thread: one file starts faster than many modules.
+// Bundles the command line and the client's thread into dist: one file starts faster than many modules.
 import { build } from "esbuild";
 
 await build({

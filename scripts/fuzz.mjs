@@ -1,9 +1,9 @@
-// Builds the fuzz targets of native/fuzz and runs each of them, bounded. Fails when one finds
-// something, and then says where the input lies. Leaves nothing in the tree but build-fuzz.
+// Builds the fuzz targets of native/fuzz in build-fuzz, and runs each of them for a bounded time. If a
+// target fails, it names the file with the input and exits 1.
 //
-//   npm run fuzz                   every target, as many runs as it is worth
-//   npm run fuzz -- --runs 20000   so many runs of each
-//   npm run fuzz -- --live 1000000 instead: so many lines against a live server
+//   npm run fuzz                     runs every target as often as TARGETS says
+//   npm run fuzz -- --runs 20000     runs each this many times
+//   npm run fuzz -- --live 1000000   sends this many lines to a live server instead
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 
 const PACKAGES = "Debian: apt-get install clang libclang-rt-dev";
 
-/** `longest`: bytes of an input. The slow ones go through the kernel with every input. */
+/** `longest` is in bytes. Slow targets make system calls with every input. */
 const TARGETS = {
   parser: { runs: 1_000_000, longest: 256 },
   record: { runs: 300_000, longest: 1026 },
@@ -79,7 +79,7 @@ function build(compiler) {
 
 function run(target) {
   const { runs, longest } = TARGETS[target] ?? OTHER_TARGET;
-  const corpus = join(folder, target); // what is new goes there
+  const corpus = join(folder, target); // new inputs go there
   mkdirSync(corpus);
   const program = resolve("build-fuzz", `${target}_fuzz`);
   const args = [

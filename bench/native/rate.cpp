@@ -1,11 +1,12 @@
-// How many log records, or increments in shared memory, several processes make in a second.
+// Measures how many log records, or increments in shared memory, several processes make in a
+// second.
 //
 //   rate record PROCESSES EACH FILE   EACH records by each process, through AppendLog
 //   rate write PROCESSES EACH FILE    the same bytes by write(2) alone: nothing is built
 //   rate count PROCESSES EACH         EACH increments by each process, in a slot of its own
 //
-// Prints the number a second over all processes, from the moment when all of them are let go to the
-// end of the last one. What was made is counted afterwards: less than was asked for is a failure.
+// Prints the number a second over all processes, from the common start to the end of the last one.
+// It counts what was made afterwards, and fails if some is missing.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -51,7 +52,7 @@ bool write_record(AppendLog& log, std::uint64_t number, pid_t pid) {
   return log.text(" total reqs ").number(static_cast<std::int64_t>(number)).commit();
 }
 
-// Those two, as AppendLog makes them.
+// The two records of a request, as AppendLog writes them.
 std::array<std::string, 2> records() {
   std::array<std::string, 2> records;
   std::vector<char> buffer(AppendLog::buffer_bytes(kLongestLine));
@@ -82,7 +83,7 @@ void write_bare(int file, std::uint64_t each, const std::array<std::string, 2>& 
   }
 }
 
-// As a child counts a request.
+// Counts as a child counts a request.
 void count(Slot& slot, std::uint64_t each) {
   for (std::uint64_t i = 0; i < each; i++)
     slot.total.store(slot.total.load(std::memory_order_relaxed) + 1, std::memory_order_release);
@@ -109,7 +110,7 @@ pid_t start_child(const std::array<Fd, 2>& gate, Place& place, const Task& task)
   ::_exit(EXIT_FAILURE);
 }
 
-// Nanoseconds from letting go to the end of the last.
+// Nanoseconds from the start to the end of the last process.
 Nanoseconds run(std::span<Place> places, const Task& task) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) fail("pipe2");
@@ -120,7 +121,7 @@ Nanoseconds run(std::span<Place> places, const Task& task) {
     started++;
   }
   const int fork_error = errno;
-  // Time to reach the gate; one that comes later finds it open and takes part all the same.
+  // Time to reach the gate; a later process finds it open, and takes part as well.
   ::usleep(50'000);
   const Nanoseconds begun = monotonic_now();
   gate[1].reset();
@@ -134,7 +135,7 @@ Nanoseconds run(std::span<Place> places, const Task& task) {
   return ended - begun;
 }
 
-// Not on the stack: shared with the children.
+// Mapped, not on the stack: the children share it.
 std::span<Place> share_places(std::size_t number) {
   void* const memory = ::mmap(nullptr, number * sizeof(Place), PROT_READ | PROT_WRITE,
                               MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);

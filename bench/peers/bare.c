@@ -3,10 +3,10 @@
  *
  * The parent forks every child up front; all of them block in accept() on one
  * listening socket. A child greets, reads lines, checks the user and replies,
- * with one read() and one send() a request. There is no log, no counter, no
- * time-out and no way to stop but a signal that kills: what is slower than this
- * is so for a reason of its own, and what is as fast has reached the machine's
- * limit. Static, so that forking has the least to copy.
+ * with one read() and one send() a request. There is no log, no counter and
+ * no time-out, and only a signal that kills stops it: a server that is as fast has
+ * reached the limit of the machine. It is linked statically, so that fork() has
+ * the least to copy.
  *
  * cc -O2 -static -Wall -Wextra -o bare bare.c
  * ./bare [PORT [CHILDREN [BACKLOG]]]
@@ -67,7 +67,7 @@ static bool is_known(const char *user, size_t length)
     return false;
 }
 
-/* False when the connection is to be closed. `opening` is what every reply begins with. */
+/* Returns false when the connection is to be closed. Every reply begins with `opening`. */
 static bool answer(int client, const char *line, size_t length, const char *opening)
 {
     static const char closing[] = "\" from user ", refusal[] = "error unauthorized: unknown user\n";
@@ -89,7 +89,7 @@ static bool answer(int client, const char *line, size_t length, const char *open
     return send_all(client, reply, (size_t)(end - reply));
 }
 
-/* One connection, to its end or to a line that is none of the protocol's. */
+/* Serves one connection to its end, or to a line that breaks the protocol. */
 static void serve(int client, const char *opening)
 {
     char bytes[2 * MAX_LINE];
@@ -160,7 +160,7 @@ static int listen_on_loopback(in_port_t port, int backlog)
 
 /*
  * Runs in the parent and returns there. The parent waits for `signals`, which
- * are blocked in it. A parent that dies takes its children along.
+ * are blocked in it. Children die with their parent.
  */
 static pid_t start_child(int listener, const sigset_t *signals)
 {
@@ -176,7 +176,7 @@ static pid_t start_child(int listener, const sigset_t *signals)
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
         die("prctl");
     if (getppid() != parent)
-        exit(EXIT_FAILURE); /* it died before prctl() */
+        exit(EXIT_FAILURE); /* the parent died before prctl() */
     do_child_work(listener);
 }
 
@@ -216,7 +216,7 @@ int main(int argc, char **argv)
     fflush(stdout);
 
     sigwait(&stop_signals, &signal);
-    /* Nothing was reaped before, so each pid is still that child's. */
+    /* No child was reaped before, so each pid is still that of the child. */
     for (size_t i = 0; i < children; i++)
         kill(pids[i], SIGTERM);
     for (size_t i = 0; i < children; i++)

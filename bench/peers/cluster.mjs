@@ -1,4 +1,4 @@
-// cluster.mjs: the same service as a node:cluster server, for comparison.
+// cluster.mjs: the same service on node:cluster, for comparison.
 //
 // The primary forks K workers, each of which runs the service of service.mjs. A worker counts by
 // itself and tells the primary every two seconds and at its end. Connections go round robin

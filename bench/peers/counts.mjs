@@ -1,14 +1,14 @@
-// counts.mjs: how many increments a second the workers of node:cluster make of counters that the
-// primary keeps: one message each.
+// counts.mjs: measures how many increments a second the workers of node:cluster make to a counter of
+// the primary, one message each.
 //
 // node counts.mjs WORKERS EACH
 //
-// Prints the number a second over all workers, from the moment when all of them are let go until
-// the primary has counted the last one.
+// Prints the increments a second over all workers, from the common start until the primary has
+// counted the last one.
 import cluster from "node:cluster";
 import { once } from "node:events";
 
-// Messages that a worker has sent and that have not left it yet.
+// The most messages of a worker that are not sent yet.
 const WINDOW = 1000;
 
 const [, , workers, each] = process.argv;

@@ -3,11 +3,11 @@
 //   node log-lines.mjs pino|sonic-boom sync|gather PROCESSES EACH FILE
 //
 // sync: one write a line. gather: lines are held until there are 4096 bytes, as the manual of pino
-// advises for speed; what is held is lost with the process. pino has lines of its own form,
-// sonic-boom writes the records of record.mjs.
+// advises for speed; held lines are lost with the process. pino writes lines of its own form,
+// sonic-boom the records of record.mjs.
 //
-// Prints the number a second over all processes, from the moment when all of them are let go to the
-// end of the last one. The lines are counted afterwards: less than was asked for is a failure.
+// Prints the lines a second over all processes, from the common start to the end of the last one. It
+// counts the lines afterwards, and fails if some are missing.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -20,7 +20,7 @@ const GATHERED_BYTES = 4096;
 const LINES_A_TURN = 100;
 
 const [, , library, mode, processes, each, path] = process.argv;
-// Nanoseconds of a clock that is the same in all processes.
+// Nanoseconds of a clock that all processes share.
 const now = () => Number(process.hrtime.bigint());
 const message = (i) => `server ${process.pid} recvd message "lalala ${i}" from user arijort`;
 
@@ -45,7 +45,7 @@ async function runParent() {
   console.log(Math.round((lines * 1e9) / (ended - begun)));
 }
 
-// Tells when its last line is in the file.
+// Reports when its last line is in the file.
 async function runWriter() {
   const { file, write } = await openWriter();
   process.send("ready");

@@ -3,13 +3,13 @@
 # The module forks the children, has them accept from one listening socket, and
 # makes more or fewer of them by its own rules and intervals. Each child speaks
 # the same protocol and writes the same two records for each request, each with
-# one syswrite on a file opened for append. Nobody sums the children's counts, so
+# one syswrite on a file opened for append. No process sums the children's counts, so
 # the log has neither `total requests` nor the `Server stop` that would follow it.
 #
 # perl prefork.pl [PORT [CHILDREN_MAX [WORK_MS [BACKLOG [LOGFILE
 #     [START MIN_SPARE MAX_SPARE]]]]]]
-# Without the last three, the pool is always of CHILDREN_MAX children.
-# START is also the least number of children: the module knows no other one.
+# Without the last three, the pool always has CHILDREN_MAX children.
+# START is also the least number of children: the module has no option for it.
 #
 # It needs Net::Server 2 (Debian: apt-get install libnet-server-perl).
 use strict;
@@ -41,7 +41,7 @@ if (@ARGV > 8 || @ARGV == 6 || @ARGV == 7) {
     exit 2;
 }
 
-# Taken out of @ARGV, where Net::Server would look for options of its own.
+# Removed from @ARGV, where Net::Server looks for options of its own.
 my @arguments = splice @ARGV;
 my $port      = number('PORT', $arguments[0] // 31337, 1, 65535);
 my $children  = number('CHILDREN_MAX', $arguments[1] // 1000, 1, 1_000_000);
@@ -60,7 +60,7 @@ if (!open $log, '>>:raw', $log_path) {
 
 my ($kept_second, $kept_text) = (0, '');    # see record()
 
-# Of this child.
+# The requests of this child.
 my $pid;    # $$ asks the kernel each time
 my $greeting;
 my $handled = 0;
@@ -103,7 +103,7 @@ sub register_child {
     sigprocmask(SIG_UNBLOCK, $stop_signals);
 }
 
-# The first children are there.
+# Net::Server has forked the first children.
 sub run_parent {
     my ($self) = @_;
     STDOUT->autoflush(1);
@@ -140,7 +140,7 @@ sub child_finish_hook {
 # Addresses are neither logged nor checked: saves seven system calls a connection.
 sub get_client_info { }
 
-# A signal may tell the child to leave after this client, so it cuts nothing short.
+# A signal may order the child to exit after this client: it interrupts no request.
 sub process_request {
     my ($self, $client) = @_;
     my $pending = '';
@@ -164,7 +164,7 @@ sub process_request {
     }
 }
 
-# False when the connection is to be closed. Only the last line may have no newline.
+# Returns false when the connection is to be closed. Only the last line may lack a newline.
 sub answer {
     my ($client, $line) = @_;
 
@@ -194,7 +194,7 @@ sub refuse_long_line {
     return refuse($client, 'too-long', "a line has at most ${\MAX_LINE} bytes");
 }
 
-# What the client still sends is read, or closing would reset the connection and the
+# Reads what the client still sends, or closing would reset the connection and the
 # client might never see why.
 sub refuse {
     my ($client, $code, $text) = @_;

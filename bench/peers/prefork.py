@@ -3,8 +3,8 @@
 The parent forks every child up front; all of them block in accept() on one
 listening socket. Each child speaks the same protocol and writes the same two
 records for each request, each with one os.write() on a file opened for append.
-A dead child is not replaced, and nobody sums the children's counts, so the log
-has no `total requests`.
+A dead child is not replaced, and no process sums the children's counts, so the
+log has no `total requests`.
 
 python3 prefork.py [PORT [CHILDREN [WORK_MS [BACKLOG [LOGFILE]]]]]
 """

@@ -3,13 +3,13 @@
 import { openSync, writeSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 
-/** What writes a record of the text that it is given. */
+/** Returns a function that writes a record of a text. */
 export function openLog(path) {
   const file = openSync(path, "a");
   return (text) => void writeSync(file, `${timestamp()} -- ${text}\n`, null, "latin1");
 }
 
-// Local time with nanosecond digits; the part that changes once a second is kept.
+// Local time with nanosecond digits; the text of the second is kept.
 export function timestamp() {
   const now = performance.timeOrigin + performance.now();
   const second = Math.floor(now / 1000);

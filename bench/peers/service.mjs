@@ -37,7 +37,7 @@ export function startService({ port, workMs, backlog, logRecord }, onListening) 
       ended = true;
       if (!working) socket.end();
     });
-    // A client that goes away is no error of the server's.
+    // A client that closes is no error of the server.
     socket.on("error", () => {});
 
     // One request at a time, so that pipelined ones are answered in order.

@@ -1,5 +1,5 @@
 /*
- * cclient: the threaded client of the seed's design, for comparison.
+ * cclient: the threaded client of the original's design, for comparison.
  *
  * One thread is one client: connect, read the greeting, then send a request and
  * wait for one line of reply, REQUESTS times; close. Replies are not verified.
@@ -35,12 +35,12 @@
 
 enum { STACK_SIZE = 64 * 1024, MAX_LINE = 1024, MAX_REPLY = MAX_LINE + 128, READ_SECONDS = 60 };
 
-/* Set before the first thread, then only read. */
+/* Written before the first thread starts, then only read. */
 static struct sockaddr_in server;
 static const char *message;
 static long requests_per_client;
 
-/* Everything the threads write. Times are monotonic, in nanoseconds. */
+/* What the threads write. Times are monotonic, in nanoseconds. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static long handled;
 static int64_t first_connect = INT64_MAX;
@@ -75,9 +75,9 @@ static bool send_all(int connection, const char *text, size_t length)
 }
 
 /*
- * Reads to the end of one line. The server sends nothing unasked after it, so
- * nothing that follows can be lost. False with errno: 0 at end of file,
- * ETIMEDOUT when nothing came.
+ * Reads to the end of one line. The server sends nothing after it until the
+ * next request, so no byte is lost. On failure returns false with errno: 0 at
+ * end of file, ETIMEDOUT when nothing came.
  */
 static bool read_line(int connection)
 {
@@ -97,7 +97,7 @@ static bool read_line(int connection)
     }
 }
 
-/* NULL, or what failed with errno. Adds to *replies and moves *replied_at with every reply. */
+/* Returns NULL, or what failed, with errno. Counts *replies and sets *replied_at at each reply. */
 static const char *converse(int connection, long client, long *replies, int64_t *replied_at)
 {
     const struct timeval patience = {.tv_sec = READ_SECONDS};
@@ -122,7 +122,7 @@ static const char *converse(int connection, long client, long *replies, int64_t 
     return NULL;
 }
 
-/* One client; the argument is its number, counted from 1. */
+/* Runs one client; the argument is its number, from 1. */
 static void *run_client(void *argument)
 {
     long replies = 0;
@@ -150,7 +150,7 @@ static void *run_client(void *argument)
     return NULL;
 }
 
-/* Every client holds a descriptor: take as many as the hard limit allows. */
+/* Every client holds a descriptor: raises the limit to the hard one. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;

@@ -1,5 +1,5 @@
 /*
- * myserver: the pre-forking server of the seed's design, for comparison.
+ * myserver: the pre-forking server of the original's design, for comparison.
  *
  * One parent forks every child up front; all of them block in accept() on one
  * listening socket. Each child counts its requests in an anonymous shared page
@@ -35,12 +35,12 @@ enum { MAX_LINE = 1024, MAX_REPLY = MAX_LINE + 128, REPORT_SECONDS = 2 };
 
 static const char *const users[] = {"arijort", "foobar"};
 
-/* The one counter on a child's shared page. */
+/* The counter on a child's shared page. */
 typedef atomic_ulong counter;
 
 struct input {
     char bytes[MAX_LINE];
-    size_t start, end; /* what has been read and not yet returned */
+    size_t start, end; /* the bytes that were read and not yet returned */
 };
 
 static FILE *log_file; /* opened by the parent, inherited by the children */
@@ -98,9 +98,9 @@ __attribute__((format(printf, 2, 3))) static bool send_line(int client, const ch
 }
 
 /*
- * The next line, its newline replaced by a NUL; valid until the next call.
- * NULL at end of file, when the connection fails, or when the line is too long,
- * which the client is told.
+ * Returns the next line, its newline replaced by a NUL; valid until the next
+ * call. Returns NULL at end of file, when the connection fails, or when the line
+ * is too long; then it tells the client.
  */
 static char *read_line(int client, struct input *in)
 {
@@ -142,12 +142,12 @@ static bool is_known(const char *user)
 static void work(long milliseconds)
 {
     struct timespec left = {milliseconds / 1000, milliseconds % 1000 * 1000000};
-    /* Interrupted only by being stopped and continued. */
+    /* Only a stop and continue interrupts it. */
     while (nanosleep(&left, &left) != 0 && errno == EINTR)
         continue;
 }
 
-/* False when the connection is to be closed. */
+/* Returns false when the connection is to be closed. */
 static bool handle_request(int client, char *line, long work_ms, counter *requests)
 {
     int pid = getpid();
@@ -224,9 +224,9 @@ static int listen_on_loopback(in_port_t port, int backlog)
 }
 
 /*
- * Runs in the parent and returns there. Signals to be waited for are blocked in
- * the parent; the child goes back to how they were. A parent that dies, in
- * here too, takes its children along.
+ * Runs in the parent and returns there. The parent blocks the signals that it
+ * waits for; the child restores the mask. Children die with their parent, also
+ * if it dies during this call.
  */
 static pid_t start_child(int listener, long work_ms, counter *requests, const sigset_t *signals)
 {
@@ -242,7 +242,7 @@ static pid_t start_child(int listener, long work_ms, counter *requests, const si
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
         die("prctl");
     if (getppid() != parent)
-        exit(EXIT_FAILURE); /* it died before prctl() */
+        exit(EXIT_FAILURE); /* the parent died before prctl() */
     do_child_work(listener, work_ms, requests);
 }
 
@@ -266,7 +266,7 @@ static void wait_for_stop(const sigset_t *stop_signals, counter *const *counters
         report_total(counters, children);
 }
 
-/* Nothing was reaped before, so each pid is still that child's. */
+/* No child was reaped before, so each pid is still that of the child. */
 static void end_children(const pid_t *pids, size_t children)
 {
     for (size_t i = 0; i < children; i++)
