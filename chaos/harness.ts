@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { commandPath } from "../src/base/paths";
+import { type StartedServer, startServer } from "../src/harness/server";
 import { TaggedProcesses } from "../test/support/processes";
 
 const LOG = "server.log";
@@ -64,20 +64,16 @@ export class Harness {
     return join(root, dirname(this.log), name);
   }
 
-  /** Starts the command in a session of its own. Its standard input ends with this process. */
-  spawn(args: readonly string[]): ChildProcess {
+  /** Starts the server in a session of its own. It stops when this process ends. */
+  async start(port: number, args: readonly string[]): Promise<StartedServer> {
     const enter = ["nsenter", "--target", String(this.mountHolder?.pid), "--mount", "--"];
-    const [program = "", ...rest] = [
-      ...(this.mountHolder ? enter : []),
-      ...[process.execPath, commandPath, ...args],
-    ];
-    const front = spawn(program, rest, {
-      stdio: ["pipe", "pipe", this.errors],
-      detached: true,
-      env: { ...process.env, TZ: "UTC", ...this.tagged.environment },
+    const server = await startServer({
+      ...{ port, log: this.log, args, stderr: this.errors, detached: true },
+      via: this.mountHolder ? enter : [],
+      env: { TZ: "UTC", ...this.tagged.environment },
     });
-    this.tagged.add(front.pid ?? 0);
-    return front;
+    this.tagged.add(server.pid);
+    return server;
   }
 
   // ---- processes of the server ------------------------------------------------------------------

@@ -1,7 +1,7 @@
 /** One run of the server, from its start until the last of its processes has ended. */
-import type { ChildProcess } from "node:child_process";
 import { type Cause, isDeath, REFUSALS, type Refusal } from "../src/base/enumerations";
 import { sum } from "../src/base/numbers";
+import type { StartedServer } from "../src/harness/server";
 import { Scoreboard, type Slot } from "../src/native/scoreboard";
 import { listSegments } from "../src/native/segments";
 import { openScoreboardOf } from "../src/status/servers";
@@ -9,7 +9,6 @@ import { within } from "../test/support/wait";
 import type { Harness } from "./harness";
 
 export const MOST_CHILDREN = 200;
-const STARTS_WITHIN_MS = 20_000;
 /** A stopped process continues after 2 s, the grace is 2 s, and orphans get 3 s. */
 const LEAVES_WITHIN_MS = 10_000;
 
@@ -18,7 +17,7 @@ const SETTINGS = [
   ...["--min-spare", "5", "--max-spare", "20", "--shrink-after", "1s"],
   ...["--max-requests", "300", "--max-requests-jitter", "100"],
   ...["--ack", "synced", "--work", "sleep:5ms", "--grace", "2s"],
-  ...["--report-every", "500ms", "--stop-at-eof"],
+  ...["--report-every", "500ms"],
 ];
 
 /** What the shared memory says when all processes have ended. */
@@ -32,24 +31,18 @@ export interface Balance {
 export class Server {
   private constructor(
     private readonly harness: Harness,
-    private readonly process: ChildProcess,
+    private readonly started: StartedServer,
     private readonly board: Scoreboard,
   ) {}
 
   static async start(harness: Harness, port: number): Promise<Server> {
     harness.archiveLogs();
-    const where = ["127.0.0.1", String(port), "--log", harness.log, "--users", harness.usersFile];
-    const process = harness.spawn(["serve", ...where, ...SETTINGS]);
-    let said = "";
-    process.stdout?.on("data", (data) => (said += data));
-    const isUp = () => said.includes("Running with");
-    await within(STARTS_WITHIN_MS, () => isUp() || process.exitCode !== null);
-    if (!isUp()) throw new Error("the server does not start: see server.err");
-    return new Server(harness, process, openScoreboardOf(process.pid ?? 0));
+    const started = await harness.start(port, ["--users", harness.usersFile, ...SETTINGS]);
+    return new Server(harness, started, openScoreboardOf(started.pid));
   }
 
   get front(): number {
-    return this.process.pid ?? 0;
+    return this.started.pid;
   }
 
   get supervisor(): number {
@@ -65,7 +58,8 @@ export class Server {
   }
 
   get frontHasEnded(): boolean {
-    return this.process.exitCode !== null || this.process.signalCode !== null;
+    const { exitCode, signalCode } = this.started.process;
+    return exitCode !== null || signalCode !== null;
   }
 
   children(): number[] {
@@ -87,7 +81,8 @@ export class Server {
   async stop(): Promise<string> {
     this.harness.signal(this.front, "SIGTERM");
     await within(LEAVES_WITHIN_MS, () => this.frontHasEnded);
-    return this.process.signalCode ?? `exit ${this.process.exitCode}`;
+    const { exitCode, signalCode } = this.started.process;
+    return signalCode ?? `exit ${exitCode}`;
   }
 
   /** Readable after the end of the server: this process still maps the shared memory. */

@@ -3,9 +3,12 @@ import { existsSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
-import { run, Server, temporaryFolder, until } from "./support/server";
+import { temporaryFolder } from "./support/cleanup";
+import { run } from "./support/command";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { hasStrace, inject, killTracers } from "./support/strace";
+import { until } from "./support/wait";
 
 const UNAVAILABLE = "error unavailable: the request could not be recorded, try again later";
 

@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { differencesOfEnumerations, ENUMERATIONS } from "../src/base/enumerations";
 import { addonPath } from "../src/base/paths";
-import { temporaryFolder } from "./support/server";
+import { temporaryFolder } from "./support/cleanup";
 
 describe("the enumerations of both languages", () => {
   test("are the same", () => {

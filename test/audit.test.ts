@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type AuditOptions, audit } from "../src/audit/audit";
 import type { ClientResult } from "../src/client/load";
+import { temporaryFolder } from "./support/cleanup";
+import { run } from "./support/command";
 import { at, births, completed, init, received, stop, T } from "./support/log";
-import { run, temporaryFolder } from "./support/server";
 
 function auditText(text: string | string[], options: Partial<AuditOptions> = {}) {
   const folder = temporaryFolder();

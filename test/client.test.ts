@@ -9,7 +9,10 @@ import { describe, expect, test } from "vitest";
 import { Latency } from "../src/client/latency";
 import { type ClientResult, splitClients } from "../src/client/load";
 import { Shared } from "../src/client/mutex";
-import { Command, run, Server, temporaryFolder, until } from "./support/server";
+import { temporaryFolder } from "./support/cleanup";
+import { Command, run } from "./support/command";
+import { Server } from "./support/server";
+import { until } from "./support/wait";
 
 describe("the documented invocations", () => {
   test("myserver and cclient print what the original printed", async () => {

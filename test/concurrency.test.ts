@@ -7,7 +7,8 @@
 import { expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { countAccepted, countWorking } from "../src/harness/witnesses";
-import { Server, until } from "./support/server";
+import { Server } from "./support/server";
+import { until } from "./support/wait";
 
 const CLIENTS = 1000;
 

@@ -3,7 +3,7 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { drawInFlight } from "../src/demo/picture";
-import { run } from "./support/server";
+import { run } from "./support/command";
 
 test("proves its clients, and names the folder with the evidence", async () => {
   const { code, stdout } = await run("demo", "--clients", "100", "--work", "500ms");

@@ -4,9 +4,12 @@ import { existsSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
-import { Command, ourProcesses, run, Server, temporaryFolder, until } from "./support/server";
+import { ourProcesses, temporaryFolder } from "./support/cleanup";
+import { Command, run } from "./support/command";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { hasStrace, inject } from "./support/strace";
+import { until } from "./support/wait";
 
 /** A file system of a given size, in a mount namespace that the server enters. */
 class Disk {

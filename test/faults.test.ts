@@ -12,9 +12,12 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { ourProcesses, run, Server, temporaryFolder, until } from "./support/server";
+import { ourProcesses, temporaryFolder } from "./support/cleanup";
+import { run } from "./support/command";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { hasStrace, inject } from "./support/strace";
+import { until } from "./support/wait";
 
 const ctl = (verb: string, server: Server, ...args: string[]) =>
   run("ctl", verb, String(server.port), ...args);

@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
-import { Server, until } from "./support/server";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
+import { until } from "./support/wait";
 
 const TIMEOUTS = [
   ...["--idle-timeout", "300ms", "--read-timeout", "300ms", "--write-timeout", "300ms"],

@@ -11,16 +11,12 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { commandPath } from "../src/base/paths";
-import {
-  Command,
-  ourProcesses,
-  Server,
-  segmentsOf,
-  temporaryFolder,
-  until,
-} from "./support/server";
+import { ourProcesses, segmentsOf, temporaryFolder } from "./support/cleanup";
+import { Command } from "./support/command";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { runOnTerminal } from "./support/terminal";
+import { until } from "./support/wait";
 
 function alive(pid: number): boolean {
   return ourProcesses().includes(pid);

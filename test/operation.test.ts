@@ -8,8 +8,11 @@ import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { supervisorPath } from "../src/base/paths";
-import { Command, run, Server, temporaryFolder, until } from "./support/server";
+import { temporaryFolder } from "./support/cleanup";
+import { Command, run } from "./support/command";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
+import { until } from "./support/wait";
 
 const SECONDS = Number(process.env.KILOFORK_TEST_SECONDS ?? 10);
 

@@ -4,8 +4,10 @@ import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { Server, temporaryFolder, until } from "./support/server";
+import { temporaryFolder } from "./support/cleanup";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
+import { until } from "./support/wait";
 
 const SMALL = { start: 5, minSpare: 5, maxSpare: 10, max: 1000 };
 const SECONDS = Number(process.env.KILOFORK_TEST_SECONDS ?? 10);

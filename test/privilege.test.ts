@@ -3,16 +3,11 @@ import { chmodSync, chownSync, linkSync, readFileSync, statSync, writeFileSync }
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commandPath } from "../src/base/paths";
-import {
-  Command,
-  ourProcesses,
-  run,
-  Server,
-  segmentsOf,
-  temporaryFolder,
-  until,
-} from "./support/server";
+import { ourProcesses, segmentsOf, temporaryFolder } from "./support/cleanup";
+import { Command, run } from "./support/command";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
+import { until } from "./support/wait";
 
 const root = process.getuid?.() === 0;
 const NOBODY = 65534;

@@ -4,8 +4,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ClientResult } from "../src/client/load";
 import { Kind, RecordParser } from "../src/log/record";
+import { run } from "./support/command";
 import { type Cuts, CuttingProxy, everyByte, lengths, onlyAt } from "./support/proxy";
-import { run, Server } from "./support/server";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 
 const TIME = "2026.11.23 07:07:28.123456789";

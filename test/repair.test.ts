@@ -17,10 +17,13 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { type RepairResult, repair } from "../src/repair/repair";
+import { temporaryFolder } from "./support/cleanup";
+import { Command, run } from "./support/command";
 import { at, births, completed, init, received, stop, T } from "./support/log";
-import { Command, run, Server, temporaryFolder, until } from "./support/server";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { hasStrace } from "./support/strace";
+import { until } from "./support/wait";
 
 /** The state of a file that must not change. */
 function fingerprint(path: string) {

@@ -9,7 +9,7 @@ import { readBench, readLimit } from "../bench/results/inputs";
 import { emptyPage, figuresOf, fillPage } from "../bench/results/page";
 import type { LimitResult } from "../src/limit/result";
 import type { Trial } from "../src/limit/trial";
-import { temporaryFolder } from "./support/server";
+import { temporaryFolder } from "./support/cleanup";
 
 /** `first`: the values of kilofork, in the same rounds. */
 function outcome(label: string, values: readonly number[], first = values): Outcome {

@@ -10,9 +10,12 @@ import { diagnose } from "../src/status/diagnose";
 import { findServer } from "../src/status/servers";
 import { LETTERS, type Status } from "../src/status/status";
 import { showAge, showStatus } from "../src/status/text";
-import { Command, run, Server, segmentsOf, until } from "./support/server";
+import { segmentsOf } from "./support/cleanup";
+import { Command, run } from "./support/command";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { runOnTerminal } from "./support/terminal";
+import { until } from "./support/wait";
 
 /** The status as the command reads it, without waiting for a sample. */
 function look(server: Server): Status {

@@ -7,8 +7,10 @@ import { commandPath } from "../src/base/paths";
 import { parseDuration, showDuration, writeDuration } from "../src/base/units";
 import { Scoreboard } from "../src/native/scoreboard";
 import { parseUsers } from "../src/serve/users";
+import { temporaryFolder } from "./support/cleanup";
+import { Command, run } from "./support/command";
 import { births, init, stop } from "./support/log";
-import { Command, run, Server, temporaryFolder } from "./support/server";
+import { Server } from "./support/server";
 
 const log = () => join(temporaryFolder(), "log");
 const serve = (...args: string[]) => run("serve", "127.0.0.1", "0", "--children", "1", ...args);

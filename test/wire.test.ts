@@ -2,8 +2,10 @@
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { parseRequest } from "../src/base/protocol";
-import { Command, Server, until } from "./support/server";
+import { Command } from "./support/command";
+import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
+import { until } from "./support/wait";
 
 interface Vector {
   readonly name: string;

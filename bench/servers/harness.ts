@@ -2,10 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "../../test/support/port";
-import { type Running, start } from "./launch";
+import type { Running } from "./launch";
 import { Programs } from "./programs";
-import { commandOf, LABELS, requireMachineFor, type ServerName, type Setting } from "./servers";
+import { LABELS, requireMachineFor, type ServerName, type Setting, startServerOf } from "./servers";
 
 export class Harness {
   private readonly folder = mkdtempSync(join(tmpdir(), "kilofork-bench-"));
@@ -44,9 +43,7 @@ export class Harness {
   /** Throws LeftOut if the machine lacks what the server needs. */
   async start(name: ServerName, setting: Setting): Promise<Running> {
     requireMachineFor(name, setting);
-    const port = await freePort();
-    const log = this.newLog();
-    const server = await start(commandOf(name, setting, this.programs, port, log), port, log);
+    const server = await startServerOf(name, setting, this.programs, this.newLog());
     const tracked = {
       ...server,
       stop: async () => {

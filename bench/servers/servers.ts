@@ -1,11 +1,13 @@
 /** The servers that are measured side by side, each started as its user would start it. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { commandPath } from "../../src/base/paths";
+import { startServer } from "../../src/harness/server";
 import type { Ack } from "../../src/serve/options";
+import { freePort } from "../../test/support/port";
 import type { Subject } from "../figures/figure";
 import { requireRoomFor } from "./capacity";
 import { LeftOut, requireInstalled } from "./installed";
+import { launch, type Running } from "./launch";
 import { type Programs, peersFolder } from "./programs";
 
 export type ServerName =
@@ -68,8 +70,36 @@ export function requireMachineFor(name: ServerName, { children }: Setting): void
   requireRoomFor(processesOf(name, children), KILOBYTES[name]);
 }
 
-export function commandOf(
+/** Resolves when all children wait for clients. */
+export async function startServerOf(
   name: ServerName,
+  setting: Setting,
+  programs: Programs,
+  log: string,
+): Promise<Running> {
+  if (name === "kilofork") return startKilofork(setting, log);
+  const port = await freePort();
+  return launch(commandOf(name, setting, programs, port, log), port, log);
+}
+
+async function startKilofork(setting: Setting, log: string): Promise<Running> {
+  const { children, workMs, backlog, start, ack = "written" } = setting;
+  const pool = ["--pool", "dynamic", "--start-children", String(start)];
+  const server = await startServer({
+    log,
+    work: workMs > 0 ? `sleep:${workMs}ms` : "none",
+    ...(start === undefined ? { children } : {}),
+    args: [
+      ...(start === undefined ? [] : [...pool, "--max-children", String(children)]),
+      ...["--backlog", String(backlog), "--ack", ack],
+    ],
+  });
+  const { pid, port, upMs } = server;
+  return { pid, port, log, upMs, stop: async () => void (await server.stop()) };
+}
+
+function commandOf(
+  name: Exclude<ServerName, "kilofork">,
   setting: Setting,
   programs: Programs,
   port: number,
@@ -92,19 +122,6 @@ export function commandOf(
       return [programs.referenceServer, ...numbers, log];
     case "bare":
       return [programs.bareLoop, ...[port, processes, setting.backlog].map(String)];
-    case "kilofork":
-      return [
-        ...[process.execPath, commandPath, "serve", "127.0.0.1", String(port)],
-        ...(setting.start === undefined
-          ? ["--children", String(setting.children)]
-          : [
-              ...["--pool", "dynamic", "--start-children", String(setting.start)],
-              ...["--max-children", String(setting.children)],
-            ]),
-        ...["--backlog", String(setting.backlog)],
-        ...["--work", setting.workMs > 0 ? `sleep:${setting.workMs}ms` : "none", "--log", log],
-        ...["--ack", setting.ack ?? "written"],
-      ];
   }
 }
 

@@ -1,87 +1,52 @@
-/**
- * Starts a server in a temporary folder, on a port that the system chooses. After each test, a process
- * or shared memory that is left is ended, and fails the test.
- */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+/** Starts a server in a temporary folder, on a port that the system chooses. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, expect } from "vitest";
 import { type AuditResult, audit } from "../../src/audit/audit";
 import { sum } from "../../src/base/numbers";
-import { commandPath } from "../../src/base/paths";
 import type { ClientResult } from "../../src/client/load";
-import { Scoreboard, type Slot } from "../../src/native/scoreboard";
+import { type StartedServer, startServer } from "../../src/harness/server";
+import type { Scoreboard, Slot } from "../../src/native/scoreboard";
 import { openScoreboardOf } from "../../src/status/servers";
-import { TaggedProcesses } from "./processes";
+import { processes, temporaryFolder } from "./cleanup";
+import { type Ended, run } from "./command";
 import { until } from "./wait";
 
-export { until };
-
-/** All processes of this test file, with the children of children. */
-const processes = new TaggedProcesses("KILOFORK_TEST");
-const folders: string[] = [];
-
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "kilofork-test-"));
-  folders.push(folder);
-  return folder;
-}
-
-export interface Ended {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** A command of kilofork, or another program, started as from a shell. */
-export class Command {
-  stdout = "";
-  stderr = "";
-  private readonly child: ChildProcess;
-  private readonly ended: Promise<[number | null, NodeJS.Signals | null]>;
-
-  constructor(args: readonly string[], program = process.execPath, env: NodeJS.ProcessEnv = {}) {
-    const argv = program === process.execPath ? [commandPath, ...args] : [...args];
-    this.child = spawn(program, argv, {
-      stdio: ["pipe", "pipe", "pipe"], // its standard input ends with this process
-      env: { ...process.env, TZ: "UTC", ...processes.environment, ...env },
-    });
-    this.child.stdout?.on("data", (data) => (this.stdout += data));
-    this.child.stderr?.on("data", (data) => (this.stderr += data));
-    this.ended = once(this.child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
-  }
+/** The front of a server, like a command. */
+class Front {
+  constructor(private readonly started: StartedServer) {}
 
   get pid(): number {
-    return this.child.pid ?? 0;
+    return this.started.pid;
   }
 
   get hasEnded(): boolean {
-    return this.child.exitCode !== null || this.child.signalCode !== null;
+    const { exitCode, signalCode } = this.started.process;
+    return exitCode !== null || signalCode !== null;
+  }
+
+  get stdout(): string {
+    return textOf(this.started.stdout);
+  }
+
+  get stderr(): string {
+    return textOf(this.started.stderr);
   }
 
   closeInput(): void {
-    this.child.stdin?.end();
-  }
-
-  /** Closes the reading end of its standard output. */
-  closeOutput(): void {
-    this.child.stdout?.destroy();
+    this.started.process.stdin?.end();
   }
 
   kill(signal: NodeJS.Signals): void {
-    this.child.kill(signal);
+    this.started.kill(signal);
   }
 
   async end(): Promise<Ended> {
-    const [code, signal] = await this.ended;
+    const { code, signal } = await this.started.ended;
     return { code, signal, stdout: this.stdout, stderr: this.stderr };
   }
 }
 
-export const run = (...args: string[]): Promise<Ended> => new Command(args).end();
+const textOf = (lines: readonly string[]) => lines.map((line) => `${line}\n`).join("");
 
 export interface ServerOptions {
   readonly children?: number;
@@ -106,7 +71,7 @@ export class Server {
   private board: Scoreboard | undefined;
 
   private constructor(
-    readonly command: Command,
+    readonly command: Front,
     readonly folder: string,
     readonly port: number,
     private readonly children: number,
@@ -125,28 +90,16 @@ export class Server {
       env = {},
       via = [],
     } = options;
-    const [program = process.execPath, ...before] = [...via, process.execPath];
-    const command = new Command(
-      [
-        ...(via.length > 0 ? [...before, commandPath] : []),
-        "serve",
-        "127.0.0.1",
-        "0",
-        ...poolArgs(children, pool),
-        ...["--work", work],
-        ...["--log", join(folder, "server.log")],
-        "--stop-at-eof",
-        ...args,
-      ],
-      program,
-      env,
-    );
-    processes.add(command.pid);
-    const port = await until("the server runs", () => {
-      if (command.hasEnded) throw new Error(`the server ended: ${command.stderr}`);
-      return /listening on \S+:(\d+);/.exec(command.stderr)?.[1];
+    const started = await startServer({
+      ...{ work, log: join(folder, "server.log"), via },
+      args: [...poolArgs(children, pool), ...args],
+      env: { TZ: "UTC", ...processes.environment, ...env },
     });
-    return new Server(command, folder, Number(port), pool?.start ?? children);
+    processes.add(started.pid);
+    // Its banner and its first message were written before, but may be read after.
+    await until("it has said so", () => started.stdout.length * started.stderr.length > 0);
+    const command = new Front(started);
+    return new Server(command, folder, started.port, pool?.start ?? children);
   }
 
   get front(): number {
@@ -225,30 +178,3 @@ function poolArgs(children: number, pool: ServerOptions["pool"]): string[] {
     ...["--shrink-after", shrinkAfter],
   ];
 }
-
-/** The pids of all that this test file started; `name` chooses by the name of the process. */
-export const ourProcesses = (name?: RegExp): number[] => processes.list(name);
-
-export function segmentsOf(front: number): string[] {
-  return readdirSync("/dev/shm").filter((name) => name.startsWith(`kilofork-${front}-`));
-}
-
-function endProcess(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // it has ended meanwhile
-  }
-}
-
-afterEach(async () => {
-  const settled = () => ourProcesses().length === 0;
-  await until("all processes have ended", settled, 5000).catch(() => {});
-  const left = ourProcesses();
-  for (const pid of left) endProcess(pid);
-  await until("the processes left behind have ended", settled);
-  const segments = processes.removeFronts().flatMap(segmentsOf);
-  for (const name of segments) Scoreboard.sweep(`/${name}`);
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-  expect({ left, segments }, "left behind").toEqual({ left: [], segments: [] });
-});

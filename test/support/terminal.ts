@@ -1,5 +1,5 @@
 /** Runs a program on a pseudo terminal of its own, by the pty module of Python. pty(7) */
-import { Command } from "./server";
+import { Command } from "./command";
 
 export interface OnTerminal {
   readonly argv: readonly string[];
