@@ -10,8 +10,11 @@ import { startServer } from "../src/harness/server";
 import { completeOptions } from "../src/serve/options";
 import { Server } from "../src/serve/server";
 import { settingLines } from "../src/serve/settings";
-import { run, Server as StartedServer, segmentsOf, temporaryFolder, until } from "./support/server";
+import { segmentsOf, temporaryFolder } from "./support/cleanup";
+import { run } from "./support/command";
+import { Server as StartedServer } from "./support/server";
 import { RawClient } from "./support/socket";
+import { until } from "./support/wait";
 
 describe("settings", () => {
   test("those of the front and those of the supervisor are the same", () => {
