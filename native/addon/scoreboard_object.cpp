@@ -12,7 +12,7 @@ namespace kilofork {
 namespace {
 
 // What snapshot() writes for each slot: pid, state, milliseconds in that state, total, connections,
-// generation of the child, of its log, requests taken back, and the refusals. src/native.ts names
+// generation of the child, of its log, requests taken back, and the refusals. src/native names
 // the columns.
 constexpr std::size_t kColumns = 8 + kRefusals;
 
