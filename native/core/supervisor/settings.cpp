@@ -153,6 +153,7 @@ PoolSettings parse_settings(std::span<const std::string> lines, std::size_t slot
 
 std::vector<std::string_view> setting_names() {
   std::vector<std::string_view> names;
+  names.reserve(kSettings.size());
   for (const Setting& setting : kSettings) names.push_back(setting.name);
   return names;
 }
