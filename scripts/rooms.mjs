@@ -42,6 +42,5 @@ export function problemsOfIncludes(file, text) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const room of process.argv.slice(2))
-    process.stdout.write(`${sourcesOf(room).join("\n")}\n`);
+  for (const room of process.argv.slice(2)) process.stdout.write(`${sourcesOf(room).join("\n")}\n`);
 }
