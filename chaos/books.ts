@@ -6,7 +6,7 @@ import { audit } from "../src/audit/audit";
 import { sum } from "../src/base/numbers";
 import { readLog } from "../src/log/damage";
 import { Kind } from "../src/log/record";
-import type { Batch } from "./clients";
+import type { Batch } from "./batch";
 import type { Balance } from "./server";
 
 /** One run of the server, and its clients. */

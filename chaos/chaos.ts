@@ -4,10 +4,10 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "../test/support/port";
+import { Random } from "../test/support/random";
 import { addUp, judge, type Served, type Verdict } from "./books";
 import { CLIENTS, Clients } from "./clients";
 import type { Harness } from "./harness";
-import { Random } from "./random";
 import { Server } from "./server";
 import { Strikes, type Tally } from "./strikes";
 

@@ -5,7 +5,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ClientResult, describeFailures, Load } from "../src/client/load";
 import type { LoadFailures } from "../src/native/load";
-import type { Random } from "./random";
+import type { Random } from "../test/support/random";
+import type { Batch } from "./batch";
 import { Witness } from "./witness";
 
 const PATIENCE_MS = 20_000;
@@ -19,18 +20,6 @@ const LANES = [
 ];
 
 export const CLIENTS = LANES.reduce((sum, { clients }) => sum + clients, WITNESSES);
-
-export interface Batch {
-  /** Each message of the batch begins with it. */
-  readonly name: string;
-  readonly sent: number;
-  readonly verified: number;
-  /** The numbers of the messages that were replied to, if the client keeps them. */
-  readonly answered?: ReadonlySet<string>;
-  readonly failures: Readonly<Record<string, number>>;
-  readonly repliedTwice: number;
-  readonly problems: readonly string[];
-}
 
 export class Clients {
   private stopping = false;

@@ -1,7 +1,7 @@
 /** What is done to the server, dealt as cards: each kind comes up in every deck. */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Random } from "../test/support/random";
 import type { Harness } from "./harness";
-import type { Random } from "./random";
 import { MOST_CHILDREN, type Server } from "./server";
 
 interface Strike {

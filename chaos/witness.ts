@@ -1,7 +1,7 @@
 /** A client on one connection at a time that keeps the number of every message it had a reply to. */
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Batch } from "./clients";
+import type { Batch } from "./batch";
 
 const BETWEEN_REQUESTS_MS = 100;
 const BETWEEN_CONNECTIONS_MS = 50;
