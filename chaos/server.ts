@@ -5,6 +5,7 @@ import type { StartedServer } from "../src/harness/server";
 import { Scoreboard, type Slot } from "../src/native/scoreboard";
 import { listSegments } from "../src/native/segments";
 import { openScoreboardOf } from "../src/status/servers";
+import { hasEnded } from "../test/support/processes";
 import { within } from "../test/support/wait";
 import type { Harness } from "./harness";
 
@@ -58,8 +59,7 @@ export class Server {
   }
 
   get frontHasEnded(): boolean {
-    const { exitCode, signalCode } = this.started.process;
-    return exitCode !== null || signalCode !== null;
+    return hasEnded(this.started.process);
   }
 
   children(): number[] {

@@ -8,6 +8,7 @@ import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { LONGEST_USER, parseRequest, refusalLines } from "../src/base/protocol";
+import { Random } from "./support/random";
 import { Server } from "./support/server";
 
 const INPUTS = Number(process.env.KILOFORK_TEST_INPUTS ?? 50_000);
@@ -37,21 +38,7 @@ const PIECES = [
   "{message}",
 ]);
 
-/** Repeats its numbers for the same seed (mulberry32). */
-class Random {
-  constructor(private state: number) {}
-
-  below(limit: number): number {
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.state ^ (this.state >>> 15), this.state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * limit);
-  }
-
-  oneOf<T>(choices: readonly T[]): T {
-    return choices[this.below(choices.length)] as T;
-  }
-
+class RandomBytes extends Random {
   /** Any bytes but newlines. */
   bytes(length: number): Buffer {
     const bytes = Buffer.allocUnsafe(length);
@@ -91,7 +78,7 @@ interface Speech {
   readonly refusal: keyof ReturnType<typeof refusalLines> | null;
 }
 
-function compose(random: Random): Speech {
+function compose(random: RandomBytes): Speech {
   const served: { user: string; message: Buffer }[] = [];
   const bytes: Buffer[] = [];
   const ending = random.oneOf(ENDINGS);
@@ -123,7 +110,7 @@ function compose(random: Random): Speech {
 }
 
 /** A line, without its newline, that the server must refuse. */
-function refusable(random: Random): Buffer {
+function refusable(random: RandomBytes): Buffer {
   const line = random.bytes(random.below(random.oneOf([5, 60, 2000])));
   const kind = random.below(4);
   if (kind === 0) return Buffer.concat([random.bytes(1 + random.below(LONGEST_USER)), line]);
@@ -138,7 +125,7 @@ function refusable(random: Random): Buffer {
 }
 
 /** Sends the lines in pieces of random lengths; returns what came back. */
-async function converse(port: number, { ending, bytes, refusal }: Speech, random: Random) {
+async function converse(port: number, { ending, bytes, refusal }: Speech, random: RandomBytes) {
   const received: Buffer[] = [];
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
   const closed = new Promise((resolve) => socket.once("close", resolve));
@@ -208,7 +195,7 @@ test(`${INPUTS} random lines cost no child`, { timeout: 60_000 + INPUTS }, async
   let answered = 0;
   let refused = 0;
   const behave = async (client: number) => {
-    const random = new Random(SEED + client);
+    const random = new RandomBytes(SEED + client);
     while (server.scoreboard.total() < INPUTS) {
       const speech = compose(random);
       check(speech, await converse(server.port, speech, random));

@@ -20,6 +20,7 @@ import { type RepairResult, repair } from "../src/repair/repair";
 import { temporaryFolder } from "./support/cleanup";
 import { Command, run } from "./support/command";
 import { at, births, completed, init, received, stop, T } from "./support/log";
+import { Random } from "./support/random";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { hasStrace } from "./support/strace";
@@ -166,19 +167,15 @@ describe("every kind of damage", () => {
 });
 
 describe("a random log", () => {
-  /** Repeats its numbers in every run of the tests. */
-  function random(seed: number) {
-    let state = seed;
-    const next = () => {
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-      return state / 2 ** 32;
-    };
-    return (below: number) => Math.floor(next() * below);
+  /** Picks numbers below a limit, the same in every run of the tests. */
+  function picker(seed: number) {
+    const random = new Random(seed);
+    return (limit: number) => random.below(limit);
   }
-  type Random = ReturnType<typeof random>;
+  type Pick = ReturnType<typeof picker>;
 
   const messages = ["m", forged, `${T}5.000000000 -- total requests 7`, "\\x00 \\\\", "\u00e9 -- "];
-  function validLog(pick: Random): string[] {
+  function validLog(pick: Pick): string[] {
     const lines = [...records];
     for (let i = 1; i < 60; i++) {
       const message = messages[pick(messages.length)];
@@ -192,7 +189,7 @@ describe("a random log", () => {
 
   test("torn, overwritten with NUL bytes, mixed with foreign lines: what is whole is kept, all else is not", () => {
     for (let seed = 1; seed <= 200; seed++) {
-      const pick = random(seed);
+      const pick = picker(seed);
       let damaged = "";
       const kept: { start: number; text: string }[] = [];
       for (const text of validLog(pick)) {
@@ -224,7 +221,7 @@ describe("a random log", () => {
 
   test("cut, inserted into and overwritten with anything: no line that is whole is lost", () => {
     for (let seed = 1; seed <= 200; seed++) {
-      const pick = random(seed);
+      const pick = picker(seed);
       const original = validLog(pick);
       let bytes = Buffer.from(original.join(""), "latin1");
       for (let edits = 1 + pick(8); edits > 0; edits--) {

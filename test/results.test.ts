@@ -7,17 +7,17 @@ import type { Outcome } from "../bench/figures/figure";
 import type { BenchReport, MeasuredFigure } from "../bench/report";
 import { readBench, readLimit } from "../bench/results/inputs";
 import { emptyPage, figuresOf, fillPage } from "../bench/results/page";
+import { median } from "../src/base/numbers";
 import type { LimitResult } from "../src/limit/result";
 import type { Trial } from "../src/limit/trial";
 import { temporaryFolder } from "./support/cleanup";
 
 /** `first`: the values of kilofork, in the same rounds. */
 function outcome(label: string, values: readonly number[], first = values): Outcome {
-  const middle = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b)[1] ?? 0;
   return {
-    ...{ label, values, median: middle(values) },
+    ...{ label, values, median: median(values) },
     ...{ min: Math.min(...values), max: Math.max(...values) },
-    ratio: middle(values.map((value, round) => (first[round] ?? 0) / value)),
+    ratio: median(values.map((value, round) => (first[round] ?? 0) / value)),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Starts the server of a peer, and ends it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { hasEnded } from "../../test/support/processes";
 
 /** Enough for 10,000 children. */
 const STARTS_WITHIN_MS = 120_000;
@@ -41,14 +42,14 @@ export async function launch(argv: string[], port: number, log: string): Promise
 /** Sends SIGTERM. If the program does not end in time, kills its process group and throws. */
 async function end(child: ChildProcess): Promise<void> {
   const { pid } = child;
-  if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  if (pid === undefined || hasEnded(child)) return;
   const ended = once(child, "exit");
   child.kill("SIGTERM");
   const seconds = ENDS_WITHIN_MS / 1000;
   const late = new Error(`${child.spawnfile} did not end within ${seconds} s, and was killed`);
   const immortal = new Error(`${child.spawnfile} cannot be killed`);
   await within(ended, ENDS_WITHIN_MS, late).catch(async (error) => {
-    if (child.exitCode === null && child.signalCode === null) process.kill(-pid, "SIGKILL");
+    if (!hasEnded(child)) process.kill(-pid, "SIGKILL");
     await within(ended, DIES_WITHIN_MS, immortal).finally(() => {
       // A process of it that cannot die holds the other ends: they would keep the bench alive.
       child.stdout?.destroy();

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { commandPath } from "../../src/base/paths";
 import { processes } from "./cleanup";
+import { hasEnded } from "./processes";
 
 export interface Ended {
   readonly code: number | null;
@@ -34,7 +35,7 @@ export class Command {
   }
 
   get hasEnded(): boolean {
-    return this.child.exitCode !== null || this.child.signalCode !== null;
+    return hasEnded(this.child);
   }
 
   closeInput(): void {

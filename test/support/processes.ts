@@ -3,9 +3,14 @@
  * and those that hold the shared memory of such a server. The forker leaves its children no
  * environment. proc_pid_environ(5)
  */
+import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+
+export function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
+}
 
 export class TaggedProcesses {
   private readonly tag: string;

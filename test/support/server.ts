@@ -9,6 +9,7 @@ import type { Scoreboard, Slot } from "../../src/native/scoreboard";
 import { openScoreboardOf } from "../../src/status/servers";
 import { processes, temporaryFolder } from "./cleanup";
 import { type Ended, run } from "./command";
+import { hasEnded } from "./processes";
 import { until } from "./wait";
 
 /** The front of a server, like a command. */
@@ -20,8 +21,7 @@ class Front {
   }
 
   get hasEnded(): boolean {
-    const { exitCode, signalCode } = this.started.process;
-    return exitCode !== null || signalCode !== null;
+    return hasEnded(this.started.process);
   }
 
   get stdout(): string {
