@@ -40,7 +40,7 @@ module.exports = {
     {
       name: "no-circle",
       severity: "error",
-      from: { path: "^src/" },
+      from: {},
       to: { circular: true },
     },
     {
