@@ -88,7 +88,7 @@ test("when the supervisor is replaced, the syncer is replaced by that of the new
   await server.stop();
 });
 
-test("a syncer that is killed between two syncs costs no request; a supervisor, only those of its children", async () => {
+test("a syncer killed between two syncs loses no request; a killed supervisor, only those of its children", async () => {
   const server = await start(3);
   expect((await server.client(3, "arijort:one")).requests.verified).toBe(3);
   const { syncer } = syncOf(server);
@@ -115,7 +115,7 @@ describe.skipIf(!hasStrace)("a sync", () => {
   }
 
   test.each(["EIO", "ENOSPC", "EDQUOT"])(
-    "that fails with %s is told to all that wait, and the server goes on in another file",
+    "that fails with %s is reported to all that wait, and the server continues in another file",
     async (error) => {
       const server = await start(5);
       expect((await server.client(5, "arijort:before")).requests.verified).toBe(5);
@@ -201,7 +201,7 @@ describe.skipIf(!hasStrace)("a sync", () => {
     });
   });
 
-  test("that takes long holds up neither a stop nor its requests", async () => {
+  test("that takes long delays neither a stop nor the requests in work", async () => {
     const server = await start(4);
     const clients = await Promise.all([1, 2, 3, 4].map(() => RawClient.greeted(server.port)));
     await injectSync(server, "delay_exit=300000");

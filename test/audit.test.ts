@@ -23,7 +23,7 @@ const runOf = (text: string | string[], options: Partial<AuditOptions> = {}) => 
 };
 
 describe("concurrency", () => {
-  test("is the overlap of the intervals, with its time and its average", () => {
+  test("is the overlap of the intervals, with its duration and its average", () => {
     const log = [
       init + births(11, 12, 13),
       received(1, 11) + received(2, 12) + received(2.5, 13),
@@ -44,7 +44,7 @@ describe("concurrency", () => {
     expect(result.peakFromMs).toBe(Date.UTC(2026, 10, 22, 15, 44, 54, 500));
   });
 
-  test("follows the order of the file where the times are out of it", () => {
+  test("follows the order of the file, also where the times do not", () => {
     const log = init + births(11, 12) + received(2, 11) + received(1.9, 12);
     const result = runOf(log + completed(2.5, 11, 1) + completed(2.4, 12, 1) + stop(2));
     expect(result).toMatchObject({ peak: 2, peakHeldMs: 500, problems: [] });
@@ -75,21 +75,21 @@ describe("concurrency", () => {
     expect(average).toBeCloseTo((2 * 1 + 1 * 6) / 7, 6);
   });
 
-  test("goes on when the clock is set back", () => {
+  test("is also measured when the clock is set back", () => {
     const back = (record: string) => record.replace(" 16:", " 15:");
     const log = init + births(11, 12) + received(1, 11) + back(received(2, 12));
     const rest = back(completed(5, 11, 1)) + back(completed(6, 12, 1)) + back(stop(2));
     expect(runOf(log + rest)).toMatchObject({ peak: 2, peakHeldMs: 3000, problems: [] });
   });
 
-  test("of selected messages only", () => {
+  test("counts only the selected messages, if some are", () => {
     const log = init + births(11, 12) + received(1, 11, "la 1") + received(2, 12, "lo 1");
     const rest = completed(3, 11, 1, "la 1") + completed(4, 12, 1, "lo 1") + stop(2);
     expect(runOf(log + rest, { match: "la" })).toMatchObject({ peak: 1, received: { count: 1 } });
     expect(runOf(log + rest, { match: "l" })).toMatchObject({ peak: 2 });
   });
 
-  test("below what was asked for is a problem", () => {
+  test("below the required peak is a problem", () => {
     const log = init + births(11) + received(1, 11) + completed(2, 11, 1) + stop(1);
     expect(auditText(log, { atLeast: 2 })).toMatchObject({
       ok: false,
@@ -143,7 +143,7 @@ describe("the ledger", () => {
     expect(runOf(one + completed(2, 11, 1) + stop(2)).problems[0]).toMatch(/never received/);
   });
 
-  test("counts what was begun and not completed: by death, by the next request, at the end", () => {
+  test("counts requests that were received and not completed: by a death, by the next request, at the end", () => {
     const log = init + births(11, 12, 13) + received(1, 11) + received(1, 12) + received(1, 13);
     const rest =
       at(2, "child pid 11 ended: signal 9, abnormal") + received(3, 12) + completed(4, 12, 1);
@@ -163,7 +163,7 @@ describe("lines that are no records", () => {
   const begin = init + births(11, 12) + received(1, 11);
   const killed = at(2, "child pid 11 ended: signal 9, abnormal");
 
-  test("a torn head with a record glued on is both", () => {
+  test("a torn head and the record behind it are both read", () => {
     const head = received(1, 12).slice(0, 50);
     const result = runOf(begin + head + killed + received(3, 12) + completed(4, 12, 1) + stop(1));
     expect(result).toMatchObject({
@@ -213,7 +213,7 @@ describe("lines that are no records", () => {
     expect(result.problems).toEqual([`no record at offset ${begin.length}`]);
   });
 
-  test("a record that is torn in its last word is none, whatever follows", () => {
+  test("a record torn in its last word is no record, whatever follows", () => {
     const named = received(2, 12).slice(0, -5); // … from user ari
     const closed = runOf(`${begin + named}<torn>\n${completed(3, 11, 1)}${stop(1)}`);
     expect(closed).toMatchObject({ problems: [], ledger: { shortWrites: 1, received: 1 } });
@@ -226,13 +226,13 @@ describe("lines that are no records", () => {
     });
   });
 
-  test("a torn head that is closed by a marker after another writer's record was no kill", () => {
+  test("a torn head that a marker closes after another writer's record is no sign of a kill", () => {
     const head = received(2, 12).slice(0, 45);
     const result = runOf(`${begin + head + completed(3, 11, 1)}<torn>\n${stop(1)}`);
     expect(result).toMatchObject({ problems: [], ledger: { tornHeads: 1, died: 0 } });
   });
 
-  test("a torn tail is no problem, even of a run that has ended, or when the next one begins on it", () => {
+  test("a torn tail is no problem, even of a run that has ended, or when the next run begins on its line", () => {
     const whole = begin + completed(2, 11, 1) + stop(1);
     for (const tail of [received(2, 12).slice(0, 45), "hello", "\0".repeat(5000), "2026\0\0"]) {
       expect(auditText(whole + tail)).toMatchObject({ ok: true, damagedBefore: 0 });
@@ -376,11 +376,11 @@ describe("the client's side", () => {
       inFlight: { peak, pids: peak, fromMs: 0, heldMs: 0 },
     }) as unknown as ClientResult;
 
-  test("agrees", () => {
+  test("agrees with the log", () => {
     expect(auditText(log, { client: client(2), atLeast: 2 }).problems).toEqual([]);
   });
 
-  test("is told from other clients that send nearly the same", () => {
+  test("is distinguished from other clients that send nearly the same", () => {
     const others = [
       received(3, 11, "la 1 and more") + completed(4, 11, 2, "la 1 and more"),
       received(5, 11, "la 3").replace("arijort", "foobar") + completed(6, 11, 3, "la 3"),
@@ -392,7 +392,7 @@ describe("the client's side", () => {
     ]);
   });
 
-  test("is told from an earlier run of the same client by its time", () => {
+  test("is distinguished from an earlier run of the same client by its time", () => {
     const later = received(5, 11, "la 1") + completed(6, 11, 2, "la 1");
     const twice = log.replace(stop(2), later + stop(3));
     const [firstConnectMs, lastReplyMs] = [1, 2].map((s) => Date.UTC(2026, 10, 22, 15, 44, 50 + s));

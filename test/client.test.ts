@@ -34,7 +34,7 @@ describe("the documented invocations", () => {
   });
 });
 
-test("every client and every request has its number, and no request is lost when they are divided", async () => {
+test("every client and every request has its number, and no request is lost when they are divided over threads", async () => {
   const server = await Server.start({ children: 10 });
   const result = await server.client(7, "foobar:n", "--requests", "3", "--os-threads", "4");
   expect(result.requests).toEqual({ sent: 21, verified: 21, failed: 0 });

@@ -229,7 +229,7 @@ describe.skipIf(!hasStrace)("a write of a record", () => {
     inject(server.slots()[0]?.pid ?? 0, "write", how, server.log);
 
   test.each(["EIO", "EDQUOT", "EROFS", "EPERM"])(
-    "that fails with %s is told to the client, and not counted",
+    "that fails with %s gets the client an error, and is not counted",
     async (error) => {
       const server = await Server.start({ children: 1 });
       const { release } = await breakWrites(server, `error=${error}`);

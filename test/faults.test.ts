@@ -26,7 +26,7 @@ const ctl = (verb: string, server: Server, ...args: string[]) =>
 const isRoot = process.getuid?.() === 0;
 
 describe("a supervisor that is killed", () => {
-  test("with orders that it has not read leaves a front that starts another", async () => {
+  test("with unread orders is replaced by the front", async () => {
     const server = await Server.start({ children: 5 });
     const { supervisor } = server;
     process.kill(supervisor, "SIGSTOP");
@@ -41,7 +41,7 @@ describe("a supervisor that is killed", () => {
     expect((await server.stop()).code).toBe(0);
   });
 
-  test("and whose successor has not begun when the log is reopened: its children write to the new one", async () => {
+  test("is replaced, and the new children write to a log that was reopened in between", async () => {
     const server = await Server.start({ children: 3 });
     const { supervisor, front } = server;
     const children = () =>
@@ -62,7 +62,7 @@ describe("a supervisor that is killed", () => {
     expect((await server.stop()).code).toBe(0);
   });
 
-  test("beside a spawn log that is full leaves a front that starts another", async () => {
+  test("while the spawn log is full is replaced by the front", async () => {
     const server = await Server.start({ children: 3, args: ["--spawn-log", "/dev/full"] });
     const { supervisor } = server;
     process.kill(supervisor, "SIGKILL");
@@ -70,14 +70,14 @@ describe("a supervisor that is killed", () => {
     expect((await server.stop()).code).toBe(0);
   });
 
-  test("repeatedly while it forks loses and doubles no child in the books", async () => {
+  test("repeatedly while it forks: the books miss no child, and count none twice", async () => {
     const server = await Server.start({ children: 200 });
     for (let round = 0; round < 8; round++) {
       const { supervisor } = server;
       process.kill(supervisor, "SIGKILL");
       await until("another is there", () => ![0, supervisor].includes(server.supervisor));
       await sleep(Math.random() * 15);
-      if (round % 3 === 2) await server.untilIdle(); // after five supervisors that never come up, the front gives up
+      if (round % 3 === 2) await server.untilIdle(); // the front ends after five supervisors that never come up
     }
     await server.untilIdle();
     const { forked, ended, alive } = server.tally();
@@ -106,7 +106,7 @@ describe("a supervisor that is killed", () => {
     },
   );
 
-  test("in the middle of a replacement has replaced all children: none is of the old epoch", async () => {
+  test("in the middle of a replacement leaves no child of the old epoch", async () => {
     const server = await Server.start({ children: 40 });
     const { supervisor } = server;
     const old = new Set(server.slots().map(({ pid }) => pid));
@@ -158,7 +158,7 @@ describe("a forker", () => {
     await server.stop();
   });
 
-  test("that is stopped is given up, and a child that it forks later has no place", async () => {
+  test("that is stopped is replaced, and a child that it forks later gets no slot", async () => {
     const server = await Server.start({ children: 5 });
     const { forker } = server.scoreboard.header();
     process.kill(forker, "SIGSTOP");
@@ -251,7 +251,7 @@ describe("a child that is stopped (SIGSTOP)", () => {
     await server.stop();
   });
 
-  test("and idle is no request that a stop has aborted", async () => {
+  test("while idle does not count as a request that a stop aborted", async () => {
     const server = await Server.start({ children: 3, args: ["--grace", "100ms"] });
     process.kill(server.slots()[0]?.pid ?? 0, "SIGSTOP");
     expect((await server.stop()).code).toBe(0);
@@ -259,7 +259,7 @@ describe("a child that is stopped (SIGSTOP)", () => {
   });
 });
 
-test("a replacement takes a part of a pool that could be larger, not all of it at once", async () => {
+test("a replacement retires one part of the pool after the other, also of a pool below its maximum", async () => {
   const folder = temporaryFolder();
   const spawnLog = join(folder, "spawn.jsonl");
   const pool = { start: 10, minSpare: 5, maxSpare: 10, max: 1000 };
@@ -313,7 +313,7 @@ describe("orders", () => {
     await server.stop();
   });
 
-  test("of two at the same time get each its own answer", async () => {
+  test("given at the same time get an answer each", async () => {
     const folder = temporaryFolder();
     const users = join(folder, "users");
     writeFileSync(users, "arijort\n");
@@ -327,7 +327,7 @@ describe("orders", () => {
     await server.stop();
   });
 
-  test("to stop, given twice, still wait for the request in work", async () => {
+  test("to stop, given twice by ctl, still wait for the request in work", async () => {
     const server = await Server.start({ children: 2, work: "sleep:1500ms" });
     const client = await RawClient.greeted(server.port);
     client.send("arijort:x\n");
@@ -340,7 +340,7 @@ describe("orders", () => {
     await server.command.end();
   });
 
-  test("to reload reach the users, though the log cannot be opened again", async () => {
+  test("to reload read the users, although the log cannot be opened again", async () => {
     const folder = temporaryFolder();
     const users = join(folder, "users");
     writeFileSync(users, "arijort\n");
@@ -360,7 +360,7 @@ describe("orders", () => {
   });
 });
 
-test("a full pool reports its maximum also to a client that comes after a calm time", async () => {
+test("a full pool reports its maximum also when a client comes after a calm time", async () => {
   const server = await Server.start({ children: 2 });
   const busy = [await RawClient.greeted(server.port), await RawClient.greeted(server.port)];
   await until("the pool rests", async () => {

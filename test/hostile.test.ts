@@ -60,7 +60,7 @@ test("hundreds that connect and send nothing are closed after the idle time-out"
   await isUnhurt(server, before);
 });
 
-test("a flood of connections that are closed, or reset, at once", async () => {
+test("a flood of connections that are closed or reset at once leaves the server as it was", async () => {
   const [server, before] = await start(20);
   for (let round = 0; round < 20; round++) {
     await Promise.all(
@@ -101,7 +101,7 @@ test("lines without end are refused at the limit, not kept in memory", async () 
   await isUnhurt(server, before);
 });
 
-test("requests of unknown users are counted, and cost a connection each", async () => {
+test("refusals of unknown users are counted, one for each connection", async () => {
   const [server, before] = await start(10);
   for (let round = 0; round < 5; round++) {
     const flood = open(server, 20);
@@ -133,7 +133,7 @@ test("replies that are never read hold a child for the write time-out, no longer
   await isUnhurt(server, before);
 });
 
-test("resets at each point of the exchange", async () => {
+test("resets at each point of the exchange leave the server as it was", async () => {
   const [server, before] = await start(4, "--work", "sleep:1ms");
   const exchange = "arijort:hello\narijort:again\n";
   for (let at = 0; at <= exchange.length; at++) {
@@ -149,7 +149,7 @@ test("resets at each point of the exchange", async () => {
 });
 
 describe("--max-connections-per-address", () => {
-  test("bounds the connections of an address, refuses those beyond it, and frees their places", async () => {
+  test("bounds the connections of an address, refuses further ones, and frees the places of those that end", async () => {
     const server = await Server.start({
       children: 10,
       args: ["--max-connections-per-address", "3"],
@@ -213,7 +213,7 @@ describe("--max-connections-per-address", () => {
     await server.stop();
   });
 
-  test("never lets in more, however many come at the same time", async () => {
+  test("is never exceeded, however many connections come at the same time", async () => {
     const server = await Server.start({
       children: 50,
       args: ["--max-connections-per-address", "5"],

@@ -136,7 +136,7 @@ describe("stop", () => {
     },
   );
 
-  test("a kept connection is closed, a request behind the one in work is told why", async () => {
+  test("a kept connection is closed, and a request behind the one in work is refused", async () => {
     const server = await Server.start({ children: 2, work: "sleep:300ms" });
     const idle = await RawClient.greeted(server.port);
     const busy = await RawClient.greeted(server.port);
@@ -193,7 +193,7 @@ describe("stop", () => {
     }
   });
 
-  test("the total is written at the end, too, where reports are a month apart", async () => {
+  test("the total is written at the end, also when reports are a month apart", async () => {
     const server = await Server.start({ children: 2, args: ["--report-every", "720h"] });
     expect((await server.client(2, "arijort:x", "--requests", "100")).requests.verified).toBe(200);
     await server.stop();
@@ -231,7 +231,7 @@ describe("stop", () => {
     await client.close();
   });
 
-  test("SIGTERM and SIGQUIT to the supervisor are a stop, to every process at once too", async () => {
+  test("SIGTERM and SIGQUIT to the supervisor stop the server, also when every process gets them", async () => {
     for (const signal of ["SIGTERM", "SIGQUIT"] as const) {
       const server = await Server.start({ children: 3 });
       killChild(server.supervisor, signal);
@@ -247,7 +247,7 @@ describe("stop", () => {
   });
 
   test.each(["Ctrl-C", "a hang-up"] as const)(
-    "%s of a real terminal stops it, and its children hear it from the supervisor",
+    "%s of a real terminal stops the server; the children get the order from the supervisor",
     async (act) => {
       const log = join(temporaryFolder(), "server.log");
       const args = ["serve", "127.0.0.1", "0", "--children", "20", "--work", "none", "--log", log];
@@ -264,7 +264,7 @@ describe("stop", () => {
   );
 });
 
-test("--stop-at-eof ends it with the process that started it", async () => {
+test("--stop-at-eof ends the server with the process that started it", async () => {
   const server = await Server.start({ children: 3 });
   server.command.closeInput();
   expect((await server.command.end()).code).toBe(0);
@@ -273,7 +273,7 @@ test("--stop-at-eof ends it with the process that started it", async () => {
 
 // Only the superuser may create such a namespace.
 test.skipIf(process.getuid?.() !== 0)(
-  "it works as process 1 of a container, and reaps the orphans of others",
+  "a server works as process 1 of a container, and reaps the orphans of others",
   async () => {
     const log = join(temporaryFolder(), "server.log");
     const container = new Command(
@@ -413,7 +413,7 @@ describe("deaths", () => {
     await guest.close();
   });
 
-  test("when front and supervisor are killed, nothing is left and the log simply ends", async () => {
+  test("when front and supervisor are killed, nothing is left, and the log has no end record", async () => {
     const server = await Server.start({ children: 50, work: "sleep:10m" });
     const { supervisor } = server;
     killChild(supervisor, "SIGSTOP"); // or it may stop its children first

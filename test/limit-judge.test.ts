@@ -77,13 +77,13 @@ describe("a trial of clients at once", () => {
     expect(problems.join("; ")).toMatch(problem);
   });
 
-  test("only when nothing else is wrong, it was merely late", () => {
+  test("is called late only if nothing else is wrong", () => {
     expect(judged({}, { beyondMs: ms(1001) }).late).toBe(true);
     expect(judged({}, { beyondMs: ms(1001), verified: 99 }).late).toBe(false);
     expect(judged({}, { beyondMs: ms(1001), togetherMs: 0 }).late).toBe(false);
   });
 
-  test("only when nothing else is wrong, clients that were apart say nothing of the server", () => {
+  test("is called apart, and no failure of the server, only if nothing else is wrong", () => {
     expect(judged({}, { togetherMs: 0 }).apart).toBe(true);
     expect(judged({}, { togetherMs: 0, verified: 99 }).apart).toBe(false);
   });
@@ -138,7 +138,7 @@ describe("what broke is named from the evidence", () => {
   });
 });
 
-describe("clients come at a pace", () => {
+describe("the pace of clients", () => {
   const HOLD_MS = 3000;
   const START_MS = 500; // of one process
 
@@ -165,21 +165,21 @@ describe("clients come at a pace", () => {
   }
   const slow = { connectMs: ms(101) };
 
-  test("and the work lasts until the last has come, and longer", async () => {
+  test("is given, and the work lasts until after the last has come", async () => {
     expect(await plansOf([1000, {}], [20_000, {}])).toEqual([
       { rampMs: 200, workMs: HOLD_MS + START_MS + 200 },
       { rampMs: 4000, workMs: HOLD_MS + START_MS + 4000 },
     ]);
   });
 
-  test("that is halved for good when they waited for their greeting, to a tenth at the most", async () => {
+  test("is halved for good when they waited for their greeting, down to a tenth", async () => {
     const ramps = (...of: Parameters<typeof plansOf>) =>
       plansOf(...of).then((plans) => plans.map(({ rampMs }) => rampMs));
     expect(await ramps([1000, slow], [1000, {}], [1000, {}])).toEqual([200, 400, 400]);
     expect(await ramps(...Array(6).fill([1000, slow]))).toEqual([200, 400, 800, 1600, 2000, 2000]);
   });
 
-  test("and are tried once more with more time when they were not together", async () => {
+  test("stays, and the work is longer in a second trial, when they were not together", async () => {
     expect(await plansOf([1000, { togetherMs: 0 }])).toEqual([
       { rampMs: 200, workMs: HOLD_MS + START_MS + 200 },
       { rampMs: 200, workMs: 2 * (HOLD_MS + START_MS) + 200 },
@@ -229,13 +229,13 @@ describe("bounds", () => {
     expect(bound?.clients).toBeGreaterThan(0);
   });
 
-  test("what the user runs already is taken off the limit of processes a user", () => {
+  test("what the user runs already is subtracted from the user's limit of processes", () => {
     const room = (userTasks: number) => first({ userProcessesMax: 9000, userTasks })?.clients ?? 0;
     expect(room(0) - room(1500)).toBe(1500);
     expect(room(9000)).toBe(0);
   });
 
-  test("a server is told of the memory of machine or cgroup, of which there is less", () => {
+  test("a problem of memory names the machine or the cgroup, whichever has less", () => {
     const need = { children: 1000, option: "--children", backlog: 1 };
     const said = (changes: Partial<Machine>) => problemsOfServer({ ...machine, ...changes }, need);
     expect(said({})).toEqual([]);
@@ -249,7 +249,7 @@ describe("bounds", () => {
     expect(said({ cgroupMemoryMax: 2 ** 29 })[0]).toMatch(/ 0 MB of .* leave room for 0;/);
   });
 
-  test("--max-clients is one of them, and none is below zero", () => {
+  test("--max-clients is one bound, and no bound is below zero", () => {
     expect(first({}, 64)).toMatchObject({ name: "--max-clients 64", clients: 64 });
     expect(first({ tasks: 32_000 })?.clients).toBe(0);
     expect(first({ memoryAvailable: 2 ** 30 })?.clients).toBe(0);

@@ -50,7 +50,7 @@ test("a maximum below the first load is the first load", async () => {
   expect((await find(1000, { max: 64 })).tried).toEqual([64]);
 });
 
-test("when nothing holds, that takes two trials", async () => {
+test("a search in which nothing holds takes two trials", async () => {
   const { held, broke, tried } = await find(0);
   expect({ held, broke, tried }).toEqual({ held: 0, broke: 1, tried: [1000, 1] });
   expect((await find(5, { max: 0 })).tried).toEqual([]);

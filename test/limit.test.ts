@@ -43,7 +43,7 @@ test("--max-clients 64 finds 64, and says that it ended there", async () => {
   expect(html).not.toMatch(/NaN|undefined|https?:\/\/(?!www\.w3\.org\/2000\/svg)/);
 });
 
-test("a latency that nothing can keep: nothing holds, tried twice each; exit 1", async () => {
+test("with a latency that no reply can keep, nothing holds, each load is tried twice, and the exit code is 1", async () => {
   const { code, stdout } = await limit("--max-clients", "16", "--slo", "1us");
   expect(code).toBe(1);
   expect(stdout.match(/^ {7}16 {2}late/gm)).toHaveLength(2);
@@ -52,7 +52,7 @@ test("a latency that nothing can keep: nothing holds, tried twice each; exit 1",
   expect(stdout).toMatch(/NOTE {4}not even one held: .*beyond the work \(p99\), more than --slo/);
 });
 
-test("too few descriptors for one client process: several share them, and they come first", async () => {
+test("with too few descriptors for one client process, several are started, and descriptors are the first limit", async () => {
   const { code, stdout } = await new Command(
     [
       ...["-c", 'ulimit -n 80 && exec "$@"', "sh", process.execPath],

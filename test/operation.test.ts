@@ -122,7 +122,7 @@ describe("replace", () => {
     expect(server.audit().problems).toEqual([]);
   });
 
-  test("an executable that could not take over is left alone, and the children are renewed", async () => {
+  test("an executable that could not take over is not started, and the children are replaced", async () => {
     const server = await Server.start({ children: 3 });
     const saved = `${supervisorPath}.saved`;
     copyFileSync(supervisorPath, saved);
@@ -155,7 +155,7 @@ describe("replace", () => {
     await server.stop();
   });
 
-  test("deaths and a stop in the middle of it leave nothing behind", async () => {
+  test("deaths and a stop in the middle of a replacement leave nothing behind", async () => {
     const server = await Server.start({ children: 60 });
     for (let round = 0; round < 10; round++) {
       server.command.kill("SIGUSR2");
@@ -262,7 +262,7 @@ describe("ctl", () => {
     await hasty.command.end();
   });
 
-  test("stop says that the server was killed, also where it would wait without end", async () => {
+  test("stop says that the server was killed, also with no limit of the wait", async () => {
     const server = await Server.start({ children: 2, work: "sleep:10m" });
     const client = await RawClient.greeted(server.port);
     client.send("arijort:x\n");

@@ -45,7 +45,7 @@ describe("growing", () => {
     await server.stop();
   });
 
-  test("short requests at full rate, each on a new connection, do not grow it to their number", async () => {
+  test("short requests at full rate, each on a new connection, do not grow the pool to their number", async () => {
     const load = ["--reconnect", "--duration", "2s", "--ramp", "1s"];
     let fewest = Number.POSITIVE_INFINITY;
     // While other programs use the processors, the queue is longer than that of quick requests.
@@ -60,7 +60,7 @@ describe("growing", () => {
     expect(fewest).toBeLessThan(180);
   });
 
-  test("at its maximum it says so, and clients wait until one leaves", async () => {
+  test("at its maximum, the pool says so, and clients wait until one leaves", async () => {
     const pool = { start: 2, minSpare: 1, maxSpare: 2, max: 4 };
     const server = await Server.start({ pool });
     const busy = await occupy(server, 4);
@@ -145,7 +145,7 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
 });
 
 describe("shrinking", () => {
-  test("it retires the longest idle first, down to its spare bounds, and serves meanwhile", async () => {
+  test("the longest idle retire first, down to the spare bounds, and the pool serves meanwhile", async () => {
     const server = await Server.start({ pool: { ...SMALL, shrinkAfter: "800ms" } });
     await closeAll(await occupy(server, 150));
     const loop = server.client(1, "arijort:meanwhile", "--reconnect", "--duration", "3s");
@@ -167,7 +167,7 @@ describe("shrinking", () => {
     expect(server.audit().problems).toEqual([]);
   });
 
-  test("waves of load do not make it fork and kill in turn", async () => {
+  test("waves of load do not make the pool fork and retire in turn", async () => {
     const server = await Server.start({ pool: { ...SMALL, shrinkAfter: "20s" } });
     for (let wave = 0; wave < 8; wave++) {
       await closeAll(await occupy(server, 100));
@@ -256,7 +256,7 @@ describe("replacement", () => {
     });
   });
 
-  test("work that is quicker than its time-out is never hit", async () => {
+  test("work that ends within its time-out is never ended by it", async () => {
     const server = await Server.start({
       children: 5,
       work: "sleep:2ms",

@@ -128,7 +128,7 @@ describe("a record", () => {
     fc.constantFrom(...others).map((text) => `${TIME} -- ${text}`),
   );
 
-  test("gives back any message, and is nothing else", () => {
+  test("gives back any message, and is read as no other record", () => {
     fc.assert(
       fc.property(kind, message, ([is, frame], any) => {
         const between = escaped(any);
@@ -141,7 +141,7 @@ describe("a record", () => {
     );
   });
 
-  test("that is torn anywhere takes nothing from the record that is glued on", () => {
+  test("that is torn anywhere takes nothing from the record behind it", () => {
     const parser = new RecordParser();
     fc.assert(
       fc.property(line, line, fc.nat(), (torn, glued, somewhere) => {
@@ -154,7 +154,7 @@ describe("a record", () => {
     );
   });
 
-  test("that is torn anywhere is none", () => {
+  test("that is torn anywhere is no record", () => {
     fc.assert(
       fc.property(kind, message, fc.nat(), ([, frame], any, somewhere) => {
         const whole = `${TIME} -- ${frame(escaped(any))}`;

@@ -128,7 +128,7 @@ describe("every kind of damage", () => {
     expect(repairText(whole + head + head).copy).toBe(whole);
   });
 
-  test("a record whose newline is gone is no whole one; the next is", () => {
+  test("a record without its newline is left out; the next is kept", () => {
     for (let i = 1; i < records.length; i++)
       for (const instead of ["", "\0", "\r", "x"]) {
         const lines = [...records];
@@ -187,7 +187,7 @@ describe("a random log", () => {
     return lines;
   }
 
-  test("torn, overwritten with NUL bytes, mixed with foreign lines: what is whole is kept, all else is not", () => {
+  test("torn, overwritten with NUL bytes, mixed with foreign lines: what is whole is kept, and nothing else", () => {
     for (let seed = 1; seed <= 200; seed++) {
       const pick = picker(seed);
       let damaged = "";
@@ -396,7 +396,7 @@ describe("the files", () => {
     expect(existsSync(out)).toBe(false);
   });
 
-  test("what fails leaves no copy", async () => {
+  test("a repair that fails leaves no copy", async () => {
     const { folder, log, out } = write();
     const args = ["--out", out];
     const said = async (...command: string[]) => {
@@ -421,7 +421,7 @@ describe("the files", () => {
 });
 
 describe("the log of a server", () => {
-  test("that runs can be read, and it is said that it goes on", async () => {
+  test("that runs is copied, and the report says that the run goes on", async () => {
     const server = await Server.start({ children: 2 });
     const out = join(server.folder, "copy");
     const { stdout, code } = await run("repair", server.log, "--out", out);

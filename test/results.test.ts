@@ -234,13 +234,13 @@ describe("the table of goals", () => {
   const values = { kilofork: [40, 41, 42], reference: [150, 151, 152] };
   const goalsOf = (...figures: MeasuredFigure[]) => cells(placesOf({ figures }).goals ?? "");
 
-  test("has what was measured of one that is not reached", () => {
+  test("has the measured value of a goal that is not reached", () => {
     expect(goalsOf(...(figure ? [figure] : []))).toContain(
       "| memory of an idle child | at most 0.3 of reference | 0.316 | not reached |",
     );
   });
 
-  test("has one that is reached as reached, and one without a measurement as neither", () => {
+  test("says which goal is reached, and which was not measured", () => {
     expect(goalsOf(memory(values, true))).toContain("| 0.316 | reached |");
     expect(goalsOf(memory(values, null))).toContain("| – | not measured |");
     for (const reached of [true, null])
@@ -249,7 +249,7 @@ describe("the table of goals", () => {
 });
 
 describe("the table of peers that are ahead", () => {
-  test("has one where more is better, with its lead and the rounds", () => {
+  test("has a peer that is ahead where more is better, with its lead and the rounds", () => {
     expect(
       aheadOf(rate(10, { kilofork: [100, 102, 98], "node:cluster": [120, 125, 119] })),
     ).toEqual([
@@ -257,19 +257,19 @@ describe("the table of peers that are ahead", () => {
     ]);
   });
 
-  test("has one where less is better", () => {
+  test("has a peer that is ahead where less is better", () => {
     expect(aheadOf(memory({ kilofork: [90, 91, 92], "bare loop": [30, 31, 29] }, true))).toEqual([
       "| memory of an idle child | bare loop | 30 kB | 91 kB | 3.03 | 3 of 3 |",
     ]);
   });
 
-  test("says in how many rounds one was ahead", () => {
+  test("says in how many rounds a peer was ahead", () => {
     expect(aheadOf(rate(10, { kilofork: [100, 110, 90], Python: [104, 105, 103] }))).toEqual([
       "| requests a second on 10 connections | Python | 104/s | 100/s | 1.04 | 2 of 3 |",
     ]);
   });
 
-  test("has none where kilofork is ahead, or both are the same", () => {
+  test("has no peer where kilofork is ahead, or both are the same", () => {
     expect(aheadOf(rate(10, { kilofork: [20, 21, 22], "node:cluster": [10, 11, 12] }))).toEqual([]);
     expect(
       aheadOf(rate(10, { kilofork: [1000, 1000, 1000], "bare loop": [1001, 1001, 1001] })),

@@ -133,7 +133,7 @@ describe("--ready-fd", () => {
     expect(code).toBe(2);
   });
 
-  test("of whoever starts a server, the error has code and number", async () => {
+  test("gives whoever starts a server an error with its code and errno", async () => {
     const log = join(temporaryFolder(), "log");
     await expect(startServer({ children: 900_000, log })).rejects.toMatchObject({
       ...{ code: "ERR_START", message: expect.stringContaining("children do not fit") },
@@ -190,7 +190,7 @@ describe("embedded", () => {
     expect(segmentsOf(process.pid)).toEqual([]);
   });
 
-  test("one that is stopped at once has opened nothing", async () => {
+  test("a server that is stopped at once has opened nothing", async () => {
     const log = join(temporaryFolder(), "log");
     const server = new Server({ host: "127.0.0.1", port: 0, children: 1, log });
     const started = server.start();

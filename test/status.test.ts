@@ -53,8 +53,8 @@ async function halt(pid: number): Promise<void> {
   await until("it is stopped", () => readFileSync(`/proc/${pid}/stat`, "utf8").includes(") T "));
 }
 
-describe("of a server that runs", () => {
-  test("who it is, and a letter for what each child does", async () => {
+describe("the status of a server that runs", () => {
+  test("says who it is, and has a letter for what each child does", async () => {
     const server = await Server.start({ children: 4, work: "sleep:10m" });
     const client = await working(server);
     const quiet = await RawClient.greeted(server.port);
@@ -79,7 +79,7 @@ describe("of a server that runs", () => {
     await server.stop("SIGQUIT");
   });
 
-  test("the oldest request in work grows older, and a younger one is not it", async () => {
+  test("has the age of the oldest request in work, not of a younger one", async () => {
     const server = await Server.start({ children: 2, work: "sleep:10m" });
     expect(look(server).oldestRequest).toBeNull();
     expect(await textOf(server)).toContain("no request in work\n");
@@ -95,7 +95,7 @@ describe("of a server that runs", () => {
     await server.stop("SIGQUIT");
   });
 
-  test("requests, and those a second", async () => {
+  test("has the number of requests, and of those a second", async () => {
     const server = await Server.start({ children: 3 });
     const looking = run("status", String(server.port), "--json");
     await server.client(3, "arijort:x", "--requests", "20", "--rate", "40");
@@ -108,7 +108,7 @@ describe("of a server that runs", () => {
     await server.stop();
   });
 
-  test("clients that wait in the kernel's queue, and its limit", async () => {
+  test("has the clients that wait in the kernel's queue, and its limit", async () => {
     const server = await Server.start({
       children: 1,
       work: "sleep:10m",
@@ -123,7 +123,7 @@ describe("of a server that runs", () => {
     await server.stop("SIGQUIT");
   });
 
-  test("a full queue, and what was dropped for it", async () => {
+  test("names a full queue, and what was dropped for it", async () => {
     const server = await Server.start({ children: 1, work: "sleep:10m", args: ["--backlog", "1"] });
     const client = await working(server);
     const waiting = Array.from({ length: 6 }, () => new RawClient(server.port));
@@ -134,7 +134,7 @@ describe("of a server that runs", () => {
     await server.stop("SIGQUIT");
   });
 
-  test("deaths by cause: a child that was killed, and the one forked for it", async () => {
+  test("has deaths by cause: a child that was killed, and its successor", async () => {
     const server = await Server.start({ children: 3 });
     signal(server.slots()[0]?.pid ?? 0, "SIGKILL");
     await until("it is replaced", () => look(server).children.forked === 4);
@@ -150,7 +150,7 @@ describe("of a server that runs", () => {
     await server.stop();
   });
 
-  test("refusals by kind, those that there were", async () => {
+  test("has refusals by kind, without kinds that there were none of", async () => {
     const server = await Server.start({ children: 2 });
     for (const request of ["root:x\n", "root:y\n", "no colon\n"]) {
       const client = await RawClient.greeted(server.port);
@@ -163,7 +163,7 @@ describe("of a server that runs", () => {
     await server.stop();
   });
 
-  test("children of an older epoch, and on an older log", async () => {
+  test("has the children of an older epoch, and those on an older log", async () => {
     const server = await Server.start({ children: 3, work: "sleep:10m" });
     const client = await working(server);
     renameSync(server.log, `${server.log}.1`);
@@ -185,7 +185,7 @@ describe("of a server that runs", () => {
     await server.stop("SIGQUIT");
   });
 
-  test("a dynamic pool at its maximum, and after that", async () => {
+  test("says that a dynamic pool is at its maximum, and later that it was", async () => {
     const server = await Server.start({ pool: { start: 1, minSpare: 1, maxSpare: 2, max: 3 } });
     expect(await textOf(server)).toMatch(
       /dynamic: \d of at most 3 children, spare 1 to 2\n.*at maximum: never\n/,
@@ -209,8 +209,8 @@ describe("of a server that runs", () => {
   });
 });
 
-describe("of a server that is in trouble", () => {
-  test("nothing is needed of a front that is stopped", async () => {
+describe("the status of a server in trouble", () => {
+  test("needs nothing of a stopped front", async () => {
     const server = await Server.start({ children: 3 });
     await halt(server.front);
     const client = await RawClient.greeted(server.port);
@@ -224,7 +224,7 @@ describe("of a server that is in trouble", () => {
     expect((await server.stop()).code).toBe(0);
   });
 
-  test("a supervisor that is stopped is told, with the child that it does not replace", async () => {
+  test("names a stopped supervisor, and the child that it does not replace", async () => {
     const server = await Server.start({ children: 2 });
     const { supervisor } = server;
     await halt(supervisor);
@@ -236,7 +236,7 @@ describe("of a server that is in trouble", () => {
     await server.stop();
   });
 
-  test("of a front that was killed, until the last of its requests is done", async () => {
+  test("names a killed front, until the last of its requests is done", async () => {
     const server = await Server.start({ children: 2, work: "sleep:2s" });
     const client = await working(server);
     server.command.kill("SIGKILL");
@@ -322,7 +322,7 @@ async function plant(server: Server, name: string, front: number): Promise<Comma
 }
 
 describe("a segment that no server has made", () => {
-  test("never gets a signal sent to the process that it names, and says nothing to the terminal", async () => {
+  test("gets no signal sent to the process that it names, and no control sequence to the terminal", async () => {
     const server = await Server.start({ children: 1 });
     const victim = new Command(["600"], "sleep");
     for (const [inName, expected] of [
@@ -384,7 +384,7 @@ describe("--watch", () => {
     );
   });
 
-  test("with --json, prints an object on each line, and says the end elsewhere", async () => {
+  test("with --json, prints an object on each line, and reports the end on standard error", async () => {
     const server = await Server.start({ children: 2 });
     const watch = new Command(["status", String(server.port), "--watch", "20ms", "--json"]);
     await until("there are three", () => watch.stdout.split("\n").length > 3);
@@ -497,7 +497,7 @@ const picture = (status: Status) => showStatus(status).split("\n\n").at(-1)?.spl
 const LEGEND = "  _ idle  S starting  R reading  W working  > replying  G stopping  . vacant";
 
 describe("the text", () => {
-  test("is what SCREENS promises", () => {
+  test("has these lines", () => {
     const status = madeUp(1000, "W".repeat(634) + "_".repeat(6), {
       limits: { pool: "dynamic", start: 5, minSpare: 5, maxSpare: 10, max: 1000, backlog: 4096 },
       requestsPerSecond: 211.4,

@@ -188,7 +188,7 @@ describe("exit 1", () => {
 });
 
 describe("a standard output that cannot be written to", () => {
-  test("of the audit: without a reader it is exit 141, and not a word", async () => {
+  test("of the audit, without a reader: exit 141, and no message", async () => {
     const path = log();
     writeFileSync(path, init + births(11) + stop(3));
     const command = new Command(["audit", path]);
@@ -196,7 +196,7 @@ describe("a standard output that cannot be written to", () => {
     expect(await command.end()).toMatchObject({ code: 141, stderr: "" });
   });
 
-  test("of the demo: it leaves nothing", async () => {
+  test("of the demo, without a reader: the demo leaves nothing", async () => {
     const folder = temporaryFolder();
     const args = ["demo", "--clients", "2", "--work", "100ms"];
     const command = new Command(args, process.execPath, { TMPDIR: folder });
@@ -205,7 +205,7 @@ describe("a standard output that cannot be written to", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("on a full disk it is exit 1, and one line", async () => {
+  test("on a full disk: exit 1, and one line", async () => {
     const script = `exec "$0" bin/kilofork.cjs --help >/dev/full`;
     const { code, stderr } = await new Command(["-c", script, process.execPath], "sh").end();
     expect(stderr).toBe("kilofork: cannot write to standard output: ENOSPC\n");

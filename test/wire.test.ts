@@ -136,7 +136,7 @@ describe("a connection", () => {
     await server.stop();
   });
 
-  test("that says nothing is told so after the idle time-out", async () => {
+  test("that sends nothing gets its error after the idle time-out", async () => {
     const before = pids();
     const client = await RawClient.greeted(server.port);
     expect(await client.rest()).toMatch(/^this is server thread \d+\nerror timeout: .*\n$/);
@@ -144,7 +144,7 @@ describe("a connection", () => {
     await expectNoChildLost(before);
   });
 
-  test("with a byte now and then is ended by the read time-out, however it drips", async () => {
+  test("that sends a byte now and then is ended by the read time-out", async () => {
     const before = pids();
     const client = await RawClient.greeted(server.port);
     const drip = setInterval(() => client.send("a"), 50);
@@ -154,7 +154,7 @@ describe("a connection", () => {
     await expectNoChildLost(before);
   });
 
-  test("whose client never reads its replies is given up after the write time-out", async () => {
+  test("whose client never reads its replies is closed after the write time-out", async () => {
     const before = pids();
     const client = await RawClient.greeted(server.port);
     client.socket.pause();
