@@ -86,5 +86,5 @@ const IMPOSSIBLE: ReadonlySet<string> = new Set(["greeting", "mismatch", "timeou
 
 function kindOf({ kind, detail }: LoadFailures): string {
   if (!/(got|unasked for:) "error /.test(detail)) return kind;
-  return kind === "greeting" ? "turned away" : "refused";
+  return kind === "greeting" ? "refused at once" : "refused";
 }

@@ -62,7 +62,7 @@ export class Witness {
           pending = "";
           pause = setTimeout(send, BETWEEN_REQUESTS_MS);
         } else if (/^error [a-z-]+: /.test(line)) {
-          fail(pid === "" ? "turned away" : "refused");
+          fail(pid === "" ? "refused at once" : "refused");
           pid ||= "nobody";
         } else if (this.answered.has(number)) {
           this.repliedTwice++;

@@ -161,7 +161,7 @@ describe.skipIf(!hasStrace)("a sync", () => {
     await until("both wait for it", () => server.count("syncing") === 2);
     await until("it is in the middle", isDelayed);
     process.kill(syncOf(server).syncer, "SIGKILL");
-    killTracers(); // a traced process dies when its tracer lets it
+    killTracers(); // until then, strace holds the killed process
     for (const client of clients) {
       expect((await client.lines(2))[1]).toBe(UNAVAILABLE);
       await client.close();

@@ -204,8 +204,8 @@ describe("lines that are no records", () => {
       problems: [],
       ledger: { counted: 1, shortWrites: 1 },
     });
-    const glued = runOf(begin + torn + killed + stop(0));
-    expect(glued).toMatchObject({ problems: [], ledger: { counted: 0, tornHeads: 1, died: 1 } });
+    const result = runOf(begin + torn + killed + stop(0));
+    expect(result).toMatchObject({ problems: [], ledger: { counted: 0, tornHeads: 1, died: 1 } });
   });
 
   test("a foreign line is named with its offset", () => {
@@ -217,8 +217,8 @@ describe("lines that are no records", () => {
     const named = received(2, 12).slice(0, -5); // … from user ari
     const closed = runOf(`${begin + named}<torn>\n${completed(3, 11, 1)}${stop(1)}`);
     expect(closed).toMatchObject({ problems: [], ledger: { shortWrites: 1, received: 1 } });
-    const glued = runOf(begin + named + killed + stop(0));
-    expect(glued).toMatchObject({ problems: [], ledger: { tornHeads: 1, received: 1, died: 1 } });
+    const result = runOf(begin + named + killed + stop(0));
+    expect(result).toMatchObject({ problems: [], ledger: { tornHeads: 1, received: 1, died: 1 } });
     const pool = at(2, "pool: all children are of gen").slice(0, -1);
     expect(runOf(begin + pool + completed(3, 11, 1) + killed + stop(1)).ledger).toMatchObject({
       tornHeads: 1,

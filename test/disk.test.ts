@@ -196,7 +196,10 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
     const { disk, server } = await startOnFullDisk(2);
     const { supervisor } = server;
     process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
-    await until("the end is owed", () => server.scoreboard.header().pendingEnds === 1);
+    await until(
+      "the record of the end is pending",
+      () => server.scoreboard.header().pendingEnds === 1,
+    );
     await server.untilIdle();
     process.kill(supervisor, "SIGKILL");
     await server.untilOtherSupervisor(supervisor);

@@ -46,11 +46,12 @@ describe("a supervisor that is killed", () => {
     const { supervisor, front } = server;
     const children = () =>
       readFileSync(`/proc/${front}/task/${front}/children`, "utf8").match(/\d+/g) ?? [];
-    const isIt = (pid: string) =>
+    const isSuccessor = (pid: string) =>
       pid !== String(supervisor) && readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("kilo");
     process.kill(supervisor, "SIGKILL");
     let successor: string | undefined;
-    while (successor === undefined) successor = children().find(isIt); // at once, before it goes on
+    // Without a pause: it must be stopped before it starts.
+    while (successor === undefined) successor = children().find(isSuccessor);
     process.kill(Number(successor), "SIGSTOP");
     renameSync(server.log, `${server.log}.1`);
     server.command.kill("SIGUSR1");
@@ -77,7 +78,8 @@ describe("a supervisor that is killed", () => {
       process.kill(supervisor, "SIGKILL");
       await until("another is there", () => ![0, supervisor].includes(server.supervisor));
       await sleep(Math.random() * 15);
-      if (round % 3 === 2) await server.untilIdle(); // the front ends after five supervisors that never come up
+      // The front ends after five supervisors that died at their start.
+      if (round % 3 === 2) await server.untilIdle();
     }
     await server.untilIdle();
     const { forked, ended, alive } = server.tally();
@@ -92,7 +94,8 @@ describe("a supervisor that is killed", () => {
       const server = await Server.start({ children: 1, args: ["--ack", "synced"] });
       const [child] = server.slots();
       const client = await RawClient.greeted(server.port);
-      // The child stops between its completed record and its count, the supervisor when it writes that.
+      // strace kills the child between its completed record and its count, and the supervisor at its
+      // next record, which is that of the end.
       await inject(child?.pid ?? 0, "futex", "signal=KILL:when=1");
       await inject(server.supervisor, "write", "signal=KILL:when=1");
       const { supervisor } = server;
@@ -179,7 +182,7 @@ describe("a forker", () => {
         for (const { pid } of server.slots().slice(4)) process.kill(pid, "SIGKILL");
         await sleep(Math.random() * 2);
         if (forker > 0) process.kill(forker, "SIGKILL");
-        await until("they are buried", () => server.tally().ended >= 20 * (round + 1));
+        await until("they are reaped", () => server.tally().ended >= 20 * (round + 1));
         await server.untilIdle();
         expect(ourProcesses(/^kilofork-child$/)).toHaveLength(CHILDREN);
       }

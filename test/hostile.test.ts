@@ -197,7 +197,7 @@ describe("--max-connections-per-address", () => {
       pool: { start: 2, minSpare: 1, maxSpare: 2, max: 20 },
       args: ["--max-connections-per-address", "3"],
     });
-    // The places that the successor cannot fill at once belong to the address that connects last.
+    // A successor has fewer children at first. Two of the freed places are those of another address.
     const others = [1, 2].map(() =>
       connect({ port: server.port, host: "127.0.0.1", localAddress: "127.0.0.2" }),
     );

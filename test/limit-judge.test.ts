@@ -118,7 +118,7 @@ describe("what broke is named from the evidence", () => {
     // Most of it is the client's own lag, but the server alone would have been too slow as well.
     ["latency", {}, { beyondMs: ms(5000), lagMs: ms(3000) }],
     ["latency", {}, { verified: 97, failures: failure("timeout", "") }],
-    // The clients saw it as well: their connects took too long.
+    // The clients say the same: one of them was late to connect.
     ["CPU", { busiestShare: 1, log: { ...log, peak: 99 } }, { incomplete: ["1: 99 of 100"] }],
   ])("%s", (name, measured, of) => {
     expect(judged(measured, of).cause?.name).toBe(name);

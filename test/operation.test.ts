@@ -126,7 +126,7 @@ describe("replace", () => {
     const server = await Server.start({ children: 3 });
     const saved = `${supervisorPath}.saved`;
     copyFileSync(supervisorPath, saved);
-    writeFileSync(`${supervisorPath}.new`, "#!/bin/sh\necho scoreboard 0 handover 0\n", {
+    writeFileSync(`${supervisorPath}.new`, "#!/bin/sh\necho scoreboard 0 exec-state 0\n", {
       mode: 0o755,
     });
     renameSync(`${supervisorPath}.new`, supervisorPath);

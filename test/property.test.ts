@@ -144,9 +144,9 @@ describe("a record", () => {
   test("that is torn anywhere takes nothing from the record behind it", () => {
     const parser = new RecordParser();
     fc.assert(
-      fc.property(line, line, fc.nat(), (torn, glued, somewhere) => {
+      fc.property(line, line, fc.nat(), (torn, next, somewhere) => {
         const cut = 1 + (somewhere % torn.length);
-        const text = Buffer.from(torn.slice(0, cut) + glued, "latin1");
+        const text = Buffer.from(torn.slice(0, cut) + next, "latin1");
         expect(parser.parse(text, 0, text.length)).toBe(false);
         expect(parser.parseAfterTornHead(text, 0, text.length)).toBe(cut);
       }),

@@ -118,8 +118,8 @@ describe("every kind of damage", () => {
     const lines = kinds.filter(([, , bytes]) => bytes.endsWith("\n"));
     const all = lines.map(([, , bytes]) => bytes).join("");
     const middle = records.slice(0, 5).join("");
-    for (const [, kind, glued] of kinds.filter(([, , bytes]) => !bytes.endsWith("\n"))) {
-      const result = repairText(middle + all + glued + records.slice(5).join(""));
+    for (const [, kind, open] of kinds.filter(([, , bytes]) => !bytes.endsWith("\n"))) {
+      const result = repairText(middle + all + open + records.slice(5).join(""));
       expect(result.copy).toBe(whole);
       expect(places(result)).toContain(`${kind} at ${middle.length + all.length}`);
       expect(places(result)).toHaveLength(lines.length + 1);

@@ -2,7 +2,7 @@
 //
 // The primary forks K workers, each of which runs the service of service.mjs. A worker counts by
 // itself and tells the primary every two seconds and at its end. Connections go round robin
-// (the default on Linux). A worker that dies unasked ends the server.
+// (the default on Linux). A worker that ends without an order ends the server.
 //
 // node cluster.mjs [PORT [WORKERS [WORK_MS [BACKLOG [LOGFILE]]]]]
 import cluster from "node:cluster";
