@@ -2,9 +2,8 @@
  * What it costs that a reply waits for the disk, and, on a disk with slow syncs, what one sync for
  * many requests saves.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { findServer } from "../../src/status/servers";
+import { Tracer } from "../../test/support/tracer";
 import { BACKLOG } from "../measures/load";
 import { rateOf } from "../measures/rate";
 import type { Harness } from "../servers/harness";
@@ -76,17 +75,14 @@ async function acknowledged(
     const { requests: waited, syncs } = scoreboard.header().sync;
     return { perSecond, perSync: waited / Math.max(syncs, 1) };
   } finally {
-    tracer?.kill("SIGKILL");
+    tracer?.kill();
     scoreboard.close();
     await server.stop();
   }
 }
 
 /** Delays each sync of the syncer. The tracer's own time comes on top, to kilofork's disadvantage. */
-async function delaySyncs(syncer: number) {
+function delaySyncs(syncer: number): Promise<Tracer> {
   const inject = `inject=fdatasync:delay_exit=${SLOW_SYNC_MS * 1000}`;
-  const tracer = spawn("strace", ["-p", String(syncer), "-e", "trace=fdatasync", "-e", inject]);
-  await once(tracer.stderr, "data"); // attached
-  tracer.stderr.resume();
-  return tracer;
+  return Tracer.attach(syncer, ["-e", "trace=fdatasync", "-e", inject]);
 }

@@ -1,10 +1,9 @@
 /** Counts the system calls of one request with strace(1), in the process that serves it. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Tracer } from "../../test/support/tracer";
 import type { Harness } from "../servers/harness";
 import { requireInstalled } from "../servers/installed";
 import { LABELS, type ServerName } from "../servers/servers";
@@ -15,7 +14,6 @@ const REQUESTS = 100;
 const CALL_ENDS_WITHIN_MS = 50;
 /** Requests before the counted ones: calls that are made once are not counted. */
 const WARM_UP = 5;
-const ATTACHES_WITHIN_MS = 10_000;
 const CLOCK_CALLS = ["clock_gettime", "gettimeofday", "time"];
 
 export function isClockCall(name: string): boolean {
@@ -74,19 +72,12 @@ class Client {
 
 /** Runs the step while strace writes the calls of all threads of the process to a file. */
 async function traced(pid: string, file: string, step: () => Promise<void>): Promise<void> {
-  const tracer = spawn("strace", ["-f", "-p", pid, "-o", file], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  const ended = once(tracer, "exit");
+  const tracer = await Tracer.attach(Number(pid), ["-f", "-o", file]);
   try {
-    const signal = AbortSignal.timeout(ATTACHES_WITHIN_MS);
-    const [said] = await once(tracer.stderr, "data", { signal });
-    if (!String(said).includes("attached")) throw new Error(String(said).trim());
     await step();
     await sleep(CALL_ENDS_WITHIN_MS);
   } finally {
-    tracer.kill("SIGINT");
-    await ended;
+    await tracer.detach();
   }
 }
 
