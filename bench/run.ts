@@ -31,12 +31,12 @@ const SMALL: Size = {
   ...{ writers: [1, 8, 100], lines: 4000, increments: 8_000_000, messages: 4000 },
 };
 
-function show({ figure, unit, subjects, goals, notes }: MeasuredFigure): string {
+function show({ figure, first, unit, subjects, goals, notes }: MeasuredFigure): string {
   const number = (value: number) =>
     value >= 1000 ? Math.round(value).toLocaleString("en-US") : value.toFixed(1);
   const rows = subjects.map(({ label, median: middle, min, max, ratio }, i) => {
     const cells = `${number(middle).padStart(13)} ${unit.padEnd(3)} ${`${number(min)} to ${number(max)}`.padEnd(20)}  `;
-    const has = i > 0 && Number.isFinite(ratio) ? `kilofork has ${ratio.toFixed(2)} of it` : "";
+    const has = i > 0 && Number.isFinite(ratio) ? `${first} has ${ratio.toFixed(2)} of it` : "";
     return `  ${label.padEnd(33)}${cells}${has}`;
   });
   const verdict = { true: "reached", false: "NOT REACHED", null: "not measured" };
