@@ -82,7 +82,7 @@ test("when the supervisor is replaced, the syncer is replaced by that of the new
   const server = await start(3);
   const { syncer } = syncOf(server);
   expect((await run("ctl", "replace", String(server.port))).code).toBe(0);
-  await until("there is another", () => ![0, syncer].includes(syncOf(server).syncer));
+  await until("there is another syncer", () => ![0, syncer].includes(syncOf(server).syncer));
   expect((await server.client(3, "arijort:lalala")).requests.verified).toBe(3);
   expect(server.scoreboard.header().logNumber).toBe(0);
   await server.stop();
@@ -93,7 +93,7 @@ test("a syncer killed between two syncs loses no request; a killed supervisor, o
   expect((await server.client(3, "arijort:one")).requests.verified).toBe(3);
   const { syncer } = syncOf(server);
   process.kill(syncer, "SIGKILL");
-  await until("there is another", () => ![0, syncer].includes(syncOf(server).syncer));
+  await until("there is another syncer", () => ![0, syncer].includes(syncOf(server).syncer));
   expect((await server.client(3, "arijort:two")).requests.verified).toBe(3);
   process.kill(server.supervisor, "SIGKILL");
   await server.untilIdle();
@@ -157,9 +157,9 @@ describe.skipIf(!hasStrace)("a sync", () => {
     const clients = await Promise.all([1, 2].map(() => RawClient.greeted(server.port)));
     const { isDelayed } = await injectSync(server, "delay_exit=60000000");
     for (const client of clients) client.send("arijort:in doubt\n");
-    await until("they wait", () => syncOf(server).requests === 2);
-    await until("both wait for it", () => server.count("syncing") === 2);
-    await until("it is in the middle", isDelayed);
+    await until("both requests wait for a sync", () => syncOf(server).requests === 2);
+    await until("both children wait for the sync", () => server.count("syncing") === 2);
+    await until("the sync is delayed", isDelayed);
     process.kill(syncOf(server).syncer, "SIGKILL");
     killTracers(); // until then, strace holds the killed process
     for (const client of clients) {
@@ -185,7 +185,10 @@ describe.skipIf(!hasStrace)("a sync", () => {
       expect(await ask([client])).toEqual([UNAVAILABLE]);
       await client.close();
       await release();
-      await until("there is another", () => server.scoreboard.header().logEpoch === next);
+      await until(
+        "children may take the next log",
+        () => server.scoreboard.header().logEpoch === next,
+      );
     }
     await server.client(1, "arijort:after");
     // An operator has moved the first file away: its name is free again.
@@ -206,7 +209,7 @@ describe.skipIf(!hasStrace)("a sync", () => {
     const clients = await Promise.all([1, 2, 3, 4].map(() => RawClient.greeted(server.port)));
     await injectSync(server, "delay_exit=300000");
     for (const client of clients) client.send("arijort:slow\n");
-    await until("they wait", () => server.count("syncing") === 4);
+    await until("four children wait for the sync", () => server.count("syncing") === 4);
     expect((await server.stop()).code).toBe(0);
     for (const client of clients) {
       expect((await client.lines(2))[1]).toContain('"slow"');

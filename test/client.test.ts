@@ -195,7 +195,7 @@ test("--out writes the result, which names the address and says what the client 
 test("--from chooses the client's address, --window how many wait for their first greeting", async () => {
   const server = await Server.start({ children: 30, work: "sleep:300ms" });
   const running = server.client(30, "arijort:f", "--from", "127.0.0.9", "--window", "4");
-  await until("all are at work", () => server.count("working") === 30);
+  await until("all children work", () => server.count("working") === 30);
   const peers = readFileSync("/proc/net/tcp", "utf8")
     .split("\n")
     .map((line) => line.trim().split(/\s+/))
@@ -237,7 +237,7 @@ test("--stop-at-eof ends a client with the process that started it", async () =>
   const client = new Command([
     ...["client", "127.0.0.1", String(server.port), "2", "arijort:e", "--json", "--stop-at-eof"],
   ]);
-  await until("both are at work", () => server.count("working") === 2);
+  await until("both children work", () => server.count("working") === 2);
   client.closeInput();
   const { code, stdout } = await client.end();
   expect(code).toBe(130);
@@ -257,7 +257,7 @@ test.each([
     process.execPath,
     { NODE_OPTIONS: `--require ${script}` },
   );
-  await until("it is in the middle", () => server.scoreboard.total() > 100);
+  await until("a part of the requests is done", () => server.scoreboard.total() > 100);
   client.kill("SIGUSR2");
   expect(await client.end()).toMatchObject({ code, signal: null });
   await server.stop();

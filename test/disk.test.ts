@@ -110,7 +110,9 @@ describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
 
     disk.empty();
     expect(await ask(server, "after")).toContain('"after"');
-    await until("it says so", () => server.command.stderr.includes("can be written again"));
+    await until("the server says that the log can be written again", () =>
+      server.command.stderr.includes("can be written again"),
+    );
     expect(server.scoreboard.header().logError).toBe(0);
     expect((await server.stop()).code).toBe(0);
     const { problems, runs } = disk.audit();
@@ -147,14 +149,16 @@ describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
     const { disk, server } = await startOnFullDisk(4);
     const victims = server.slots().map(({ pid }) => pid);
     for (const pid of victims) process.kill(pid, "SIGKILL");
-    await until("they are replaced", () => server.tally().forked === 8);
+    await until("all killed children are replaced", () => server.tally().forked === 8);
     await server.untilIdle();
     const recorded = () => disk.records(/ended: signal 9, abnormal$/).length;
     expect(recorded()).toBeLessThan(4);
     server.command.kill("SIGUSR2"); // a new executable takes over, with the pending records
-    await until("it has", () => server.command.stderr.includes("all children have been replaced"));
+    await until("the replacement is over", () =>
+      server.command.stderr.includes("all children have been replaced"),
+    );
     disk.empty();
-    await until("they are in the log", () => recorded() === 4);
+    await until("all ends are in the log", () => recorded() === 4);
     await server.stop();
     expect(disk.audit()).toMatchObject({ ok: true, runs: [{ ledger: { died: 4 } }] });
     await disk.remove();
@@ -170,7 +174,7 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
     const recorded = () => disk.records(/ended: with its supervisor, abnormal$/).length;
     expect(recorded()).toBeLessThan(4);
     disk.empty();
-    await until("they are in the log", () => recorded() === 4);
+    await until("all ends are in the log", () => recorded() === 4);
     await server.stop();
     expect(disk.audit()).toMatchObject({ ok: true, runs: [{ ledger: { died: 4 } }] });
     await disk.remove();
@@ -186,7 +190,7 @@ describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
     disk.empty();
     await client.rest();
     await client.close();
-    await until("everyone has left", () => ourProcesses(/^kilofork-/).length === 0);
+    await until("all processes have ended", () => ourProcesses(/^kilofork-/).length === 0);
     expect(disk.records(/total requests \d+$/)).not.toEqual([]);
     expect(disk.records(/Server stop$/)).toEqual([]);
     await disk.remove();
@@ -215,7 +219,7 @@ test("a log that is removed is created again, and the server says what that mean
   const server = await Server.start({ children: 3 });
   await ask(server, "lost");
   unlinkSync(server.log);
-  await until("it is there again", () => existsSync(server.log));
+  await until("the log is there again", () => existsSync(server.log));
   await until("the children write to it", () => {
     const { logSettled, logEpoch } = server.scoreboard.header();
     return logEpoch === 1 && logSettled === 1;
@@ -241,7 +245,9 @@ describe.skipIf(!hasStrace)("a write of a record", () => {
       await release();
       expect(await ask(server, "mended")).toContain('"mended"');
       expect(server.scoreboard.total()).toBe(1);
-      await until("it says so", () => server.command.stderr.includes("can be written again"));
+      await until("the server says that the log can be written again", () =>
+        server.command.stderr.includes("can be written again"),
+      );
       const said = server.command.stderr.match(/cannot write .*: (\w+);/g);
       expect(said).toEqual([expect.stringContaining(`: ${error};`)]);
       await server.stop();

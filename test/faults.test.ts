@@ -76,7 +76,10 @@ describe("a supervisor that is killed", () => {
     for (let round = 0; round < 8; round++) {
       const { supervisor } = server;
       process.kill(supervisor, "SIGKILL");
-      await until("another is there", () => ![0, supervisor].includes(server.supervisor));
+      await until(
+        "there is another supervisor",
+        () => ![0, supervisor].includes(server.supervisor),
+      );
       await sleep(Math.random() * 15);
       // The front ends after five supervisors that died at their start.
       if (round % 3 === 2) await server.untilIdle();
@@ -114,7 +117,7 @@ describe("a supervisor that is killed", () => {
     const { supervisor } = server;
     const old = new Set(server.slots().map(({ pid }) => pid));
     const replaced = ctl("replace", server);
-    await until("it has begun", () => server.scoreboard.header().childEpoch > 1);
+    await until("the replacement has begun", () => server.scoreboard.header().childEpoch > 1);
     process.kill(server.supervisor, "SIGKILL");
     await server.untilOtherSupervisor(supervisor);
     await replaced;
@@ -129,14 +132,14 @@ test("a supervisor that finds many children dead at once, and the forker, reaps 
   // The new forker is younger than most children: it is not the first that waitpid() finds.
   process.kill(server.scoreboard.header().forker, "SIGKILL");
   process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
-  await until("a successor is there", () => server.tally().forked === 101);
+  await until("the first successor is forked", () => server.tally().forked === 101);
   await server.untilIdle();
   const { forker } = server.scoreboard.header();
   process.kill(supervisor, "SIGSTOP");
   const dead = server.slots().map(({ pid }) => pid);
   for (const pid of [forker, ...dead]) process.kill(pid, "SIGKILL");
   process.kill(supervisor, "SIGCONT");
-  await until("all have successors", () => server.tally().ended === 101);
+  await until("all ends are counted", () => server.tally().ended === 101);
   await server.untilIdle();
   expect(server.tally()).toEqual({ forked: 201, ended: 101, alive: 100 });
   expect(server.records(/ended: signal 9, abnormal/)).toHaveLength(101);
@@ -148,7 +151,10 @@ test("a supervisor that finds many children dead at once, and the forker, reaps 
 
 describe("a forker", () => {
   const untilAnother = (server: Server, before: number) =>
-    until("there is another", () => ![0, before].includes(server.scoreboard.header().forker));
+    until(
+      "there is another forker",
+      () => ![0, before].includes(server.scoreboard.header().forker),
+    );
 
   test("that is killed is replaced when a child is needed, and no client is lost", async () => {
     const server = await Server.start({ children: 5 });
@@ -182,7 +188,10 @@ describe("a forker", () => {
         for (const { pid } of server.slots().slice(4)) process.kill(pid, "SIGKILL");
         await sleep(Math.random() * 2);
         if (forker > 0) process.kill(forker, "SIGKILL");
-        await until("they are reaped", () => server.tally().ended >= 20 * (round + 1));
+        await until(
+          "the killed children are reaped",
+          () => server.tally().ended >= 20 * (round + 1),
+        );
         await server.untilIdle();
         expect(ourProcesses(/^kilofork-child$/)).toHaveLength(CHILDREN);
       }
@@ -195,7 +204,7 @@ describe("a forker", () => {
     "that is killed while it forks the first children is replaced, and the server starts",
     async () => {
       const killed = Server.start({ children: 3000 });
-      await until("it forks", () => ourProcesses(/^kilofork-child$/).length > 0);
+      await until("there is a child", () => ourProcesses(/^kilofork-child$/).length > 0);
       const [forker = 0] = ourProcesses(/^kilofork-forker$/).sort((a, b) => a - b);
       process.kill(forker, "SIGKILL");
       const server = await killed;
@@ -250,7 +259,10 @@ describe("a child that is stopped (SIGSTOP)", () => {
     expect(code).toBe(1);
     expect(server.scoreboard.header().ended.replaced).toBe(5);
     process.kill(stuck, "SIGCONT");
-    await until("it is replaced as well", () => server.scoreboard.header().ended.replaced === 6);
+    await until(
+      "the last child is replaced",
+      () => server.scoreboard.header().ended.replaced === 6,
+    );
     await server.stop();
   });
 
@@ -295,7 +307,7 @@ test.skipIf(process.getuid?.() !== 0)("while no child can be forked, none is ret
     "--nproc=1:",
   ]);
   for (const { pid } of server.slots().slice(0, 20)) process.kill(pid, "SIGKILL");
-  await until("they are missed", () => server.scoreboard.header().growthLimit === "processes");
+  await until("forks fail", () => server.scoreboard.header().growthLimit === "processes");
   await sleep(1500);
   expect(server.count("idle")).toBe(5);
   const client = await RawClient.greeted(server.port);
@@ -312,7 +324,7 @@ describe("orders", () => {
     const waiting = await ctl("reopen", server, "--timeout", "300ms");
     expect(waiting).toMatchObject({ code: 1, stderr: expect.stringContaining("3 child") });
     process.kill(supervisor, "SIGCONT");
-    await until("it is done", () => server.scoreboard.header().logSettled === 1);
+    await until("the log is settled", () => server.scoreboard.header().logSettled === 1);
     await server.stop();
   });
 
@@ -334,9 +346,9 @@ describe("orders", () => {
     const server = await Server.start({ children: 2, work: "sleep:1500ms" });
     const client = await RawClient.greeted(server.port);
     client.send("arijort:x\n");
-    await until("it works", () => server.count("working") === 1);
+    await until("a child works", () => server.count("working") === 1);
     const first = ctl("stop", server);
-    await until("it stops", () => server.scoreboard.header().stopping);
+    await until("the server stops", () => server.scoreboard.header().stopping);
     const both = await Promise.all([first, ctl("stop", server)]);
     expect(both.map(({ code }) => code)).toEqual([0, 0]);
     await client.close();
@@ -366,12 +378,9 @@ describe("orders", () => {
 test("a full pool reports its maximum also when a client comes after a calm time", async () => {
   const server = await Server.start({ children: 2 });
   const busy = [await RawClient.greeted(server.port), await RawClient.greeted(server.port)];
-  await until("the pool rests", async () => {
-    await sleep(3000);
-    return true;
-  });
+  await sleep(3000); // the pool is no longer sampled
   const waiting = new RawClient(server.port);
-  await until("it is named", () => server.scoreboard.header().growthLimit === "maximum");
+  await until("the maximum is named", () => server.scoreboard.header().growthLimit === "maximum");
   await Promise.all([...busy, waiting].map((client) => client.close()));
   await server.stop();
 });
@@ -384,7 +393,7 @@ test("a limit on the size of files is handled as a full disk", async () => {
   expect(client.requests.failed).toBeGreaterThan(0);
   await server.untilIdle();
   expect(server.tally().ended).toBe(0);
-  await until("it is said", () =>
+  await until("the failure is reported", () =>
     /cannot write to the log .*: (ENOSPC|EFBIG)/.test(server.command.stderr),
   );
   await server.stop();

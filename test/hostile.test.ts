@@ -55,7 +55,7 @@ async function start(children: number, ...args: string[]): Promise<[Server, numb
 test("hundreds that connect and send nothing are closed after the idle time-out", async () => {
   const [server, before] = await start(50);
   const silent = open(server, 500);
-  await until("all have been told", () => silent.every(({ ended }) => ended), 60_000);
+  await until("all connections are closed", () => silent.every(({ ended }) => ended), 60_000);
   for (const client of silent) expect(client.text).toMatch(/error timeout: .*\n$/);
   await isUnhurt(server, before);
 });
@@ -84,7 +84,7 @@ test("a byte every now and then does not make a request last longer than the rea
   const drip = setInterval(() => {
     for (const client of slow) client.send("a");
   }, 50);
-  await until("all have been told", () => slow.every(({ ended }) => ended));
+  await until("all connections are closed", () => slow.every(({ ended }) => ended));
   clearInterval(drip);
   expect(Date.now() - begun).toBeLessThan(10_000);
   for (const client of slow) expect(client.text).toMatch(/error timeout: .*\n$/);
@@ -96,7 +96,7 @@ test("lines without end are refused at the limit, not kept in memory", async () 
   const giants = open(server, 5);
   const chunk = Buffer.alloc(1 << 16, "x");
   for (const client of giants) for (let i = 0; i < 64; i++) client.socket.write(chunk);
-  await until("all have been told", () => giants.every(({ ended }) => ended));
+  await until("all connections are closed", () => giants.every(({ ended }) => ended));
   for (const client of giants) expect(client.text).toMatch(/error too-long: .*\n$/);
   await isUnhurt(server, before);
 });
@@ -128,7 +128,7 @@ test("replies that are never read hold a child for the write time-out, no longer
     send();
   }
   await until("replies pile up", () => server.count("replying") === 3);
-  await until("they are given up", () => server.count("idle") === 3);
+  await until("all children are idle", () => server.count("idle") === 3);
   await Promise.all(deaf.map((client) => client.close()));
   await isUnhurt(server, before);
 });
@@ -186,7 +186,10 @@ describe("--max-connections-per-address", () => {
       await Promise.all(pair.map((client) => client.lines(1)));
       expect(pair.map(({ text }) => text).join("")).not.toContain("busy");
       for (const { pid } of pair) process.kill(pid, "SIGKILL");
-      await until("they have successors", () => server.tally().forked === 5 + 2 * (round + 1));
+      await until(
+        "both killed children have successors",
+        () => server.tally().forked === 5 + 2 * (round + 1),
+      );
       await server.untilIdle();
     }
     await server.stop();
@@ -201,7 +204,7 @@ describe("--max-connections-per-address", () => {
     const others = [1, 2].map(() =>
       connect({ port: server.port, host: "127.0.0.1", localAddress: "127.0.0.2" }),
     );
-    await until("they are served", () => server.count("reading") === 2);
+    await until("both connections are served", () => server.count("reading") === 2);
     const crowd = open(server, 3);
     await Promise.all(crowd.map((client) => client.lines(1)));
     const { supervisor } = server;

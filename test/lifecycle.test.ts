@@ -92,9 +92,9 @@ while True:
         break
 `;
     const manager = new Command(["-c", listen, socket], "python3");
-    await until("it listens", () => manager.stdout === "bound\n");
+    await until("the socket of the manager is bound", () => manager.stdout === "bound\n");
     const server = await Server.start({ children: 3, env: { NOTIFY_SOCKET: socket } });
-    await until("it is told", () => manager.stdout === "bound\nREADY=1\n");
+    await until("the manager is told", () => manager.stdout === "bound\nREADY=1\n");
     await server.stop();
     expect((await manager.end()).stdout).toBe("bound\nREADY=1\nSTOPPING=1\n");
   });
@@ -123,7 +123,7 @@ describe("stop", () => {
       const server = await Server.start({ children: 5, work: "sleep:500ms" });
       const client = await RawClient.greeted(server.port);
       client.send("arijort:in work\n");
-      await until("it works", () => server.count("working") === 1);
+      await until("a child works", () => server.count("working") === 1);
       const stopped = server.stop(signal);
       expect(await client.rest()).toContain('recvd message "in work" from user arijort\n');
       await client.close();
@@ -141,7 +141,7 @@ describe("stop", () => {
     const idle = await RawClient.greeted(server.port);
     const busy = await RawClient.greeted(server.port);
     busy.send("arijort:one\narijort:two\n");
-    await until("it works", () => server.count("working") === 1);
+    await until("a child works", () => server.count("working") === 1);
     const stopped = server.stop();
     expect(await idle.rest()).toBe(`this is server thread ${idle.pid}\n`);
     const [, reply, refusal] = (await busy.rest()).split("\n");
@@ -155,10 +155,10 @@ describe("stop", () => {
     const server = await Server.start({ children: 1, work: "sleep:400ms" });
     const busy = await RawClient.greeted(server.port);
     busy.send("arijort:x\n");
-    await until("it works", () => server.count("working") === 1);
+    await until("a child works", () => server.count("working") === 1);
     const waiting = Array.from({ length: 50 }, () => new RawClient(server.port));
     await Promise.all(
-      waiting.map((client) => until("it is connected", () => !client.socket.connecting)),
+      waiting.map((client) => until("the client is connected", () => !client.socket.connecting)),
     );
     for (const client of waiting) client.send("arijort:too late\n");
     const stopped = server.stop();
@@ -177,12 +177,12 @@ describe("stop", () => {
     const server = await Server.start({ children: 1, work: "sleep:500ms" });
     const busy = await RawClient.greeted(server.port);
     busy.send("arijort:x\n");
-    await until("it works", () => server.count("working") === 1);
+    await until("a child works", () => server.count("working") === 1);
     const newcomers: RawClient[] = [];
     const timer = setInterval(() => {
       if (newcomers.length < MOST) newcomers.push(new RawClient(server.port));
     }, 100);
-    await until("they come", () => newcomers.length > 2);
+    await until("newcomers come", () => newcomers.length > 2);
     expect((await server.stop()).code).toBe(0);
     clearInterval(timer);
     expect(newcomers.length).toBeLessThan(MOST);
@@ -208,9 +208,9 @@ describe("stop", () => {
       const server = await Server.start({ children: 3, work: "sleep:10m", args });
       const client = await RawClient.greeted(server.port);
       client.send("arijort:never\n");
-      await until("it works", () => server.count("working") === 1);
+      await until("a child works", () => server.count("working") === 1);
       server.command.kill("SIGTERM");
-      await until("it stops", () => server.count("idle") === 0);
+      await until("no child is idle", () => server.count("idle") === 0);
       if (args[1] === "10m") server.command.kill("SIGTERM");
       expect((await server.command.end()).code).toBe(1);
       await client.close();
@@ -226,7 +226,7 @@ describe("stop", () => {
     const server = await Server.start({ children: 3, work: "sleep:10m", args: ["--grace", "10m"] });
     const client = await RawClient.greeted(server.port);
     client.send("arijort:never\n");
-    await until("it works", () => server.count("working") === 1);
+    await until("a child works", () => server.count("working") === 1);
     expect((await server.stop("SIGQUIT")).code).toBe(1);
     await client.close();
   });
@@ -303,8 +303,8 @@ test.skipIf(process.getuid?.() !== 0)(
     );
 
     killChild(supervisor);
-    await until("another one is there", () => container.stderr.includes("up again"));
-    await until("it has reaped all orphans", () => childrenOf(front).length === 1);
+    await until("there is another supervisor", () => container.stderr.includes("up again"));
+    await until("the front has reaped all orphans", () => childrenOf(front).length === 1);
     killChild(front, "SIGTERM");
     expect((await container.end()).code).toBe(0);
     expect(audit({ logs: [log], atLeast: 0, all: false }).problems).toEqual([]);
@@ -318,7 +318,7 @@ describe("deaths", () => {
     const victim = server.slots().find(({ total }) => total > 0);
     const before = server.scoreboard.total();
     killChild(victim?.pid ?? 0);
-    await until("it is replaced", () => server.records(/have child pid/).length === 4);
+    await until("the child is replaced", () => server.records(/have child pid/).length === 4);
     await server.untilIdle();
     expect(server.scoreboard.total()).toBe(before);
     expect(
@@ -348,12 +348,12 @@ describe("deaths", () => {
     const server = await Server.start({ children: 20, work: "sleep:10m" });
     const client = await RawClient.greeted(server.port);
     client.send("arijort:lost\n");
-    await until("it works", () => server.count("working") === 1);
+    await until("a child works", () => server.count("working") === 1);
     const before = server.supervisor;
     killChild(before);
     await client.rest();
     await client.close();
-    await until("another one is there", () => server.supervisor !== before);
+    await until("there is another supervisor", () => server.supervisor !== before);
     await server.untilIdle();
     expect(server.records(/ended: with its supervisor, abnormal$/)).toHaveLength(20);
     const next = await RawClient.greeted(server.port);
@@ -372,7 +372,7 @@ describe("deaths", () => {
     const before = server.supervisor;
     killChild(stuck, "SIGSTOP");
     killChild(before);
-    await until("another one is there", () => server.supervisor !== before);
+    await until("there is another supervisor", () => server.supervisor !== before);
     await server.untilIdle();
     expect(alive(stuck)).toBe(false);
     await server.stop();
@@ -382,11 +382,11 @@ describe("deaths", () => {
     const server = await Server.start({ children: 5, work: "sleep:400ms" });
     const client = await RawClient.greeted(server.port);
     client.send("arijort:last\n");
-    await until("it works", () => server.count("working") === 1);
+    await until("a child works", () => server.count("working") === 1);
     server.command.kill("SIGKILL");
     expect(await client.rest()).toContain('"last"');
     await client.close();
-    await until("everyone has left", () => ourProcesses().length === 0);
+    await until("all processes have ended", () => ourProcesses().length === 0);
     expect(segmentsOf(server.front)).toEqual([]);
     expect(
       server
@@ -401,13 +401,13 @@ describe("deaths", () => {
     const server = await Server.start({ children: 1 });
     const busy = await RawClient.greeted(server.port);
     const guest = new RawClient(server.port); // keeps its side open
-    await until("it is connected", () => !guest.socket.connecting);
+    await until("the client is connected", () => !guest.socket.connecting);
     server.command.kill("SIGTERM");
     await busy.rest();
     await busy.close();
     expect(await guest.rest()).toMatch(/^error shutting-down: /);
     server.command.kill("SIGKILL");
-    await until("everyone has left", () => ourProcesses().length === 0);
+    await until("all processes have ended", () => ourProcesses().length === 0);
     expect(segmentsOf(server.front)).toEqual([]);
     expect(server.records().at(-1)?.slice(33)).toBe("Server stop");
     await guest.close();
@@ -419,7 +419,7 @@ describe("deaths", () => {
     killChild(supervisor, "SIGSTOP"); // or it may stop its children first
     server.command.kill("SIGKILL");
     killChild(supervisor);
-    await until("everyone has left", () => ourProcesses().length === 0);
+    await until("all processes have ended", () => ourProcesses().length === 0);
     await until("the segment is gone", () => segmentsOf(server.front).length === 0);
     const { runs, ok } = server.audit();
     expect(ok).toBe(true);
@@ -466,14 +466,18 @@ describe("reload", () => {
     await client.lines(2);
     writeFileSync(users, "arijort\nthird\n");
     server.command.kill("SIGHUP");
-    await until("it has read them", () => server.command.stderr.includes("users read again"));
+    await until("the server has read the users", () =>
+      server.command.stderr.includes("users read again"),
+    );
     client.send("second:hello again\n");
     expect(await client.rest()).toMatch(/error unauthorized: .*\n$/);
     await client.close();
 
     writeFileSync(users, "bad name\n");
     server.command.kill("SIGHUP");
-    await until("it has refused them", () => server.command.stderr.includes("users kept"));
+    await until("the server has refused the users", () =>
+      server.command.stderr.includes("users kept"),
+    );
     const third = await RawClient.greeted(server.port);
     third.send("third:still here\n");
     await third.lines(2);
@@ -492,7 +496,7 @@ describe("reload", () => {
       renameSync(server.log, old);
       server.command.kill(signal);
       await until(
-        "all children write to the new one",
+        "all children write to the new log",
         () =>
           server.slots().every(({ logEpoch }) => logEpoch === 1 || logEpoch === 0) &&
           server.scoreboard.header().logEpoch === 1,

@@ -152,7 +152,7 @@ describe("interrupted", () => {
 
   test("when its output is closed, it ends all and leaves nothing", async () => {
     const command = new Command(["limit", "--max-clients", "50", ...SMALL]);
-    await until("it has begun", () => command.stdout !== "");
+    await until("the search has begun", () => command.stdout !== "");
     command.closeOutput();
     const { code, stderr } = await command.end();
     expect({ code, stderr }).toEqual({ code: 141, stderr: "" });
@@ -166,7 +166,7 @@ describe("interrupted", () => {
     const fronts = ourProcesses();
     command.kill("SIGKILL");
     await command.end();
-    await until("all has ended", () => ourProcesses().length === 0);
+    await until("all processes have ended", () => ourProcesses().length === 0);
     expect(fronts.flatMap(segmentsOf)).toEqual([]);
     expect(traces(command.pid)).toEqual([]);
   });

@@ -151,7 +151,10 @@ describe("replace", () => {
       `server ${client.pid} recvd message "still here" from user arijort`,
     );
     await client.close();
-    await until("it is replaced as well", () => server.scoreboard.header().ended.replaced === 2);
+    await until(
+      "the last child is replaced",
+      () => server.scoreboard.header().ended.replaced === 2,
+    );
     await server.stop();
   });
 
@@ -187,7 +190,7 @@ test.skipIf(spawnSync("logrotate", ["--version"]).error !== undefined)(
       const { status, stderr } = spawnSync("logrotate", ["--force", "--state", state, file]);
       expect(stderr.toString()).toBe("");
       expect(status).toBe(0);
-      await until("it has settled", () => {
+      await until("the log is settled", () => {
         const { logSettled } = server.scoreboard.header();
         return logSettled === round + 1;
       });
@@ -231,7 +234,7 @@ describe("ctl", () => {
     process.kill(stuck, "SIGCONT");
     const done = await ctl("reopen", server); // the same file: it waits for the requests in work
     expect(done.code).toBe(0);
-    await until("it is in the log", () => server.records(/left the old log/).length === 1);
+    await until("the record is in the log", () => server.records(/left the old log/).length === 1);
     expect(server.slots().every(({ logEpoch }) => logEpoch === 1)).toBe(true);
     expect(server.command.stderr).toContain("the last child left the old one");
     await server.stop();
@@ -241,7 +244,7 @@ describe("ctl", () => {
     const patient = await Server.start({ children: 2, work: "sleep:400ms" });
     const client = await RawClient.greeted(patient.port);
     client.send("arijort:x\n");
-    await until("it works", () => patient.count("working") === 1);
+    await until("a child works", () => patient.count("working") === 1);
     const stopped = await ctl("stop", patient);
     expect(stopped).toMatchObject({
       code: 0,
@@ -253,7 +256,7 @@ describe("ctl", () => {
     const hasty = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "10ms"] });
     const lost = await RawClient.greeted(hasty.port);
     lost.send("arijort:x\n");
-    await until("it works", () => hasty.count("working") === 1);
+    await until("a child works", () => hasty.count("working") === 1);
     expect(await ctl("stop", hasty)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("1 request was cut"),
@@ -266,9 +269,9 @@ describe("ctl", () => {
     const server = await Server.start({ children: 2, work: "sleep:10m" });
     const client = await RawClient.greeted(server.port);
     client.send("arijort:x\n");
-    await until("it works", () => server.count("working") === 1);
+    await until("a child works", () => server.count("working") === 1);
     const stop = new Command(["ctl", "stop", String(server.port), "--timeout", "0"]);
-    await until("it is told", () => server.scoreboard.header().stopping);
+    await until("the server stops", () => server.scoreboard.header().stopping);
     const everyone = [server.front, server.supervisor, ...server.slots().map(({ pid }) => pid)];
     for (const pid of everyone) signal(pid, "SIGSTOP");
     for (const pid of everyone) signal(pid, "SIGKILL");
@@ -299,7 +302,7 @@ describe("ctl", () => {
 test("the same order to every process at once, as a service manager gives it, aborts no request", async () => {
   const server = await Server.start({ children: 30, work: "sleep:500ms" });
   const client = server.client(20, "arijort:x");
-  await until("they work", () => server.count("working") === 20);
+  await until("all children work", () => server.count("working") === 20);
   const everyone = [server.supervisor, ...server.slots().map(({ pid }) => pid), server.front];
   for (const pid of everyone) signal(pid, "SIGTERM");
   expect((await client).requests).toMatchObject({ verified: 20, failed: 0 });

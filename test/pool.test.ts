@@ -35,7 +35,7 @@ describe("growing", () => {
   test("as many spare children are forked as are missing, and no more", async () => {
     const server = await Server.start({ pool: SMALL });
     const clients = await occupy(server, 20);
-    await until("five are spare", () => server.count("idle") === 5);
+    await until("five children are idle", () => server.count("idle") === 5);
     await sleep(200); // long enough to fork more
     expect(server.tally()).toMatchObject({ alive: 25, forked: 25 });
     const { forked } = server.scoreboard.header();
@@ -65,17 +65,20 @@ describe("growing", () => {
     const server = await Server.start({ pool });
     const busy = await occupy(server, 4);
     const waiting = new RawClient(server.port);
-    await until("it is full", () => server.scoreboard.header().growthLimit === "maximum");
+    await until(
+      "the pool is at its maximum",
+      () => server.scoreboard.header().growthLimit === "maximum",
+    );
     expect(server.scoreboard.header().full).toMatchObject({ times: 1 });
     expect(server.scoreboard.header().full.nowMs).not.toBeNull();
-    await until("it has said so", () =>
+    await until("the server has named the limit", () =>
       server.command.stderr.includes("all 4 children are busy, and clients wait"),
     );
     expect(waiting.text).toBe("");
     await busy.pop()?.close();
     await waiting.lines(1);
     await closeAll([...busy, waiting]);
-    await until("it is no longer", () => server.scoreboard.header().full.nowMs === null);
+    await until("the pool is no longer full", () => server.scoreboard.header().full.nowMs === null);
     expect(server.scoreboard.header().growthLimit).toBe("none");
     expect(server.scoreboard.header().full.totalMs).toBeGreaterThan(0);
     await server.stop();
@@ -102,8 +105,8 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
     };
     allow(1);
     const clients = Array.from({ length: 20 }, () => new RawClient(server.port));
-    await until("it is held back", () => server.scoreboard.header().growthLimit === "processes");
-    await until("it has said so", () =>
+    await until("forks fail", () => server.scoreboard.header().growthLimit === "processes");
+    await until("the server has named the limit", () =>
       /fork failed with EAGAIN beside 5 children; the nearest limit is .*\d/.test(
         server.command.stderr,
       ),
@@ -111,7 +114,10 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
     expect(server.tally().alive).toBe(5);
     allow(1000);
     await Promise.all(clients.map((client) => client.lines(1)));
-    await until("nothing holds it back", () => server.scoreboard.header().growthLimit === "none");
+    await until(
+      "nothing keeps the pool from growing",
+      () => server.scoreboard.header().growthLimit === "none",
+    );
     await closeAll(clients);
     await server.stop();
   });
@@ -127,8 +133,8 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
     const server = await Server.start({ pool, folder, via });
     give(65); // 64 are for others: there is room for seven
     const clients = Array.from({ length: 20 }, () => new RawClient(server.port));
-    await until("it is held back", () => server.scoreboard.header().growthLimit === "memory");
-    await until("it has said so", () =>
+    await until("memory is too little", () => server.scoreboard.header().growthLimit === "memory");
+    await until("the server has named the limit", () =>
       server.command.stderr.includes("too little memory is left"),
     );
     give(64);
@@ -138,7 +144,10 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
     expect(alive).toBeLessThan(25);
     give(500);
     await Promise.all(clients.map((client) => client.lines(1)));
-    await until("nothing holds it back", () => server.scoreboard.header().growthLimit === "none");
+    await until(
+      "nothing keeps the pool from growing",
+      () => server.scoreboard.header().growthLimit === "none",
+    );
     await closeAll(clients);
     await server.stop();
   });
@@ -150,7 +159,7 @@ describe("shrinking", () => {
     await closeAll(await occupy(server, 150));
     const loop = server.client(1, "arijort:meanwhile", "--reconnect", "--duration", "3s");
     const least: number[] = [];
-    await until("it is back", () => {
+    await until("the pool has shrunk", () => {
       const { alive } = server.tally();
       least.push(alive);
       return alive <= 11; // ten idle, and the one with our client
@@ -159,7 +168,7 @@ describe("shrinking", () => {
     expect(Math.min(...least, server.tally().alive)).toBeGreaterThanOrEqual(10);
     expect((await loop).requests.failed).toBe(0);
     // A child that was retired a moment ago may still run.
-    await until("all that were told have left", () => {
+    await until("all retired children have left", () => {
       const { idle } = server.scoreboard.header().ended;
       return idle === server.tally().ended && server.records(/ retires \(idle\)$/).length === idle;
     });
@@ -240,7 +249,7 @@ describe("replacement", () => {
     client.send('arijort:stuck "one"\n');
     expect(await client.rest()).toBe(`this is server thread ${client.pid}\n`);
     await client.close();
-    await until("it has a successor", () => server.tally().forked === 3);
+    await until("the child has a successor", () => server.tally().forked === 3);
     await server.untilIdle();
     const [expired = ""] = server.records(/work timeout: req/);
     const [, pid, ms] = /req "stuck \\"one\\"" on (\d+) after (\d+) ms$/.exec(expired) ?? [];
@@ -284,7 +293,7 @@ describe("books", () => {
     });
     process.kill(victim?.pid ?? 0, "SIGKILL");
     await victim?.close();
-    await until("it is back", () => server.tally().alive === 10);
+    await until("ten children are alive", () => server.tally().alive === 10);
     const { forked, ended } = server.scoreboard.header();
     await server.stop();
 
@@ -337,7 +346,10 @@ describe("books", () => {
       await sleep(500);
     }
     await killer;
-    await until("it is back", () => server.tally().alive <= 10 && server.count("idle") >= 5);
+    await until(
+      "the pool has shrunk",
+      () => server.tally().alive <= 10 && server.count("idle") >= 5,
+    );
     const { forked, ended, alive } = server.tally();
     expect(forked).toBe(ended + alive);
     expect(server.slots().filter(({ state }) => state === "starting")).toEqual([]);

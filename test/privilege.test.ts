@@ -142,12 +142,15 @@ describe("--run-as", () => {
     const client = await server.client(5, "arijort:x", "--requests", "10");
     expect(client.requests.verified).toBe(50);
     process.kill(server.slots()[0]?.pid ?? 0, "SIGKILL");
-    await until("it has a successor", () => server.scoreboard.header().forked.killed === 1);
+    await until(
+      "the killed child has a successor",
+      () => server.scoreboard.header().forked.killed === 1,
+    );
     const { supervisor } = server;
     process.kill(supervisor, "SIGSTOP"); // or it may stop its children first
     server.command.kill("SIGKILL");
     process.kill(supervisor, "SIGKILL");
-    await until("everyone has left", () => ourProcesses().length === 0);
+    await until("all processes have ended", () => ourProcesses().length === 0);
     await until("the segment is gone", () => segmentsOf(server.front).length === 0);
   });
 });

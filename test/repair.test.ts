@@ -389,7 +389,7 @@ describe("the files", () => {
     await new Command([pipe], "mkfifo").end();
     const command = new Command(["repair", pipe, "--out", out]);
     const writer = openSync(pipe, "r+"); // the repair waits for more
-    await until("it writes", () => readdirSync(folder).length > 2);
+    await until("the copy is begun", () => readdirSync(folder).length > 2);
     command.kill("SIGTERM");
     expect((await command.end()).signal).toBe("SIGTERM");
     closeSync(writer);

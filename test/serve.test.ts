@@ -97,7 +97,7 @@ describe("--ready-fd", () => {
     closeSync(out);
     const ended = once(child, "close");
     const front = child.pid ?? 0;
-    await until("it is ready", () => readFileSync(file, "utf8").endsWith("\n"));
+    await until("the server is ready", () => readFileSync(file, "utf8").endsWith("\n"));
     const family = [front, ...descendants(front)];
     expect(family.length).toBeGreaterThanOrEqual(4);
     for (const pid of family) expect(open(pid)).not.toContain(file);

@@ -39,7 +39,7 @@ async function working(server: Server): Promise<RawClient> {
   const client = await RawClient.greeted(server.port);
   const before = server.count("working");
   client.send("arijort:x\n");
-  await until("it works", () => server.count("working") === before + 1);
+  await until("a child works", () => server.count("working") === before + 1);
   return client;
 }
 
@@ -50,7 +50,9 @@ function signal(pid: number, name: NodeJS.Signals): void {
 
 async function halt(pid: number): Promise<void> {
   signal(pid, "SIGSTOP");
-  await until("it is stopped", () => readFileSync(`/proc/${pid}/stat`, "utf8").includes(") T "));
+  await until("the process is stopped", () =>
+    readFileSync(`/proc/${pid}/stat`, "utf8").includes(") T "),
+  );
 }
 
 describe("the status of a server that runs", () => {
@@ -58,7 +60,7 @@ describe("the status of a server that runs", () => {
     const server = await Server.start({ children: 4, work: "sleep:10m" });
     const client = await working(server);
     const quiet = await RawClient.greeted(server.port);
-    await until("one reads", () => server.count("reading") === 1);
+    await until("a child reads", () => server.count("reading") === 1);
     const text = await textOf(server);
     const { slots, owner } = look(server);
     expect(slots.split("").sort().join("")).toBe("RW__");
@@ -85,7 +87,10 @@ describe("the status of a server that runs", () => {
     expect(await textOf(server)).toContain("no request in work\n");
     const first = await working(server);
     const { ageMs = 0 } = look(server).oldestRequest ?? {};
-    await until("it is older", () => (look(server).oldestRequest?.ageMs ?? 0) > ageMs + 50);
+    await until(
+      "the request is older",
+      () => (look(server).oldestRequest?.ageMs ?? 0) > ageMs + 50,
+    );
     const second = await working(server);
     expect(look(server).oldestRequest?.pid).toBe(first.pid);
     expect(await textOf(server)).toMatch(
@@ -117,7 +122,7 @@ describe("the status of a server that runs", () => {
     const client = await working(server);
     expect(look(server).queue).toEqual({ waiting: 0, limit: 1234, dropped: 0 });
     const waiting = Array.from({ length: 5 }, () => new RawClient(server.port));
-    await until("five wait", () => look(server).queue?.waiting === 5);
+    await until("five clients wait", () => look(server).queue?.waiting === 5);
     expect(await textOf(server)).toContain("queue     5 waiting of 1,234   0 handshakes dropped\n");
     await closeAll([client, ...waiting]);
     await server.stop("SIGQUIT");
@@ -127,7 +132,7 @@ describe("the status of a server that runs", () => {
     const server = await Server.start({ children: 1, work: "sleep:10m", args: ["--backlog", "1"] });
     const client = await working(server);
     const waiting = Array.from({ length: 6 }, () => new RawClient(server.port));
-    await until("one is dropped", () => (look(server).queue?.dropped ?? 0) > 0);
+    await until("a handshake is dropped", () => (look(server).queue?.dropped ?? 0) > 0);
     expect(look(server).problems).toContainEqual(expect.stringMatching(/^the queue is full: /));
     expect(await textOf(server)).toMatch(/waiting of 1 {3}\d+ handshakes? dropped, it was full\n/);
     await closeAll([client, ...waiting]);
@@ -137,7 +142,7 @@ describe("the status of a server that runs", () => {
   test("has deaths by cause: a child that was killed, and its successor", async () => {
     const server = await Server.start({ children: 3 });
     signal(server.slots()[0]?.pid ?? 0, "SIGKILL");
-    await until("it is replaced", () => look(server).children.forked === 4);
+    await until("the child is replaced", () => look(server).children.forked === 4);
     await server.untilIdle();
     const { children } = look(server);
     expect(children).toMatchObject({ alive: 3, forked: 4, retired: 0, died: 1 });
@@ -158,7 +163,7 @@ describe("the status of a server that runs", () => {
       await client.rest();
       await client.close();
     }
-    await until("all are counted", () => look(server).refused.protocol === 1);
+    await until("all refusals are counted", () => look(server).refused.protocol === 1);
     expect(await textOf(server)).toContain("3 refused (protocol 1, unauthorized 2)\n");
     await server.stop();
   });
@@ -170,11 +175,14 @@ describe("the status of a server that runs", () => {
     expect(look(server)).toMatchObject({ ok: false, log: { inPlace: false } });
     await halt(client.pid);
     server.command.kill("SIGUSR1");
-    await until("the others are on the new one", () => look(server).children.onOlderLog === 1);
+    await until(
+      "the other children write to the new log",
+      () => look(server).children.onOlderLog === 1,
+    );
     expect(look(server).log.inPlace).toBe(true);
     expect(await textOf(server)).toContain(`${server.log}   1 child still on the old one\n`);
     signal(client.pid, "SIGCONT");
-    await until("it is, too", () => look(server).children.onOlderLog === 0);
+    await until("every child has the new log", () => look(server).children.onOlderLog === 0);
     server.command.kill("SIGUSR2");
     await until("the idle ones are replaced", () => {
       const { alive, retired, ofOlderGeneration } = look(server).children;
@@ -193,7 +201,7 @@ describe("the status of a server that runs", () => {
     const clients = [];
     for (let i = 0; i < 3; i++) clients.push(await RawClient.greeted(server.port));
     const waiting = new RawClient(server.port);
-    await until("it is held back", () => look(server).brake === "maximum");
+    await until("the pool is at its maximum", () => look(server).brake === "maximum");
     expect(look(server)).toMatchObject({ ok: false, full: { times: 1 }, queue: { waiting: 1 } });
     const text = await textOf(server);
     expect(text).toContain(
@@ -202,8 +210,8 @@ describe("the status of a server that runs", () => {
     expect(text).toMatch(/at maximum: now for [\d.]+ m?s\n/);
     expect(text).toContain("\n  RRR\n");
     await closeAll([...clients, waiting]);
-    await until("it is not full any more", () => look(server).full.nowMs === null);
-    await until("nothing holds it back", () => look(server).ok);
+    await until("the pool is no longer full", () => look(server).full.nowMs === null);
+    await until("nothing is wrong with the server", () => look(server).ok);
     expect(await textOf(server)).toMatch(/at maximum: \d+ times?, [\d.]+ m?s in all\n/);
     await server.stop();
   });
@@ -220,7 +228,7 @@ describe("the status of a server in trouble", () => {
     expect(look(server)).toMatchObject({ front: { life: "stopped" }, queue: { waiting: 0 } });
     await client.close();
     server.command.kill("SIGCONT");
-    await until("it runs again", () => look(server).ok);
+    await until("nothing is wrong with the server", () => look(server).ok);
     expect((await server.stop()).code).toBe(0);
   });
 
@@ -232,7 +240,7 @@ describe("the status of a server in trouble", () => {
       `the supervisor (pid ${supervisor}) is stopped: no child is forked`,
     ]);
     signal(supervisor, "SIGCONT");
-    await until("it runs again", () => look(server).ok);
+    await until("nothing is wrong with the server", () => look(server).ok);
     await server.stop();
   });
 
@@ -317,7 +325,7 @@ async function plant(server: Server, name: string, front: number): Promise<Comma
   for (const place of [80, 336, 400, 912]) bytes.write("\x1b[2J\x9b\0", place, "utf8"); // the texts
   writeFileSync(join("/dev/shm", name), bytes, { mode: 0o600 });
   const holder = new Command(["-s", "--no-fork", join("/dev/shm", name), "sleep", "600"], "flock");
-  await until("it is locked", () => Scoreboard.lives(`/${name}`));
+  await until("the segment is locked", () => Scoreboard.lives(`/${name}`));
   return holder;
 }
 
@@ -371,7 +379,7 @@ describe("--watch", () => {
     const server = await Server.start({ children: 2 });
     const watch = new Command(["status", String(server.port), "--watch", "20ms"]);
     const frames = () => watch.stdout.match(/^kilofork \d/gm)?.length ?? 0;
-    await until("there are three", () => frames() >= 3);
+    await until("there are three frames", () => frames() >= 3);
     const client = await RawClient.greeted(server.port);
     await until("the client is seen", () => watch.stdout.includes("1 busy   1 idle"));
     await client.close();
@@ -387,7 +395,7 @@ describe("--watch", () => {
   test("with --json, prints an object on each line, and reports the end on standard error", async () => {
     const server = await Server.start({ children: 2 });
     const watch = new Command(["status", String(server.port), "--watch", "20ms", "--json"]);
-    await until("there are three", () => watch.stdout.split("\n").length > 3);
+    await until("there are three lines", () => watch.stdout.split("\n").length > 3);
     await server.stop();
     const { code, stdout, stderr } = await watch.end();
     expect(code).toBe(0);
@@ -399,7 +407,7 @@ describe("--watch", () => {
   test("ends with a server that was killed with all its processes", async () => {
     const server = await Server.start({ children: 1 });
     const watch = new Command(["status", String(server.port), "--watch", "20ms"]);
-    await until("it watches", () => watch.stdout.includes("idle"));
+    await until("the command shows the server", () => watch.stdout.includes("idle"));
     const everyone = [server.front, server.supervisor, ...server.slots().map(({ pid }) => pid)];
     for (const pid of everyone) signal(pid, "SIGSTOP");
     for (const pid of everyone) signal(pid, "SIGKILL");

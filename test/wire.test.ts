@@ -164,7 +164,7 @@ describe("a connection", () => {
     };
     client.socket.on("drain", pump);
     pump();
-    await until("its child is free again", () =>
+    await until("the child is free again", () =>
       server.slots().every(({ state }) => state === "idle"),
     );
     await client.close();

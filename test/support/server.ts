@@ -97,7 +97,10 @@ export class Server {
     });
     processes.add(started.pid);
     // Its banner and its first message were written before, but may be read after.
-    await until("it has said so", () => started.stdout.length * started.stderr.length > 0);
+    await until(
+      "its banner and first message are read",
+      () => started.stdout.length * started.stderr.length > 0,
+    );
     const command = new Front(started);
     return new Server(command, folder, started.port, pool?.start ?? children);
   }
