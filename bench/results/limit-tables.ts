@@ -2,7 +2,7 @@
 import { showCount, showDuration, writeDuration } from "../../src/base/units";
 import { plotsOf } from "../../src/limit/plots";
 import type { LimitResult } from "../../src/limit/result";
-import { loadOf, showFound } from "../../src/limit/show";
+import { loadOf, showFound } from "../../src/limit/text";
 import { outcomeOf, type Trial } from "../../src/limit/trial";
 import type { Host } from "../report";
 import { drawTable, joinBlocks } from "./markdown";

@@ -8,7 +8,7 @@ import { count, jsonOption } from "../command/arguments";
 import { EXIT } from "../command/exit";
 import { DEFAULT_LOG } from "../log/names";
 import { type AuditOptions, audit } from "./audit";
-import { summarizeAudit } from "./text";
+import { showAudit } from "./text";
 
 export function addAudit(program: Command, exit: (code: number) => void): void {
   program
@@ -54,7 +54,7 @@ function runAudit(command: AuditCommand): number {
   };
   const result = audit(options);
   if (command.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
-  else process.stdout.write(`${summarizeAudit(result, clientFile)}\n`);
+  else process.stdout.write(`${showAudit(result, clientFile)}\n`);
   if (result.ok) return EXIT.yes;
   throw new KiloforkError("ERR_NOT_BALANCED", result.problems.join("\n"));
 }

@@ -1,15 +1,15 @@
-/** The text of `kilofork audit`. A function of its result and of nothing else. */
+/** The text of `kilofork audit`: a function of its result and of nothing else. */
 import { sum } from "../base/numbers";
 import { plural, showCount, showDuration } from "../base/units";
 import { showDamage } from "../log/damage";
 import type { AuditResult } from "./audit";
 import type { Ledger, RunReport } from "./run";
 
-export function summarizeAudit(result: AuditResult, clientFile: string | undefined): string {
+export function showAudit(result: AuditResult, clientFile: string | undefined): string {
   const { client } = result;
   const parts = result.runs.map((run, i) => {
     const first = result.runsInLog - result.runs.length + i + 1;
-    return summarizeRun(run, result, first, clientFile);
+    return showRun(run, result, first, clientFile);
   });
   const peak = result.runs.at(-1)?.peak ?? 0;
   const condition = result.atLeast > 0 ? `; peak ${peak} >= ${result.atLeast}` : "";
@@ -20,7 +20,7 @@ export function summarizeAudit(result: AuditResult, clientFile: string | undefin
   return parts.join("\n\n");
 }
 
-function summarizeRun(
+function showRun(
   run: RunReport,
   { logs, runsInLog, damagedBefore, client }: AuditResult,
   number: number,

@@ -9,7 +9,7 @@ import { EXIT } from "../command/exit";
 import { openResult } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "./load";
-import { summarize } from "./text";
+import { showResult } from "./text";
 
 export function addClient(program: Command, exit: (code: number) => void): void {
   program
@@ -131,7 +131,7 @@ async function runClient(plan: LoadPlan, output: ClientOutput): Promise<number> 
     );
   const result = await withProgress(load, plan, output);
   const json = JSON.stringify(result, null, 2);
-  process.stdout.write(`${output.json ? json : summarize(result, output.out)}\n`);
+  process.stdout.write(`${output.json ? json : showResult(result, output.out)}\n`);
   save?.(`${json}\n`);
   return judge(result);
 }

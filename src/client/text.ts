@@ -1,10 +1,10 @@
-/** The text of `kilofork client`. A function of its result and of nothing else. */
+/** The text of `kilofork client`: a function of its result and of nothing else. */
 import { plural, showCount, showDuration } from "../base/units";
 import type { Percentiles } from "./latency";
 import { type ClientResult, describeFailures } from "./load";
 
 /** The first line is part of the interface; the rest is for people. */
-export function summarize(result: ClientResult, out: string | undefined): string {
+export function showResult(result: ClientResult, out: string | undefined): string {
   const { requests, greeted, inFlight } = result;
   const line = (name: string, text: string) => `${name.padEnd(11)}${text}`;
   const threads = plural(result.osThreads, "OS thread");

@@ -14,8 +14,9 @@ import { EXIT } from "../command/exit";
 import { lostOutput } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
 import { type DemoOptions, gather, measureSpeed } from "./demo";
-import { judge, showOutcome } from "./outcome";
+import { judge } from "./outcome";
 import type { Point } from "./picture";
+import { showOutcome } from "./text";
 
 const MOST = 25_000;
 const SPEED_CLIENTS = 100;

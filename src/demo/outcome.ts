@@ -1,9 +1,7 @@
-/** What `kilofork demo` has shown: the numbers of the four witnesses, the books, and the text. */
+/** Judges what `kilofork demo` has measured: the numbers of the four witnesses, and the books. */
 import { type AuditResult, audit } from "../audit/audit";
-import { showCount, showDuration, writeDuration } from "../base/units";
 import type { ClientResult } from "../client/load";
 import type { DemoOptions, Evidence } from "./demo";
-import { drawInFlight, type Point } from "./picture";
 
 /** The result, as `--json` gives it. */
 export interface Outcome {
@@ -72,44 +70,4 @@ export function judge(
     requestsPerSecondNoWork: speed,
     evidence: folder,
   };
-}
-
-export function showOutcome(outcome: Outcome, points: readonly Point[], workMs: number): string {
-  const { witnesses, books, clients } = outcome;
-  const { client, log, memory, kernel } = witnesses;
-  const row = (name: string, text: string) => `  ${name.padEnd(10)}${text}`;
-  const seen = (text: string, proof: string) => `${text.padEnd(40)}${proof}`;
-  const rate = `${showCount(outcome.requestsPerSecond)} requests/s (${writeDuration(workMs)} of work allows ${showCount((clients * 1000) / workMs)})`;
-  return [
-    "  in flight",
-    ...drawInFlight(points, clients, workMs / 3).map((line) => `  ${line}`),
-    "",
-    row("witness", "at one instant"),
-    row(
-      "client",
-      seen(
-        `${client.peak} greeted by ${client.pids} pids, unanswered`,
-        `for ${showDuration(client.heldMs)}`,
-      ),
-    ),
-    row(
-      "log",
-      seen(
-        `${log.peak} received, not completed`,
-        `for ${showDuration(log.heldMs)}, ${log.pids} pids`,
-      ),
-    ),
-    row("memory", seen(`${memory} slots working`, "one snapshot")),
-    row("kernel", seen(`${kernel} accepted connections`, "/proc/net/tcp")),
-    "",
-    row(
-      "books",
-      `${books.replies} replies <= ${books.counted} counted <= ${books.completed} completed    ${books.balanced ? "balanced" : "NOT BALANCED"}`,
-    ),
-    row("speed", `${rate}; ${showCount(outcome.requestsPerSecondNoWork)}/s with --work none`),
-    "",
-    ...outcome.problems.map((problem) => `  ${problem}`),
-    `${outcome.ok ? "PROVED" : "NOT PROVED"}  ${outcome.concurrent} of ${clients} concurrent.   Evidence: ${outcome.evidence}`,
-    "        Look yourself: kilofork demo --hold    See it fail: kilofork demo --children 999",
-  ].join("\n");
 }

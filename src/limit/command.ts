@@ -13,10 +13,10 @@ import { lostOutput, openResult } from "../command/output";
 import { readMachine } from "../machine/capacity";
 import { boundsOf } from "./bounds";
 import { CLIENT } from "./judge";
-import { LimitSearch } from "./limit-search";
+import { LimitSearch } from "./limit";
 import { drawPage } from "./page";
 import type { LimitOptions, LimitResult } from "./result";
-import { showVerdict } from "./show";
+import { showResult } from "./text";
 
 export function addLimit(program: Command, exit: (code: number) => void): void {
   program
@@ -134,7 +134,7 @@ async function runLimit(options: LimitOptions): Promise<number> {
   const limitSearch = new LimitSearch(options, machine, bounds, stopped.signal);
   try {
     const result = await limitSearch.run();
-    const text = options.json ? JSON.stringify(result, null, 2) : showVerdict(result);
+    const text = options.json ? JSON.stringify(result, null, 2) : showResult(result);
     if (lost === undefined) process.stdout.write(`${text}\n`);
     savePage?.(drawPage(result));
     return lost ?? exitCode(result, signal);

@@ -7,7 +7,7 @@ import { escapeXml } from "../report/svg";
 import type { Limit } from "./judge";
 import { plotsOf } from "./plots";
 import type { LimitResult } from "./result";
-import { describeLimit, showCondition, showFound } from "./show";
+import { describeLimit, showCondition, showFound } from "./text";
 import { outcomeOf, type Trial } from "./trial";
 
 const MEGABYTE = 2 ** 20;

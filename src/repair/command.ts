@@ -1,9 +1,8 @@
 /** `kilofork repair`: a clean copy of a log, after a crash. */
 import type { Command } from "commander";
-import { plural, showCount } from "../base/units";
 import { jsonOption } from "../command/arguments";
-import { showDamage } from "../log/damage";
-import { type RepairOptions, type RepairResult, repair } from "./repair";
+import { type RepairOptions, repair } from "./repair";
+import { showRepair } from "./text";
 
 export function addRepair(program: Command): void {
   program
@@ -22,26 +21,8 @@ export function addRepair(program: Command): void {
     .action(
       (log: string, { out, rejected, json }: Omit<RepairOptions, "log"> & { json: boolean }) => {
         const result = repair({ log, out, rejected });
-        const text = json ? JSON.stringify(result, null, 2) : summarizeRepair(result);
+        const text = json ? JSON.stringify(result, null, 2) : showRepair(result);
         process.stdout.write(`${text}\n`);
       },
     );
-}
-
-function summarizeRepair(result: RepairResult): string {
-  const { log, out, rejected, heldByServer, kept, leftOut } = result;
-  const line = (name: string, text: string) => `${name.padEnd(10)}${text}`;
-  const when = (condition: boolean, text: string) => (condition ? [line("", text)] : []);
-  const isDamaged = leftOut.damage.some(({ harmless }) => !harmless);
-  const isTorn = leftOut.damage.some(({ kind }) => kind === "tornTail");
-  return [
-    line("log", `${log}, ${showCount(kept.bytes + leftOut.bytes)} bytes`),
-    ...when(heldByServer, `a running server writes to it: what comes after this is not in ${out}`),
-    line("kept", `${plural(kept.records, "record")}, ${showCount(kept.bytes)} bytes, in ${out}`),
-    line("left out", `${showCount(leftOut.bytes)} bytes${rejected ? `, in ${rejected}` : ""}`),
-    ...showDamage(leftOut.damage, [log]),
-    ...when(heldByServer && isTorn, "the torn tail may be a record that was just being written"),
-    ...when(isDamaged, "records may have been destroyed: then the books do not balance"),
-    line("next", `kilofork audit ${out}`),
-  ].join("\n");
 }

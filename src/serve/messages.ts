@@ -2,7 +2,7 @@
 import { nameOfErrno } from "../base/errors";
 import { showCount, showDuration } from "../base/units";
 import type { ServerEvent, ServerEvents } from "./events";
-import { describeForkFailure } from "./failures";
+import { describeForkFailure } from "./machine-limits";
 
 type Phrase<Event extends ServerEvent> = (data: ServerEvents[Event]) => string | null;
 

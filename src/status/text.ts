@@ -1,4 +1,4 @@
-/** The text of `kilofork status`: a function of the object and of nothing else. */
+/** The text of `kilofork status`: a function of its result and of nothing else. */
 import { whereIs } from "../base/address";
 import { CAUSES, type Cause, isDeath } from "../base/enumerations";
 import { plural, showCount, showDuration } from "../base/units";

@@ -1,4 +1,4 @@
-/** What `kilofork limit` prints: a line a trial, then the verdict. */
+/** The text of `kilofork limit`: an opening, a line for each trial, and the result. */
 import { plural, showCount, showDuration, writeDuration } from "../base/units";
 import type { Bound } from "./bounds";
 import type { Limit } from "./judge";
@@ -72,7 +72,7 @@ function cellsOfRate(trial: Trial): string {
 
 const cell = (text: string, width: number) => text.padStart(width);
 
-export function showVerdict(result: LimitResult): string {
+export function showResult(result: LimitResult): string {
   const { find, firstLimit, secondLimit, trials } = result;
   const largest = trials.findLast(
     (trial) => trial.kind === find && trial.held && loadOf(trial) === result[find],

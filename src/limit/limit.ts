@@ -11,7 +11,7 @@ import { Harness } from "./harness";
 import { CLIENT, type Limit } from "./judge";
 import type { LimitOptions, LimitResult } from "./result";
 import { type Found, search } from "./search";
-import { HEADERS, loadOf, showOpening, showTrial } from "./show";
+import { HEADERS, loadOf, showOpening, showTrial } from "./text";
 import { outcomeOf, type Trial, Trials } from "./trial";
 
 const FIRST_CLIENTS = 1000;
