@@ -2,8 +2,9 @@
 import { type Cause, isDeath, REFUSALS, type Refusal } from "../src/base/enumerations";
 import { sum } from "../src/base/numbers";
 import type { StartedServer } from "../src/harness/server";
-import { Scoreboard, type Slot } from "../src/native/scoreboard";
+import { Scoreboard } from "../src/native/scoreboard";
 import { listSegments } from "../src/native/segments";
+import type { Slot } from "../src/native/slot";
 import { openScoreboardOf } from "../src/status/servers";
 import { hasEnded } from "../test/support/processes";
 import { within } from "../test/support/wait";

@@ -2,7 +2,7 @@
 import type { GrowthLimit } from "../base/enumerations";
 import { nameOfErrno } from "../base/errors";
 import { showCount } from "../base/units";
-import type { ScoreboardHeader } from "../native/scoreboard";
+import type { ScoreboardHeader } from "../native/header";
 import type { Collected } from "./collect";
 import type { Figures, Status } from "./status";
 

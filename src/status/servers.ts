@@ -3,7 +3,8 @@ import { fstatSync } from "node:fs";
 import { whereIs } from "../base/address";
 import { isSystemError, KiloforkError } from "../base/errors";
 import { hasOpen, readText } from "../machine/files";
-import { Scoreboard, type ScoreboardHeader } from "../native/scoreboard";
+import type { ScoreboardHeader } from "../native/header";
+import { Scoreboard } from "../native/scoreboard";
 import { isThere, listSegments, segmentOf, statSegment } from "../native/segments";
 
 /** Which server is meant, where several run. */

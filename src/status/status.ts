@@ -1,6 +1,6 @@
 /** The result of `kilofork status`: what is collected, what is diagnosed from it, what is printed. */
 import type { Cause, GrowthLimit, Refusal, State } from "../base/enumerations";
-import type { PoolBounds, ScoreboardHeader, SyncFigures } from "../native/scoreboard";
+import type { PoolBounds, ScoreboardHeader, SyncFigures } from "../native/header";
 import type { ListenQueue } from "../native/sockets";
 
 /** A slot in its state, as mod_status of Apache httpd writes it. */
