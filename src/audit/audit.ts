@@ -1,8 +1,7 @@
 /**
- * Audits a log: folds its records into runs, compares the last with the client's result, and lists
- * what does not agree. Nothing is printed here.
+ * Audits a log: folds its records into runs, compares the last run with the client's result, and lists
+ * what does not agree. Prints nothing.
  */
-
 import { KiloforkError } from "../base/errors";
 import { parseRequest } from "../base/protocol";
 import type { ClientResult } from "../client/load";
@@ -14,12 +13,13 @@ export interface AuditOptions {
   /** Rotated files of one log, in order. */
   readonly logs: readonly string[];
   readonly client?: ClientResult | undefined;
-  /** Prefix of the messages of the selected requests; the default is the client's messages. */
+  /** Selects requests by a prefix of their messages. Default: the client's; without a client, all. */
   readonly match?: string | undefined;
   /** The peak must be at least this; 0: no condition. */
   readonly atLeast: number;
+  /** Reports every run, not only the last. */
   readonly all: boolean;
-  /** Called for every change of the number in flight in the last run. */
+  /** Called for every change of the number in flight, in every run; times as in the log. */
   readonly onChange?: (timeMs: number, inFlight: number) => void;
 }
 
@@ -42,11 +42,12 @@ export interface AuditResult {
     readonly peak: number;
     readonly pids: number;
     readonly heldMs: number;
-    /** Whether the client's peak lasts over the whole peak of the log. */
+    /** Whether the client's peak covers the whole peak of the log. */
     readonly containsLogPeak: boolean;
   } | null;
 }
 
+/** Throws ERR_UNREADABLE if a log or the client's result cannot be judged. */
 export function audit(options: AuditOptions): AuditResult {
   const runs = readRuns(options);
   const last = runs.audited.at(-1);
@@ -90,10 +91,10 @@ interface Runs {
   readonly damagedBefore: number;
 }
 
-/** After a rotation, a process that was stopped may write to the older file for a while. */
+/** After a rotation, a stopped process may still write to the older file for this time. */
 const LATE_WRITER_MS = 60_000;
 
-/** Reads twice when only a later record shows that a request had ended before. */
+/** Reads a second time if a later record shows that a request had ended earlier. */
 function readRuns({ onChange, ...options }: AuditOptions): Runs {
   const first = readRunsKnowing([], options);
   const isKnown = first.uncertain.every(({ size }) => size === 0);
@@ -102,7 +103,7 @@ function readRuns({ onChange, ...options }: AuditOptions): Runs {
     : readRunsKnowing(first.uncertain, { ...options, ...(onChange && { onChange }) });
 }
 
-/** `known`: of each run, see {@link Run.uncertain}. */
+/** `known`: {@link Run.uncertain} of each run. */
 function readRunsKnowing(
   known: readonly ReadonlySet<number>[],
   options: AuditOptions,
@@ -113,7 +114,7 @@ function readRunsKnowing(
   const early: [DamageKind, Place][] = []; // before the first record
   let damagedBefore = 0;
   let run: Run | undefined;
-  let firstMs = 0; // of the file before this one
+  let firstMs = 0; // time of the first record of the file before this one
 
   const begin = (fromStart: boolean) => {
     if (run && options.all) audited.push(run.report());
@@ -133,12 +134,13 @@ function readRunsKnowing(
         if (isFirst && record.timeMs < firstMs - LATE_WRITER_MS)
           throw new KiloforkError(
             "ERR_UNREADABLE",
-            `${path} begins before the file that is named before it: oldest first`,
+            `${path} begins earlier than the file before it: give the oldest first`,
           );
         if (isFirst) firstMs = record.timeMs;
         isFirst = false;
-        const of = record.kind === Kind.init || !run ? begin(record.kind === Kind.init) : run;
-        of.add(record, select(record, bytes, of));
+        const isInit = record.kind === Kind.init;
+        const current = isInit || !run ? begin(isInit) : run;
+        current.add(record, select(record, bytes, current));
       },
       onDamage(kind, place) {
         if (run) run.addDamage(kind, place);
@@ -152,7 +154,7 @@ function readRunsKnowing(
 
 type Selector = (record: Record, bytes: Buffer, run: Run) => boolean;
 
-/** By the escaped text of a message, as it stands in the log. */
+/** Returns whether a record is one of the selected; compares escaped text, as it is in the log. */
 function selector({ match, client }: AuditOptions): Selector {
   const hasMessage = ({ kind }: Record) => kind === Kind.received || kind === Kind.completed;
   const begins = (bytes: Buffer, prefix: Buffer, start: number, end: number) =>
@@ -180,14 +182,14 @@ function selector({ match, client }: AuditOptions): Selector {
   };
 }
 
-/** Another client, before or after, may have sent the same. */
+/** Whether a time is within the client's run: other clients may have sent the same messages. */
 function isWithin({ firstConnectMs, lastReplyMs }: ClientResult, ms: number | undefined): boolean {
   const TOLERANCE_MS = 1000;
   if (ms === undefined || !firstConnectMs || !lastReplyMs) return true;
   return ms >= firstConnectMs - TOLERANCE_MS && ms <= lastReplyMs + TOLERANCE_MS;
 }
 
-/** As native/core/base/escape.cpp does. */
+/** Escapes as native/core/base/escape.cpp does. */
 function escapeText(text: string): string {
   const hex = (byte: number) => `\\x${byte.toString(16).padStart(2, "0")}`;
   return text
@@ -199,7 +201,7 @@ function problemsOfPeak(run: RunReport, { atLeast }: AuditOptions): string[] {
   return run.peak >= atLeast ? [] : [`log: peak ${run.peak} < ${atLeast}`];
 }
 
-/** Compares the books of both sides, and what each saw at one instant. */
+/** Compares the counts of both sides, and the peak that each saw. */
 function problemsOfClient(
   run: RunReport,
   client: ClientResult,
@@ -208,7 +210,7 @@ function problemsOfClient(
   const problems: string[] = [];
   const { verified, sent } = client.requests;
   const { counted } = run.ledger;
-  const isComparable = run.server > 0; // the log says how far its times are from UTC
+  const isComparable = run.server > 0; // the log says its time zone
   if (isComparable && client.firstConnectMs > 0 && client.firstConnectMs < run.startedMs - 1000)
     throw new KiloforkError(
       "ERR_UNREADABLE",
@@ -231,7 +233,7 @@ function problemsOfClient(
   return problems;
 }
 
-/** Both sides read the clock of one machine, and round. */
+/** Both sides read the clock of one machine; the tolerance is for rounding. */
 function contains(client: ClientResult, run: RunReport): boolean {
   const TOLERANCE_MS = 1;
   const { fromMs, heldMs } = client.inFlight;

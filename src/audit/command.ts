@@ -63,7 +63,7 @@ function readClientResult(file: string): ClientResult {
   try {
     const result: unknown = JSON.parse(readFileSync(file, "utf8"));
     if (!isClientResult(result))
-      throw new Error("it is no result of this version's kilofork client (--out)");
+      throw new Error("it was not written by kilofork client --out of this version");
     return result;
   } catch (error) {
     throw new KiloforkError(
@@ -73,7 +73,7 @@ function readClientResult(file: string): ClientResult {
   }
 }
 
-/** Checks what the audit uses of it. */
+/** Checks the fields that the audit uses. */
 function isClientResult(value: unknown): value is ClientResult {
   const result = value as Partial<ClientResult> | null;
   const { requests, inFlight } = result ?? {};

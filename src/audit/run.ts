@@ -1,44 +1,23 @@
 /**
- * One run of a server, folded from its records: the number in flight, and the ledger. The order of
- * the file is the order of events; times serve for durations only.
+ * One run of a server, folded from its records: the ledger of all requests, and the concurrency of
+ * the selected ones. The order of the file is the order of events.
  */
 import { type Damage, type DamageKind, DamageTally, isHarmless, type Place } from "../log/damage";
 import { Kind, MARKER_LINE_BYTES, type Record } from "../log/record";
-
-export interface Span {
-  readonly count: number;
-  /** Milliseconds since 1970, 0 when there was none. */
-  readonly firstMs: number;
-  readonly lastMs: number;
-}
-
-/** Of the selected requests: those of a client, those with a prefix, or all. */
-export interface Concurrency {
-  readonly received: Span;
-  readonly completed: Span;
-  /** The largest number received and not completed at one instant. */
-  readonly peak: number;
-  /** Distinct processes at the peak: each has received one of these requests. */
-  readonly pids: number;
-  /** The longest stretch at the peak. */
-  readonly peakFromMs: number;
-  readonly peakHeldMs: number;
-  /** Mean number in flight, from the first that was received to the end of the last. */
-  readonly average: number;
-  /** The length of that time. */
-  readonly averageOverMs: number;
-}
+import { type Concurrency, SelectedRequests } from "./concurrency";
 
 /** All requests of the run. */
 export interface Ledger {
   readonly received: number;
   readonly completed: number;
   readonly unfinished: number;
-  /** By the last `total requests` record. */
+  /** In the last `total requests` record. */
   readonly counted: number;
+  /** Children that ended abnormally. */
   readonly died: number;
-  /** Completed, but never acknowledged, since their sync failed. */
+  /** Retracted: completed, but never acknowledged, since their sync failed. */
   readonly takenBack: number;
+  /** Children that ended by order. */
   readonly left: number;
   readonly refused: { readonly [code: string]: number };
   /** Torn heads and torn tails. */
@@ -52,14 +31,17 @@ export interface Ledger {
 }
 
 export interface RunReport extends Concurrency {
-  /** pid, 0 when the log begins in the middle of the run. */
+  /** pid of the front; 0 if the log begins in the middle of the run. */
   readonly server: number;
-  /** Whether the log has the beginning of the run: without it the ledger cannot be checked. */
+  /** Whether the log has the beginning of the run. Otherwise the ledger cannot be checked. */
   readonly begun: boolean;
+  /** Address and port: `127.0.0.1:31337`. */
   readonly where: string;
+  /** The log's times are this much ahead of UTC. */
   readonly utcOffsetMinutes: number;
+  /** Since 1970. */
   readonly startedMs: number;
-  /** Whether the log has the end of the run: without it the server runs, or was killed. */
+  /** Whether the log has the end of the run. Otherwise the server still runs, or was killed. */
   readonly ended: boolean;
   readonly ledger: Ledger;
   readonly problems: readonly string[];
@@ -67,16 +49,19 @@ export interface RunReport extends Concurrency {
 
 /** The open request and the counts of one process. */
 interface Process {
-  openSinceMs: number; // -1: nothing
-  openedBy: number; // the number of that record
-  selected: boolean; // the open request is one of those that were asked for
-  isInFlight: boolean; // and counts as such: see Run.uncertain
-  completed: number; // since its birth, -1: its birth is not in the log; without what was taken back
+  /** -1: no request is open. */
+  openSinceMs: number;
+  /** The number of the record that opened it. */
+  openedBy: number;
+  /** The open request is one of those that were asked for. */
+  selected: boolean;
+  /** It counts as in flight: it is selected, and not {@link Run.uncertain}. */
+  isInFlight: boolean;
+  /** Requests completed since its birth, less those retracted; -1: its birth is not in the log. */
+  completed: number;
 }
 
 const MOST_EXAMPLES = 3;
-/** What separates two processes that take the time and then write. */
-const MOST_OUT_OF_ORDER_MS = 1000;
 
 export class Run {
   private server = 0;
@@ -86,31 +71,21 @@ export class Run {
   private ended = false;
   private lastRecordMs = 0;
   private readonly processes = new Map<number, Process>();
+  private readonly selected: SelectedRequests;
   private readonly problems: string[] = [];
-
-  private inFlight = 0;
-  private lastEventMs = 0;
-  private area = 0; // requests in flight x milliseconds
-  private lastedMs = 0;
-  private peak = 0;
-  private atPeakSinceMs = -1;
-  private peakFromMs = 0;
-  private peakHeldMs = 0;
-  private readonly selectedReceived = new Tally();
-  private readonly selectedCompleted = new Tally();
 
   private received = 0;
   private completed = 0;
   private unfinished = 0;
   private counted = 0;
   private died = 0;
-  private takenBack = 0;
+  private retracted = 0;
   private left = 0;
-  private readonly refused: { [code: string]: number } = Object.create(null); // without the names of Object.prototype
+  private readonly refused: { [code: string]: number } = Object.create(null); // a code may be a name of Object.prototype
   private readonly damage = new DamageTally();
   private bareMarkers = 0;
   private countErrors = 0;
-  private number = 0; // of the record
+  private number = 0; // of the last record
 
   /**
    * Numbers of the received records whose requests ended at an unknown time, since the log could not
@@ -118,14 +93,19 @@ export class Run {
    */
   readonly uncertain = new Set<number>();
 
-  /** `fromStart`: the run's `Server init` is in the log. */
+  /**
+   * `fromStart`: the run's `Server init` is in the log. `known`: {@link uncertain} of an earlier pass
+   * over the same run. `onChange` is called for every change of the number in flight.
+   */
   constructor(
     private readonly fromStart: boolean,
     private readonly known: ReadonlySet<number>,
-    private readonly onChange?: (timeMs: number, inFlight: number) => void,
-  ) {}
+    onChange?: (timeMs: number, inFlight: number) => void,
+  ) {
+    this.selected = new SelectedRequests(onChange);
+  }
 
-  /** Of a record's time, where the log says what that is off; else undefined. */
+  /** A record's time in UTC; undefined if the log does not say the time zone. */
   utcOf(timeMs: number): number | undefined {
     return this.server > 0 ? timeMs - this.offsetMinutes * 60_000 : undefined;
   }
@@ -141,7 +121,7 @@ export class Run {
         this.introduce(pid, record.text);
         return;
       case Kind.birth:
-        this.processOf(pid); // may have received a request by now: its parent writes this record
+        this.processOf(pid); // which may exist: its supervisor writes this record, maybe late
         return;
       case Kind.received:
         this.receive(pid, timeMs, selected);
@@ -149,15 +129,15 @@ export class Run {
       case Kind.completed:
         this.complete(pid, timeMs, record.count, selected);
         return;
-      case Kind.takenBack:
-        this.takeBack(pid, record.count);
+      case Kind.retracted:
+        this.retract(pid, record.count);
         return;
       case Kind.total:
         this.counted = record.count;
         // A request is recorded before it is counted: the inequality holds at every line.
-        if (this.fromStart && record.count > this.completed - this.takenBack)
+        if (this.fromStart && record.count > this.completed - this.retracted)
           this.problem(
-            `counted ${record.count} requests when only ${this.completed - this.takenBack} completed records were there`,
+            `counted ${record.count} requests when only ${this.completed - this.retracted} completed records were there`,
           );
         return;
       case Kind.unauthorized:
@@ -167,7 +147,7 @@ export class Run {
         this.refuse(record.text);
         return;
       case Kind.ended:
-        this.bury(pid, timeMs, record.abnormal);
+        this.endProcess(pid, timeMs, record.abnormal);
         return;
       case Kind.stop:
         this.ended = true;
@@ -189,8 +169,6 @@ export class Run {
   }
 
   report(): RunReport {
-    this.change(this.lastRecordMs, 0);
-    this.endStretch(); // that is still at the peak
     const open = [...this.processes.values()].filter(({ openSinceMs }) => openSinceMs >= 0).length;
     const ledger: Ledger = {
       received: this.received,
@@ -198,7 +176,7 @@ export class Run {
       unfinished: this.unfinished + open,
       counted: this.counted,
       died: this.died,
-      takenBack: this.takenBack,
+      takenBack: this.retracted,
       left: this.left,
       refused: this.refused,
       tornHeads: this.damage.count("tornHead", "tornTail"),
@@ -214,33 +192,27 @@ export class Run {
       utcOffsetMinutes: this.offsetMinutes,
       startedMs: toUtc(this.startedMs),
       ended: this.ended,
-      received: this.selectedReceived.span(toUtc),
-      completed: this.selectedCompleted.span(toUtc),
-      peak: this.peak,
-      pids: this.peak, // one open request a process: see receive()
-      peakFromMs: toUtc(this.peakFromMs),
-      peakHeldMs: this.peakHeldMs,
-      average: this.lastedMs > 0 ? this.area / this.lastedMs : 0,
-      averageOverMs: this.lastedMs,
+      ...this.selected.report(this.lastRecordMs, toUtc),
       ledger,
       problems: [...this.problems, ...this.ledgerProblems(ledger)],
     };
   }
 
   /**
-   * replies <= counted <= completed <= counted + died + taken back; the first of them needs the
-   * client.
+   * replies <= counted <= completed <= counted + died + retracted. The audit checks the first, with
+   * the client's result.
    */
-  private ledgerProblems({ counted, completed, died, takenBack, foreignLines }: Ledger): string[] {
-    // A marker on a line of its own closes a head that another record has followed.
+  private ledgerProblems(ledger: Ledger): string[] {
+    const { counted, completed, died, takenBack: retracted, foreignLines } = ledger;
+    // A marker on a line of its own closes a torn head that another record followed.
     const tornHeads = this.damage.count("tornHead") - this.bareMarkers;
     const problems: string[] = [];
     if (this.countErrors > 0)
       problems.push(`${this.countErrors} completed records do not continue their child's count`);
     if (!this.fromStart) return problems;
-    if (this.ended && completed > counted + died + takenBack)
+    if (this.ended && completed > counted + died + retracted)
       problems.push(
-        `${completed} requests completed, but only ${counted} counted, ${takenBack} not acknowledged and ${died} children died`,
+        `${completed} requests completed, but only ${counted} counted, ${retracted} not acknowledged and ${died} children died`,
       );
     if (this.ended && tornHeads > died)
       problems.push(`${tornHeads} records are torn, but only ${died} children died`);
@@ -265,8 +237,8 @@ export class Run {
     process.openedBy = this.number;
     process.selected = selected;
     process.isInFlight = selected && !this.known.has(this.number);
-    if (selected) this.selectedReceived.add(timeMs);
-    if (process.isInFlight) this.change(timeMs, 1);
+    if (selected) this.selected.received(timeMs);
+    if (process.isInFlight) this.selected.change(timeMs, 1);
   }
 
   private complete(pid: number, timeMs: number, count: number, selected: boolean): void {
@@ -278,21 +250,21 @@ export class Run {
       if (this.fromStart)
         this.problem(`child ${pid} completed its request ${count}, which it never received`);
     } else if (process.isInFlight) {
-      this.change(timeMs, -1);
+      this.selected.change(timeMs, -1);
     }
-    if (process.openSinceMs >= 0 ? process.selected : selected) this.selectedCompleted.add(timeMs);
+    if (process.openSinceMs >= 0 ? process.selected : selected) this.selected.completed(timeMs);
     process.openSinceMs = -1;
   }
 
-  /** Nothing is taken back when the disk has lost the record of the completion. */
-  private takeBack(pid: number, count: number): void {
+  /** Counts nothing if the disk has lost the record of the completion. */
+  private retract(pid: number, count: number): void {
     const process = this.processOf(pid);
     if (process.completed !== count) return;
-    this.takenBack++;
+    this.retracted++;
     process.completed--;
   }
 
-  private bury(pid: number, timeMs: number, abnormal: boolean): void {
+  private endProcess(pid: number, timeMs: number, abnormal: boolean): void {
     if (abnormal) this.died++;
     else this.left++;
     const process = this.processes.get(pid);
@@ -300,12 +272,12 @@ export class Run {
     this.processes.delete(pid);
   }
 
-  /** "went on": the process did other things since, so its request had ended before. */
+  /** Ends a request without its completion. `wentOn`: it had ended before, at an unknown time. */
   private abandon(process: Process, timeMs: number, wentOn: boolean): void {
     this.unfinished++;
     process.openSinceMs = -1;
     if (wentOn) this.uncertain.add(process.openedBy);
-    if (process.isInFlight) this.change(timeMs, -1);
+    if (process.isInFlight) this.selected.change(timeMs, -1);
   }
 
   private refuse(code: string): void {
@@ -324,61 +296,7 @@ export class Run {
     return process;
   }
 
-  private change(timeMs: number, by: 1 | 0 | -1): void {
-    const back = this.lastEventMs - timeMs;
-    // The clock was set back, or summer time ended: time continues from there.
-    if (back > MOST_OUT_OF_ORDER_MS) {
-      this.lastEventMs -= back;
-      if (this.atPeakSinceMs >= 0) this.atPeakSinceMs -= back;
-    }
-    // Processes take the time before they write: times may be out of order.
-    const now = Math.max(timeMs, this.lastEventMs);
-    const passed = this.inFlight > 0 || by > 0 ? now - (this.lastEventMs || now) : 0;
-    this.area += this.inFlight * passed;
-    this.lastedMs += passed;
-    this.lastEventMs = now;
-    if (by < 0 && this.inFlight === this.peak) this.endStretch();
-    this.inFlight += by;
-    if (by > 0 && this.inFlight >= this.peak) {
-      if (this.inFlight > this.peak) {
-        this.peakHeldMs = 0;
-        this.peakFromMs = now;
-      }
-      this.peak = this.inFlight;
-      this.atPeakSinceMs = now;
-    }
-    this.onChange?.(now, this.inFlight);
-  }
-
-  private endStretch(): void {
-    const held = this.atPeakSinceMs >= 0 ? this.lastEventMs - this.atPeakSinceMs : 0;
-    if (held > this.peakHeldMs) {
-      this.peakHeldMs = held;
-      this.peakFromMs = this.atPeakSinceMs;
-    }
-    this.atPeakSinceMs = -1;
-  }
-
   private problem(text: string): void {
     if (this.problems.length < 10) this.problems.push(text);
-  }
-}
-
-class Tally {
-  private count = 0;
-  firstMs = Number.POSITIVE_INFINITY;
-  lastMs = 0;
-
-  add(timeMs: number): void {
-    this.count++;
-    if (timeMs < this.firstMs) this.firstMs = timeMs;
-    if (timeMs > this.lastMs) this.lastMs = timeMs;
-  }
-
-  span(toUtc: (ms: number) => number): Span {
-    const { count } = this;
-    return count === 0
-      ? { count, firstMs: 0, lastMs: 0 }
-      : { count, firstMs: toUtc(this.firstMs), lastMs: toUtc(this.lastMs) };
   }
 }

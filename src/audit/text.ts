@@ -105,11 +105,11 @@ function showRun(
 }
 
 function ledgerTable({ ledger, begun, ended }: RunReport, replies: number | undefined): string[] {
-  const { counted, completed, died, takenBack } = ledger;
+  const { counted, completed, died, takenBack: retracted } = ledger;
   const holds =
     (replies === undefined || replies <= counted) &&
-    counted <= completed - takenBack &&
-    completed <= counted + died + takenBack;
+    counted <= completed - retracted &&
+    completed <= counted + died + retracted;
   const missing = begun ? "the last total is missing" : "its start is missing";
   const verdict = holds ? "ok" : begun && ended ? "DOES NOT BALANCE" : missing;
   const cells: [string, string][] = [
@@ -119,9 +119,9 @@ function ledgerTable({ ledger, begun, ended }: RunReport, replies: number | unde
     ["counted + died", `${showCount(counted)} + ${showCount(died)}`],
   ];
   const last = cells.at(-1);
-  if (last && takenBack > 0) {
+  if (last && retracted > 0) {
     last[0] += " + not acknowledged";
-    last[1] += ` + ${showCount(takenBack)}`;
+    last[1] += ` + ${showCount(retracted)}`;
   }
   const widths = cells.map(([name, value]) => Math.max(name.length, value.length));
   const join = (pick: (cell: [string, string]) => string, between: string) =>

@@ -29,13 +29,13 @@ export interface Place {
   readonly bytes: number;
 }
 
-/** As `--json` gives it. */
+/** All places of one kind, as `--json` gives them. */
 export interface Damage {
   readonly kind: DamageKind;
   readonly harmless: boolean;
   readonly count: number;
   readonly bytes: number;
-  /** The first of them. */
+  /** The first ten. */
   readonly places: readonly Place[];
 }
 
@@ -47,6 +47,7 @@ export interface LogReader {
   onDamage(kind: DamageKind, place: Place, text: Buffer): void;
 }
 
+/** Throws ERR_UNREADABLE. */
 export function readLog(log: string, reader: LogReader): void {
   const parser = new RecordParser();
   const { record } = parser;
@@ -66,7 +67,7 @@ export function readLog(log: string, reader: LogReader): void {
   });
 }
 
-/** `next` is where the record begins that follows on the same line. */
+/** `next` is the kind of the record that follows on the same line, or none. */
 function kindOf(text: Buffer, { ended, cut }: Line, next: Kind): DamageKind {
   const isTail = !ended || next === Kind.init;
   if ((isTail ? withoutNulAtEnd(text) : text).includes(0)) return "nulRun";
@@ -84,7 +85,7 @@ function withoutNulAtEnd(text: Buffer): Buffer {
 
 const MOST_PLACES = 10;
 
-/** Counts damage by kind, and keeps the first places only: a log may be damaged all over. */
+/** Counts damage by kind. Keeps only the first places, since a log may be damaged all over. */
 export class DamageTally {
   private readonly damage = new Map<
     DamageKind,

@@ -1,4 +1,4 @@
-/** Reads files as one stream of lines, in chunks, without making strings. */
+/** Reads a file line by line, in chunks, without making strings. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { KiloforkError } from "../base/errors";
 
@@ -12,14 +12,15 @@ export interface Line {
   readonly bytes: Buffer;
   start: number;
   end: number;
-  /** Where it begins in its file. */
+  /** Its offset in the file. */
   offset: number;
   /** False for the last line of a file that lacks its newline. */
   ended: boolean;
-  /** Bytes missing at the start: of a line longer than any record only the end is kept. */
+  /** Bytes missing at the start: of a line longer than any record, only the end is kept. */
   cut: number;
 }
 
+/** Throws ERR_UNREADABLE. */
 export function readLines(path: string, onLine: (line: Line) => void): void {
   const fd = open(path);
   try {

@@ -3,7 +3,7 @@
  * {@link Record} that is reused: a log of ten million lines takes seconds.
  */
 
-/** The kinds of records, `none` for a line that is not one. */
+/** The kinds of records; `none`: the line is no record. */
 export const enum Kind {
   none,
   init,
@@ -11,16 +11,16 @@ export const enum Kind {
   birth,
   received,
   completed,
-  /** A completed request whose sync failed: the completion does not count. */
-  takenBack,
+  /** A completed request was not acknowledged, since its sync failed. */
+  retracted,
   total,
   unauthorized,
   refused,
-  /** The work of a request took too long; its child ends. */
+  /** A request took longer than --work-timeout; its child ends. */
   expired,
   retires,
   ended,
-  /** What the pool did as a whole. */
+  /** The pool as a whole did something. */
   pool,
   stop,
 }
@@ -31,7 +31,7 @@ export class Record {
   /** Local time as if it were UTC, in milliseconds since 1970. */
   timeMs = 0;
   pid = 0;
-  /** completed, takenBack: the child's count of requests; total: the total. */
+  /** completed, retracted: the child's count of requests; total: the total. */
   count = 0;
   /** The message, as escaped in the log: a range of the buffer that was parsed. */
   messageStart = 0;
@@ -39,7 +39,7 @@ export class Record {
   /** received: the user's name, likewise. */
   userStart = 0;
   userEnd = 0;
-  /** ended: by anything but an order. */
+  /** ended: without an order. */
   abnormal = false;
   /** refused: the code; front: the rest of the line. */
   text = "";
@@ -47,7 +47,7 @@ export class Record {
 
 const TIME_LENGTH = 29;
 const SEPARATOR = Buffer.from(" -- ");
-/** Where the text of a record begins. */
+/** Offset of a record's text in its line. */
 const TEXT_AT = TIME_LENGTH + SEPARATOR.length;
 
 const INIT = Buffer.from("Server init");
@@ -60,7 +60,7 @@ const FROM_USER = Buffer.from(" from user ");
 const COMPLETED = Buffer.from('completed req "');
 const ON = Buffer.from(" on ");
 const TOTAL_REQS = Buffer.from(" total reqs ");
-const TAKEN_BACK = Buffer.from('not acknowledged: req "');
+const RETRACTED = Buffer.from('not acknowledged: req "');
 const TOTAL = Buffer.from("total requests ");
 const UNAUTHORIZED = Buffer.from('authorization error: user "');
 const REFUSED = Buffer.from("protocol error: ");
@@ -94,7 +94,10 @@ export class RecordParser {
   private day = -1;
   private dayMs = 0;
 
-  /** Reads bytes[start, end), a line without its newline, into {@link record}; false: no record. */
+  /**
+   * Parses bytes[start, end), a line without its newline, into {@link record}. Returns false if it is
+   * no record.
+   */
   parse(bytes: Buffer, start: number, end: number): boolean {
     this.bytes = bytes;
     this.at = start;
@@ -128,7 +131,7 @@ export class RecordParser {
       case 0x63: // c
         return this.skip(COMPLETED) ? this.numbered(Kind.completed) : this.child();
       case 0x6e: // n
-        return this.skip(TAKEN_BACK) ? this.numbered(Kind.takenBack) : Kind.none;
+        return this.skip(RETRACTED) ? this.numbered(Kind.retracted) : Kind.none;
       case 0x68: // h
         return this.birth();
       case 0x74: // t
@@ -157,7 +160,7 @@ export class RecordParser {
     return this.skip(FROM_USER) && this.user() ? Kind.received : Kind.none;
   }
 
-  /** A name up to the end of the line; a record that follows on the same line has spaces. */
+  /** A name up to the end of the line. It has no spaces, as a record glued to it would. */
   private user(): boolean {
     const { bytes, at, end } = this;
     for (let i = at; i < end; i++) {
@@ -301,7 +304,7 @@ export class RecordParser {
     const second = this.digits(at + 17, 2);
     const nanosecond = this.digits(at + 20, 9);
     const day = (year * 12 + month - 1) * 31 + date;
-    // digits() returns NaN for anything else, and NaN equals nothing
+    // digits() returns NaN for anything else, and NaN >= 0 is false
     if (!(second + nanosecond + minute + hour + day >= 0)) return false;
     if (day !== this.day) {
       this.day = day;
@@ -325,14 +328,14 @@ export class RecordParser {
   }
 }
 
-/** Whether bytes[start, end) end in the marker that a writer puts behind a record cut short. */
+/** Whether bytes[start, end) end in the marker with which a writer closes a torn record. */
 export function endsInMarker(bytes: Buffer, start: number, end: number): boolean {
   if (bytes[end - 1] !== GREATER) return false;
   const at = end - MARKER.length;
   return at >= start && bytes.compare(MARKER, 0, MARKER.length, at, end) === 0;
 }
 
-/** Whether bytes[start, end) begin as the time of a record does, as far as they go. */
+/** Whether bytes[start, end) begin like the time of a record, as far as they go. */
 export function beginsAsRecord(bytes: Buffer, start: number, end: number): boolean {
   const length = Math.min(end - start, PREFIX.length);
   for (let i = 0; i < length; i++) {
