@@ -41,7 +41,8 @@ function createProgram(exit: (code: number) => void): Command {
         process.stdout.write(text);
       },
     })
-    // Not for serve: Node would make a pipe non-blocking that is its children's log, too.
+    // But not for serve: its standard output may be the children's log, and Node would make a pipe
+    // non-blocking.
     .hook("preAction", (_, action) => {
       if (action.name() !== "serve") guardOutput();
     })

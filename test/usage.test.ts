@@ -234,7 +234,7 @@ describe("exit 3", () => {
     const { code, stderr } = await run("audit", log, "--client", file);
     expect(code).toBe(3);
     expect(stderr).toMatch(
-      /^kilofork: .*: it is no result of this version's kilofork client .*\n$/,
+      /^kilofork: .*: it was not written by kilofork client --out of this version\n$/,
     );
   });
 });

@@ -51,7 +51,7 @@ export const CAUSES = [
 ] as const;
 export type Cause = (typeof CAUSES)[number];
 
-/** Causes of an end that nobody ordered. */
+/** Causes of an end without an order. `cut`: the request was aborted. */
 export const DEATHS = [
   "cut",
   "crashed",
@@ -69,7 +69,7 @@ export function isDeath(cause: Cause): boolean {
 export const GROWTH_LIMITS = ["none", "maximum", "memory", "processes", "births"] as const;
 export type GrowthLimit = (typeof GROWTH_LIMITS)[number];
 
-/** What the front of a running server can be asked for (native/core/shm). */
+/** Orders that the front of a running server answers (native/core/shm). */
 export const ORDERS = ["reload", "reopen", "replace"] as const;
 export type Order = (typeof ORDERS)[number];
 
@@ -85,7 +85,7 @@ export const FAILURES = [
 ] as const;
 export type FailureKind = (typeof FAILURES)[number];
 
-/** By the names under which the addon exports them. */
+/** Each list by the name under which the addon exports it. */
 export const ENUMERATIONS: Readonly<Record<string, readonly string[]>> = {
   states: STATES,
   refusals: REFUSALS,
@@ -96,7 +96,7 @@ export const ENUMERATIONS: Readonly<Record<string, readonly string[]>> = {
   failures: FAILURES,
 };
 
-/** A sentence for each list that is not the same on both sides. */
+/** Returns a sentence for each list that differs between the addon and this file. */
 export function differencesOfEnumerations(
   native: Readonly<Record<string, readonly string[]>>,
   ours = ENUMERATIONS,

@@ -1,7 +1,7 @@
 /**
- * Errors that have been foreseen. Each has a stable code, by which programs tell them apart, and a
- * message that says what failed and what to do. What a system call reports stays a SystemError.
- * The exit code of a command follows from the code of its error, in command/exit.ts.
+ * Expected errors. Each has a stable code, by which programs tell them apart, and a message that says
+ * what failed and what to do. An error of a system call stays a SystemError. command/exit.ts derives
+ * the exit code of a command from the code of its error.
  */
 import { constants } from "node:os";
 
@@ -24,7 +24,7 @@ export const ERROR_CODES = {
 } as const;
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** Where the cause was a system call, its number and name. */
+/** `errno` and `syscall` are given if a system call failed. */
 export interface ErrorDetails {
   readonly errno?: number;
   readonly syscall?: string;
@@ -47,7 +47,7 @@ export class KiloforkError extends Error {
   }
 }
 
-/** What the addon, and Node, throw when a system call failed, e.g. `code: "EADDRINUSE"`. */
+/** Thrown by the addon, and by Node, when a system call fails; e.g. `code: "EADDRINUSE"`. */
 export interface SystemError extends Error {
   readonly code: string;
   readonly errno: number;

@@ -2,7 +2,6 @@
  * The rules of the protocol and its texts (docs/protocol.md). Native code gets the texts as data: the
  * supervisor as settings, the load engine as three templates.
  */
-
 import type { Refusal } from "./enumerations";
 import { KiloforkError } from "./errors";
 
@@ -16,7 +15,7 @@ export const DEFAULT_MAX_LINE = 1024;
 export const GREETING = "this is server thread {pid}";
 export const REPLY = 'server {pid} recvd message "{message}" from user {user}';
 
-/** The one line that a refused client gets, by its code. */
+/** The line that a refused client gets, for each code. */
 export function refusalLines(maxLine: number): Record<Refusal, string> {
   const text: Record<Refusal, string> = {
     protocol: "expected <username>:<message>, the name 1 to 31 bytes long",
@@ -38,8 +37,8 @@ export interface Request {
 }
 
 /**
- * Parses a line without its newline, as native/core/base/protocol.cpp does. `ended` says whether it
- * had one: then a carriage return before it is dropped. Null when the line is no request.
+ * Parses a line without its newline, as native/core/base/protocol.cpp does. Returns null if it is no
+ * request. `ended`: the line had a newline; then a carriage return before it is dropped.
  */
 export function parseRequest(line: Buffer, ended: boolean): Request | null {
   const end = ended && line.at(-1) === 0x0d ? line.length - 1 : line.length;
@@ -48,17 +47,20 @@ export function parseRequest(line: Buffer, ended: boolean): Request | null {
   return { user: line.subarray(0, colon), message: line.subarray(colon + 1, end) };
 }
 
-/** What is wrong with a user name, or null. */
+/** Checks a user name. Returns what is wrong with it, or null. */
 export function problemOfUser(name: string): string | null {
   const bytes = Buffer.byteLength(name);
   if (bytes < 1 || bytes > LONGEST_USER) return `has ${bytes} bytes, allowed are 1 to 31`;
-  // Log and reply have the name without quotes: it must not look like the text around it.
+  // Log and reply contain the name without quotes, so it must not look like the text around it.
   if (/[\s:"\\\p{C}]/u.test(name)) return "contains a space, colon, quote, backslash or control";
   if (name.includes("<torn>")) return "contains <torn>, the log's mark of a torn record";
   return null;
 }
 
-/** The load engine's templates for a message. Throws ERR_ARGUMENT if it is no request. */
+/**
+ * The load engine's templates for a message. `longestNumber`: the longest text that `{n}` stands for.
+ * Throws ERR_ARGUMENT if the message is no request, or too long.
+ */
 export function clientTemplates(
   message: string,
   longestNumber: string,

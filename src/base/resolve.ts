@@ -3,7 +3,7 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { KiloforkError } from "./errors";
 
-/** All addresses of a host, in the order in which the system prefers them. */
+/** Returns all addresses of a host, in the system's order of preference. Throws ERR_ARGUMENT. */
 export async function resolveHost(host: string): Promise<string[]> {
   try {
     const found = await lookup(host, { all: true, verbatim: true });
@@ -16,16 +16,19 @@ export async function resolveHost(host: string): Promise<string[]> {
   }
 }
 
-/** The addresses that can be reached from a numeric local address: those of its family. */
-export function likeOurs(addresses: readonly string[], ours: string): string[] {
-  const family = isIP(ours);
+/**
+ * Returns the addresses that can be reached from a numeric local address: those of its family. Throws
+ * ERR_ARGUMENT if there are none.
+ */
+export function reachableFrom(local: string, addresses: readonly string[]): string[] {
+  const family = isIP(local);
   if (family === 0)
-    throw new KiloforkError("ERR_ARGUMENT", `--from "${ours}" is not a numeric address`);
+    throw new KiloforkError("ERR_ARGUMENT", `--from "${local}" is not a numeric address`);
   const found = addresses.filter((address) => isIP(address) === family);
   if (found.length === 0)
     throw new KiloforkError(
       "ERR_ARGUMENT",
-      `--from ${ours}: the server has no address of that kind (IPv${family})`,
+      `--from ${local}: the server has no address of that kind (IPv${family})`,
     );
   return found;
 }

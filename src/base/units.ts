@@ -9,10 +9,10 @@ const MS_PER_UNIT: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
-/** In milliseconds: a longer timer of Node fires at once. */
+/** In milliseconds. Node fires a longer timer at once. */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** `250ms`, `3s`, `1.5s`, `2m` in milliseconds; `0` is off, any other bare number is refused. */
+/** Parses `250ms`, `3s`, `1.5s`, `2m` or `0` into milliseconds. Throws ERR_ARGUMENT. */
 export function parseDuration(text: string): number {
   if (text === "0") return 0;
   const match = /^(\d+(?:\.\d+)?)(us|ms|s|m|h)$/.exec(text);
@@ -29,7 +29,7 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
-/** `70%` as 0.7. */
+/** Parses `70%` as 0.7. Throws ERR_ARGUMENT. */
 export function parsePercent(text: string): number {
   const percent = Number(/^(\d+)%$/.exec(text)?.[1]);
   if (!(percent >= 1 && percent <= 95))
@@ -66,6 +66,7 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${showCount(count)} ${count === 1 ? one : many}`;
 }
 
+/** Parses a whole number; `name` stands in the error. Throws ERR_ARGUMENT. */
 export function parseCount(text: string, name: string, range: { min: number; max: number }) {
   const count = Number(text);
   if (!/^\d+$/.test(text) || count < range.min || count > range.max)

@@ -3,9 +3,9 @@ import { SingleBar } from "cli-progress";
 import { type Command, Option, type OptionValues } from "commander";
 import { KiloforkError } from "../base/errors";
 import { MOST_CLIENTS, MOST_REQUESTS, MOST_REQUESTS_A_SECOND } from "../base/ranges";
-import { likeOurs, resolveHost } from "../base/resolve";
+import { reachableFrom, resolveHost } from "../base/resolve";
 import { count, duration, durationOption, jsonOption } from "../command/arguments";
-import { EXIT } from "../command/exit";
+import { EXIT, exitCodeOfSignal } from "../command/exit";
 import { openResult } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "./load";
@@ -86,7 +86,7 @@ function planOf(target: Target, options: OptionValues): LoadPlan {
   const { from } = options;
   const plan: LoadPlan = {
     ...target,
-    addresses: from === undefined ? target.addresses : likeOurs(target.addresses, from),
+    addresses: from === undefined ? target.addresses : reachableFrom(from, target.addresses),
     from,
     requests: options.requests ?? (options.duration > 0 ? 0 : 1),
     durationMs: options.duration ?? 0,
@@ -137,7 +137,7 @@ async function runClient(plan: LoadPlan, output: ClientOutput): Promise<number> 
 }
 
 function judge(result: ClientResult): number {
-  if (result.interrupted) return 128 + 2; // SIGINT
+  if (result.interrupted) return exitCodeOfSignal("SIGINT");
   if (!result.ok) throw new KiloforkError("ERR_REQUEST", result.problems.join("; "));
   if (result.loop === "open" && result.clientWasBottleneck)
     throw new KiloforkError(
@@ -147,7 +147,7 @@ function judge(result: ClientResult): number {
   return EXIT.yes;
 }
 
-/** Shows a progress bar on a terminal. Ctrl-C ends the run early; its result is reported. */
+/** Runs the load, with a progress bar on a terminal. Ctrl-C ends it early, with its result. */
 async function withProgress(
   load: Load,
   plan: LoadPlan,

@@ -1,16 +1,16 @@
-/** Options and arguments of commander whose text becomes a value, and that commands share. */
+/** Options and arguments that commands share, with the parsers of their texts. */
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { KiloforkError } from "../base/errors";
 import { MOST_PID } from "../base/ranges";
 import { parseCount, parseDuration } from "../base/units";
 
-/** A whole number from `min` to `max`; `name` stands in the error. */
+/** Parses a whole number from `min` to `max`; `name` stands in the error. */
 export const count = (name: string, min: number, max: number) => (text: string) =>
   inArgument(() => parseCount(text, name, { min, max }));
 
 export const duration = (text: string) => inArgument(() => parseDuration(text));
 
-/** Turns what `parse` throws into commander's error, which names the option. */
+/** Runs `parse`; turns its error into commander's, which names the option. */
 export function inArgument<T>(parse: () => T): T {
   try {
     return parse();
@@ -19,7 +19,7 @@ export function inArgument<T>(parse: () => T): T {
   }
 }
 
-/** A duration whose default is written as people write it. */
+/** An option with a duration; `text` is its default, as on the command line. */
 export function durationOption(flags: string, description: string, text: string): Option {
   return new Option(flags, description).argParser(duration).default(parseDuration(text), text);
 }
@@ -28,7 +28,7 @@ export function jsonOption(description = "print the result as one JSON object"):
   return new Option("--json", description).default(false);
 }
 
-// Which of several servers is meant.
+// They select one of several servers.
 export const serverPort = () =>
   new Argument("[port]", "port of the server, where several run").argParser(
     count("port", 1, 65535),
@@ -38,7 +38,7 @@ export const serverPid = () =>
     count("pid", 1, MOST_PID),
   );
 
-/** Refuses options that were given but belong to another `kind`: they would have no effect. */
+/** Refuses options that would have no effect, since they belong to another `kind` of run. */
 export function refuseOptions(command: Command, names: readonly string[], kind: string): void {
   for (const name of names) {
     if (command.getOptionValueSource(name) !== "cli") continue;

@@ -1,4 +1,5 @@
-/** How a command ends: the exit codes, and what is said of an error. */
+/** Decides how a command ends: its exit code, and the message of an error. */
+import { constants as os } from "node:os";
 import { CommanderError } from "commander";
 import { type ErrorCode, isSystemError, KiloforkError } from "../base/errors";
 
@@ -9,26 +10,31 @@ export const EXIT = {
   /** Wrong usage. */
   usage: 2,
   /** No verdict: no server, an unreadable log, or the client was the bottleneck. */
-  unjudgeable: 3,
+  noVerdict: 3,
 } as const;
 
-/** Every other code of an error is a "no". */
+/** Any other code of an error means EXIT.no. */
 const EXIT_OF: Partial<Record<ErrorCode, number>> = {
   ERR_ARGUMENT: EXIT.usage,
-  ERR_BOTTLENECK: EXIT.unjudgeable,
-  ERR_NO_SERVER: EXIT.unjudgeable,
-  ERR_UNREADABLE: EXIT.unjudgeable,
+  ERR_BOTTLENECK: EXIT.noVerdict,
+  ERR_NO_SERVER: EXIT.noVerdict,
+  ERR_UNREADABLE: EXIT.noVerdict,
 };
 
 /**
- * Says on standard error what ended a command, unless commander has said it; returns the exit code.
- * Throws an error that was not foreseen: a mistake in this program, whose stack is wanted.
+ * Writes the error that ended a command to standard error, unless commander has; returns the exit
+ * code. Throws an unexpected error again: it is a mistake in this program, and Node prints its stack.
  */
 export function reportError(error: unknown, program = "kilofork"): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.yes : EXIT.usage;
   if (!(error instanceof KiloforkError || isSystemError(error))) throw error;
   for (const line of error.message.split("\n")) process.stderr.write(`${program}: ${line}\n`);
   return exitCodeOf(error);
+}
+
+/** As a shell reports a process that a signal has ended. */
+export function exitCodeOfSignal(signal: NodeJS.Signals): number {
+  return 128 + os.signals[signal];
 }
 
 export function exitCodeOf(error: unknown): number {

@@ -1,4 +1,4 @@
-/** How help is written. Commander breaks lines at the width of the terminal: no text has breaks. */
+/** The layout of help. Commander wraps lines at the width of the terminal. */
 import { Help, type HelpConfiguration, type Option } from "commander";
 
 export const helpConfiguration: HelpConfiguration = {

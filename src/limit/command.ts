@@ -1,14 +1,13 @@
 /**
- * `kilofork limit`: finds the breaking point of this machine and what breaks. However it ends, nothing
- * is left: it tells all that it has started to end, and each of them ends with its standard input.
+ * `kilofork limit`: finds the breaking point of this machine and what breaks. It leaves no process,
+ * even when it is killed: each process that it starts also ends with its standard input.
  */
-import { constants as os } from "node:os";
 import { type Command, Option } from "commander";
 import { KiloforkError } from "../base/errors";
 import { MOST_CLIENTS } from "../base/ranges";
 import { parsePercent, plural, showCount } from "../base/units";
 import { count, durationOption, inArgument, jsonOption, refuseOptions } from "../command/arguments";
-import { EXIT } from "../command/exit";
+import { EXIT, exitCodeOfSignal } from "../command/exit";
 import { lostOutput, openResult } from "../command/output";
 import { readMachine } from "../machine/capacity";
 import { boundsOf } from "./bounds";
@@ -145,7 +144,7 @@ async function runLimit(options: LimitOptions): Promise<number> {
 }
 
 function exitCode(result: LimitResult, signal: (typeof SIGNALS)[number] | undefined): number {
-  if (signal !== undefined) return 128 + os.signals[signal];
-  if (result.firstLimit?.name === CLIENT) return EXIT.unjudgeable;
+  if (signal !== undefined) return exitCodeOfSignal(signal);
+  if (result.firstLimit?.name === CLIENT) return EXIT.noVerdict;
   return result.ok ? EXIT.yes : EXIT.no;
 }
