@@ -41,7 +41,7 @@ const well: Measured = {
 };
 const conditions = {
   sloMs: 1000,
-  nearestProcessLimit: "kernel.pid_max 32768 (sysctl kernel.pid_max)",
+  nearestProcessLimit: { name: "kernel.pid_max 32768", remedy: "sysctl kernel.pid_max" },
 };
 const judged = (changes: Partial<Measured>, of: Partial<ClientsResult> = {}, how = plan) =>
   judge({ ...well, clients: { ...clients, ...of }, ...changes }, how, conditions);
@@ -98,7 +98,7 @@ describe("what broke is named from the evidence", () => {
     ["memory", { shortage: true }, {}],
     ["memory", notStarted("ERR_MACHINE_LIMIT", ENOMEM, "fork failed beside 9 children"), {}],
     [
-      "kernel.pid_max 32768 (sysctl kernel.pid_max)",
+      "kernel.pid_max 32768",
       notStarted("ERR_MACHINE_LIMIT", EAGAIN, "fork failed beside 9 children"),
       {},
     ],
@@ -134,7 +134,10 @@ describe("what broke is named from the evidence", () => {
   ])("the server, for %s, however busy client and processors were", (_, measured, of) => {
     const busy = { ...measured, busiestShare: 1 };
     const lagging = { ...of, beyondMs: ms(1500), lagMs: ms(1200) };
-    expect(judged(busy, lagging).cause).toMatchObject({ name: "the server", setting: "see there" });
+    expect(judged(busy, lagging).cause).toMatchObject({
+      name: "the server",
+      setting: "none: see the evidence",
+    });
   });
 });
 

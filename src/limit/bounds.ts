@@ -1,15 +1,15 @@
 /**
- * The bounds of the search: for each limit of the machine, the number of clients that it allows and
- * the setting that moves it. The search ends at the smallest; no setting is changed.
+ * The bounds of the search: for each limit of the machine, the number of clients that it allows, and
+ * the setting that moves it. The search ends at the smallest bound.
  */
 import { MOST_CHILDREN } from "../base/ranges";
 import { showCount } from "../base/units";
 import { BYTES_PER_CHILD, type Machine, OTHER_FILES, processLimits } from "../machine/capacity";
 
-/** Processes that are left to the rest of the system. */
-export const RESERVED_PROCESSES = 2000;
-/** Client processes of one trial; each has an address of its own, 127.0.0.1 and following. */
-export const MOST_CLIENT_PROCESSES = 16;
+/** Processes that are left to others. */
+const RESERVED_PROCESSES = 2000;
+/** Maximum number of client processes of one trial; each has its own address, from 127.0.0.1 up. */
+const MOST_CLIENT_PROCESSES = 16;
 /** Maximum number of threads of the front or of a client process. */
 const THREADS_OF_A_PROCESS = 16;
 const CLIENTS_OF_A_PROCESS = 10_000;
@@ -17,21 +17,21 @@ const CLIENTS_OF_A_PROCESS = 10_000;
 export interface Bound {
   /** With its value: "kernel.pid_max 32768". */
   readonly name: string;
-  /** How to move it. */
+  /** The setting that moves it. */
   readonly setting: string;
-  /** Number of clients that it allows to be served at once. */
+  /** Clients at once that it allows. */
   readonly clients: number;
 }
 
-export interface Wishes {
+export interface BoundOptions {
   readonly maxClients: number | undefined;
   /** Maximum share of the memory of the system in use, 0 to 1. */
   readonly maxMemoryShare: number;
 }
 
-/** The smallest first. */
-export function boundsOf(machine: Machine, wishes: Wishes): Bound[] {
-  const { maxClients, maxMemoryShare } = wishes;
+/** Returns the bounds, the smallest first. */
+export function boundsOf(machine: Machine, options: BoundOptions): Bound[] {
+  const { maxClients, maxMemoryShare } = options;
   const bounds: Bound[] = processLimits(machine).map(({ name, remedy, left }) => ({
     name,
     setting: remedy,
@@ -74,13 +74,13 @@ export function boundsOf(machine: Machine, wishes: Wishes): Bound[] {
     .sort((a, b) => a.clients - b.clients);
 }
 
-/** Children that fit into so many tasks, beside the reserve and the other processes of a trial. */
+/** Children for which so many tasks leave room, beside the reserve and the other processes of a trial. */
 function roomFor(tasks: number): number {
   const clients = Math.min(MOST_CLIENT_PROCESSES, Math.ceil(tasks / CLIENTS_OF_A_PROCESS));
   return tasks - RESERVED_PROCESSES - 1 - THREADS_OF_A_PROCESS * (1 + clients);
 }
 
-/** Bytes that can be used until this share of the memory is in use. */
+/** Bytes that can be taken until this share of the memory is in use. */
 export function memoryBudget(
   { memoryTotal, memoryAvailable }: Pick<Machine, "memoryTotal" | "memoryAvailable">,
   share: number,
@@ -95,6 +95,6 @@ export function clientProcesses(
 ): number {
   const most = Math.min(machine.filesMax - OTHER_FILES, machine.ephemeralPorts);
   const fitting = Math.ceil(clients / Math.min(most, CLIENTS_OF_A_PROCESS));
-  // Larger shares are better than too many processes, where the limits allow them.
+  // Prefer larger shares to too many processes, where the limits allow that.
   return Math.min(fitting, Math.max(MOST_CLIENT_PROCESSES, Math.ceil(clients / most)));
 }

@@ -1,6 +1,6 @@
 /**
  * The clients of a trial: several processes of `kilofork client`, each with a local address of its
- * own and a share of the clients. Their results are merged. Each ends with this process.
+ * own and a share of the clients. Merges their results. Each process ends with this one.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,7 +15,7 @@ export interface ClientsPlan {
   readonly port: number;
   readonly clients: number;
   readonly processes: number;
-  /** The start of all messages; each process adds its number. */
+  /** The beginning of all messages; each process adds its number. */
   readonly name: string;
   /** Maximum number of clients that wait for their greeting, over all processes. */
   readonly window: number;
@@ -23,7 +23,7 @@ export interface ClientsPlan {
   /** The time over which the connects of each process are spread. */
   readonly rampMs: number;
   readonly timeoutMs: number;
-  /** Open loop: requests a second over all; 0: closed. */
+  /** Requests a second over all clients (open loop); 0: closed loop. */
   readonly rate: number;
   /** Time to send requests for; 0: each client sends one. */
   readonly durationMs: number;
@@ -31,7 +31,7 @@ export interface ClientsPlan {
   readonly barrier: boolean;
 }
 
-/** Of all processes together. */
+/** The results of all processes, merged. Times are in milliseconds. */
 export interface ClientsResult {
   readonly clients: number;
   readonly processes: number;
@@ -43,7 +43,7 @@ export interface ClientsResult {
   readonly incomplete: readonly string[];
   /** Time for which every process had its whole share in flight. */
   readonly togetherMs: number;
-  /** From the first send of all to the last reply. */
+  /** From the first send to the last reply, over all processes. */
   readonly elapsedMs: number;
   readonly requestsPerSecond: number;
   readonly connectMs: Percentiles;
@@ -72,7 +72,7 @@ export class Clients {
     return this.processes.map(({ pid }) => pid ?? 0);
   }
 
-  /** Safe at any time: they have nothing to clean up. */
+  /** May be called at any time: the processes have nothing to clean up. */
   kill(): void {
     for (const process of this.processes) process.kill("SIGTERM");
   }
@@ -97,7 +97,7 @@ function start(plan: ClientsPlan, share: number, index: number): ChildProcess {
   return spawn(process.execPath, [commandPath, ...args], { stdio: ["pipe", "pipe", "pipe"] });
 }
 
-/** The result; without one, what the process wrote to standard error. */
+/** Resolves to the result of a process, or to its standard error if it has no result. */
 async function resultOf(child: ChildProcess): Promise<ClientResult | string> {
   let stdout = "";
   let stderr = "";

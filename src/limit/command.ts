@@ -50,7 +50,7 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
     .addOption(
       durationOption(
         "--slo <D>",
-        "maximum 99th percentile of what a reply takes beyond the work",
+        "maximum of the 99th percentile of the time that a reply takes beyond the work",
         "1s",
       ),
     )
@@ -72,11 +72,7 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
       count("repeats", 1, 100),
       2,
     )
-    .option(
-      "--sweep",
-      "afterwards measure the whole curve, and the throughput by connections",
-      false,
-    )
+    .option("--sweep", "then measure the whole curve, and the throughput by connections", false)
     .option("--html <file>", "file for a page with the plots")
     .addOption(jsonOption())
     .action(async (options, command: Command) => {

@@ -1,6 +1,6 @@
 /**
- * Runs one server and its clients, and measures both: by the clients, in the log, in the shared
- * memory, by the kernel. Nothing is judged here. Both have ended when it returns or throws. The log
+ * Runs a trial: one server and its clients, measured by the clients, in the log, in the shared memory
+ * and by the kernel. Judges nothing. Server and clients have ended when it returns or throws. The log
  * has no name: the kernel removes it with the last process that has it open, even after SIGKILL.
  */
 import { randomBytes } from "node:crypto";
@@ -22,7 +22,7 @@ import { openScoreboardOf } from "../status/servers";
 import { clientProcesses } from "./bounds";
 import { Clients, type ClientsPlan, type ClientsResult } from "./clients";
 
-/** Enough for the clients that connect while children are being woken. */
+/** Enough for the clients that connect while children are woken. */
 const LONGEST_BACKLOG = 4096;
 
 export interface TrialPlan
@@ -33,7 +33,7 @@ export interface TrialPlan
   readonly number: number;
 }
 
-/** What the log says of the requests of this trial. */
+/** What the audit of the log found. */
 export interface LogReading {
   readonly peak: number;
   readonly pids: number;
@@ -48,12 +48,13 @@ export interface LogReading {
 export interface MemoryReading {
   /** Before the server is started. */
   readonly beforeBytes: number;
+  /** When all children were up. */
   readonly upBytes: number;
-  /** The most while clients were connected, with the send fragments of the kernel. */
+  /** The most while clients were connected, with the kernel's buffers for sending. */
   readonly peakBytes: number;
-  /** The part of the front, which belongs to no child. */
+  /** Of the front, which is no child. */
   readonly frontBytes: number;
-  /** The part of the client processes, which belongs to no child. */
+  /** Of the client processes. */
   readonly clientBytes: number;
 }
 
@@ -62,14 +63,14 @@ export interface Measured {
   readonly upMs: number | null;
   /** Why it did not start; null if it did. */
   readonly startFailure: Omit<StartFailure, "event"> | null;
-  /** An errno value: the last record of a child could not be written. 0: it was. */
+  /** The errno value of the last record that a child wrote; 0 when it was written. */
   readonly logError: number;
   readonly clients: ClientsResult | null;
   readonly log: LogReading | null;
   /** The most working slots in one snapshot. */
   readonly working: number;
   readonly memory: MemoryReading;
-  /** The trial was ended since too little memory was left. */
+  /** The trial was ended early, since too little memory was left. */
   readonly shortage: boolean;
   /** Busy share of the processors before the trial, 0 to 1. */
   readonly otherShare: number;
@@ -77,7 +78,7 @@ export interface Measured {
   readonly busiestShare: number;
   readonly listenOverflows: number;
   readonly listenDrops: number;
-  /** Handshakes that the server's own socket dropped; null when the kernel cannot be asked. */
+  /** Handshakes that the server's own socket dropped; null if that cannot be read. */
   readonly queueDrops: number | null;
 }
 
@@ -89,7 +90,7 @@ export class Harness {
     /** Bytes of memory that are left to others. */
     private readonly floorBytes: number,
     private readonly signal: AbortSignal,
-    /** Called with what goes on, in words. */
+    /** Called with a sentence for each step. */
     private readonly say: (text: string) => void,
   ) {
     this.backlog = Math.min(LONGEST_BACKLOG, machine.somaxconn);
@@ -99,13 +100,13 @@ export class Harness {
     return clientProcesses(clients, this.machine);
   }
 
-  /** Throws the reason of the signal when interrupted. */
+  /** Throws the reason of the signal if it is aborted. */
   async run(plan: TrialPlan): Promise<Measured> {
     const log = openNameless();
     const ended = new AbortController();
     const end = () => ended.abort();
     this.signal.addEventListener("abort", end);
-    this.say("waits for the memory to settle");
+    this.say("waiting for the memory to settle");
     const cpuBefore = cpuTimes();
     const beforeBytes = await settledMemory();
     const otherShare = busyShare(cpuBefore);
@@ -134,7 +135,7 @@ export class Harness {
   }
 
   private async runServer(plan: TrialPlan, log: number, watch: Watch, signal: AbortSignal) {
-    this.say("children are forked");
+    this.say("forking children");
     let server: StartedServer;
     try {
       server = await startServer({
@@ -155,10 +156,10 @@ export class Harness {
     }
     try {
       const upBytes = readMemory().inUse;
-      this.say("clients connect");
+      this.say("connecting clients");
       const { clients, peak, logError } = await this.runClients(plan, server, signal);
       const queueDrops = listenQueue(server.address, server.port)?.dropped ?? null;
-      this.say("the server stops");
+      this.say("stopping the server");
       const { working, frontBytes, clientBytes } = peak;
       const peakBytes = watch.mostMemory + working * sendFragment();
       const memory = { upBytes, peakBytes, frontBytes, clientBytes };
@@ -176,7 +177,7 @@ export class Harness {
       port: server.port,
       processes: this.processesFor(plan.clients),
       name: nameOf(plan),
-      // The queue has room for twice as many: no SYN has to be sent again.
+      // The queue has room for twice as many, so no SYN is sent again.
       window: Math.floor(this.backlog / 2),
     });
     const kill = () => clients.kill();
@@ -214,7 +215,7 @@ export class Harness {
         peak.working = working;
         peak.frontBytes = processMemory(server.pid);
         peak.clientBytes = sum(pids.map(processMemory));
-        this.say(`${working} are served`);
+        this.say(`${working} clients are served`);
       }
       return peak;
     } finally {
@@ -223,7 +224,7 @@ export class Harness {
   }
 }
 
-/** Undefined when the server has just died; its clients report that. */
+/** Undefined if the server has just died; its clients report that. */
 function openIfThere({ pid }: StartedServer): Scoreboard | undefined {
   try {
     return openScoreboardOf(pid);
@@ -251,7 +252,7 @@ function openNameless(): number {
 
 const nameOf = ({ number }: TrialPlan) => `limit-${number}`;
 
-/** Audits the whole run: all its requests are of this trial. */
+/** Audits the log, which has this trial only. */
 function readLog(log: number, plan: TrialPlan): LogReading {
   const logs = [`/proc/self/fd/${log}`];
   const result = audit({ logs, match: `${nameOf(plan)}-`, atLeast: 0, all: false });

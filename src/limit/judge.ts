@@ -1,23 +1,23 @@
 /**
- * Judges a trial: whether it held; otherwise what broke, by name, with the evidence and the setting
+ * Judges a trial: whether it held, and if not, what broke: its name, the evidence, and the setting
  * that moves it. Pure functions of the measurement.
  */
-
 import { constants } from "node:os";
 import type { FailureKind } from "../base/enumerations";
 import { nameOfErrno } from "../base/errors";
 import { plural, showCount, showDuration } from "../base/units";
 import { describeFailures } from "../client/load";
+import type { MachineLimit } from "../machine/capacity";
 import type { LoadFailures } from "../native/load";
 import type { LogReading, Measured, TrialPlan } from "./harness";
 
 /** A limit that ends the search, or would end it next. */
 export interface Limit {
-  /** "kernel.pid_max 32768", "memory", "client". */
+  /** `kernel.pid_max 32768`, `memory`, `client`. */
   readonly name: string;
-  /** What moves it. */
+  /** The setting that moves it; in words if there is none. */
   readonly setting: string;
-  /** Number of clients that it allows, where that is known beforehand. */
+  /** Number of clients that it allows; null if that is not known beforehand. */
   readonly clients: number | null;
   /** The measurements that show it. */
   readonly evidence: string;
@@ -36,17 +36,19 @@ export interface Verdict {
 
 export interface Conditions {
   readonly sloMs: number;
-  /** The limit that makes a fork fail, most likely. */
-  readonly nearestProcessLimit: string;
+  /** The limit that most likely makes a fork fail. */
+  readonly nearestProcessLimit: Pick<MachineLimit, "name" | "remedy">;
 }
 
-/** The name of the one cause that is not a limit of the server. */
+/** The cause that is not the server's. */
 export const CLIENT = "client";
 /** Share of the scheduled requests that must be replied to in an open loop. */
 const KEPT_SHARE = 0.98;
 const BUSY_SHARE = 0.95;
-/** The client is the cause when its lag exceeds this share of the latency beyond the work. */
+/** The client is the cause if its lag exceeds this share of the latency beyond the work. */
 const OWN_SHARE = 0.5;
+/** The setting of a cause that no setting moves. */
+const SEE_EVIDENCE = "none: see the evidence";
 /** Failures that more time would have avoided. */
 const LATE: readonly FailureKind[] = ["timeout", "ungreeted"];
 
@@ -77,7 +79,7 @@ export function judge(measured: Measured, plan: TrialPlan, conditions: Condition
   };
 }
 
-/** A trial of clients: one request each, all in flight together. Others are of the rate. */
+/** Whether it is a trial of clients: one request each, all in flight together. */
 const isAtOnce = ({ durationMs }: TrialPlan) => durationMs === 0;
 
 // ---- what is wrong -------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ function beyondSlo({ clients }: Measured, { sloMs }: Conditions): string | null 
 
 // ---- what broke ----------------------------------------------------------------------------------
 
-/** The first cause in this order that there is evidence for. */
+/** Returns the first cause, in this order, for which there is evidence. */
 function causeOf(
   measured: Measured,
   plan: TrialPlan,
@@ -152,9 +154,9 @@ function causeOf(
   if (startFailure) {
     const { code, errno, message } = startFailure;
     if (code !== "ERR_MACHINE_LIMIT" || errno === undefined)
-      return limit("the server's start", "see there");
+      return limit("the server's start", SEE_EVIDENCE);
     if (errno === constants.errno.ENOMEM) return limit("memory", "more memory", message);
-    return limit(nearestProcessLimit, "see there", message);
+    return limit(nearestProcessLimit.name, nearestProcessLimit.remedy, message);
   }
   if (logError !== 0)
     return limit("log", "the disk that holds TMPDIR", `${nameOfErrno(logError)}; ${all}`);
@@ -169,8 +171,8 @@ function causeOf(
   const dropped = describeDrops(measured);
   if (dropped !== "" && (clients?.synRetransmits ?? 0) > 0)
     return limit("accept queue", "--backlog of serve, sysctl net.core.somaxconn", dropped);
-  if (serverIsWrong(measured, plan)) return limit("the server", "see there");
-  if (apart || ownLagIsIt(measured, sloMs))
+  if (serverIsWrong(measured, plan)) return limit("the server", SEE_EVIDENCE);
+  if (apart || isOwnLag(measured, sloMs))
     return limit(
       CLIENT,
       "another machine for the clients, or more processors",
@@ -185,7 +187,7 @@ function causeOf(
   return limit("latency", "--slo");
 }
 
-/** Name and setting of the limit behind an error of the system, as a client reports it. */
+/** Name and setting of the limit behind a failure, by the text of the client's error. */
 function causeOfFailure({ detail }: LoadFailures): [string, string] | undefined {
   if (/Cannot assign requested address|Address already in use/.test(detail))
     return ["ephemeral ports", "sysctl net.ipv4.ip_local_port_range"];
@@ -197,8 +199,8 @@ function causeOfFailure({ detail }: LoadFailures): [string, string] | undefined 
 }
 
 /**
- * Whether more time or processors would not have helped: a reply was wrong or missing, the books do
- * not balance, or the log lacks requests that all clients had in flight together.
+ * Whether the server is at fault, however busy the machine was: a reply was wrong or missing, the books
+ * do not balance, or the log lacks requests that all clients had in flight together.
  */
 function serverIsWrong(measured: Measured, plan: TrialPlan): boolean {
   const { clients, log } = measured;
@@ -211,8 +213,8 @@ function serverIsWrong(measured: Measured, plan: TrialPlan): boolean {
   return verified !== plan.clients || (wereTogether && !isFull(log, plan));
 }
 
-/** Whether the client's own lag is most of the latency, and the rest is within the SLO. */
-function ownLagIsIt({ clients }: Measured, sloMs: number): boolean {
+/** Whether the client's own lag is most of the latency, and the rest is within --slo. */
+function isOwnLag({ clients }: Measured, sloMs: number): boolean {
   if (!clients) return false;
   const { lagMs, beyondMs } = clients;
   return lagMs.p99 > OWN_SHARE * beyondMs.p99 && beyondMs.p99 - lagMs.p99 <= sloMs;

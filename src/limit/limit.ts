@@ -1,9 +1,7 @@
-/**
- * One search for the breaking point, from its opening line to its result. It starts servers and
- * clients of its own, and changes no setting of the system.
- */
+/** The search for the breaking point, from its opening lines to its result. */
 import { cpus, release } from "node:os";
 import { median } from "../base/numbers";
+import { MOST_REQUESTS_A_SECOND } from "../base/ranges";
 import { showCount } from "../base/units";
 import { type Machine, readMachine } from "../machine/capacity";
 import { type Bound, memoryBudget } from "./bounds";
@@ -16,7 +14,7 @@ import { outcomeOf, type Trial, Trials } from "./trial";
 
 const FIRST_CLIENTS = 1000;
 const FIRST_RATE = 2000;
-const MOST_RATE = 10_000_000;
+
 export class LimitSearch {
   private readonly trials: Trials;
   private readonly progress = new Progress();
@@ -34,7 +32,7 @@ export class LimitSearch {
 
   async run(): Promise<LimitResult> {
     const { find, repeats, connections } = this.options;
-    const ceiling = find === "rate" ? MOST_RATE : (this.bounds[0]?.clients ?? 0);
+    const ceiling = find === "rate" ? MOST_REQUESTS_A_SECOND : (this.bounds[0]?.clients ?? 0);
     this.print(showOpening(this.options, describeMachine(this.machine), this.bounds));
     try {
       const found = await search({
@@ -56,7 +54,7 @@ export class LimitSearch {
     }
   }
 
-  /** Tries loads below the limit that the search has left out, for the plots. */
+  /** Tries loads below the limit that the search did not try, for the plots. */
   private async sweep(limit: number): Promise<void> {
     const { find, connections } = this.options;
     const held = this.trials.all.filter((trial) => trial.held).map(loadOf);
@@ -71,7 +69,7 @@ export class LimitSearch {
     for (const count of counts) await this.trials.throughput(count);
   }
 
-  /** An interrupted trial throws the reason of the signal. */
+  /** Returns `otherwise` if `body` is interrupted: then a trial throws the reason of the signal. */
   private async unlessInterrupted<T>(body: () => Promise<T>, otherwise: T): Promise<T> {
     try {
       return await body();
@@ -81,7 +79,7 @@ export class LimitSearch {
     }
   }
 
-  /** Whether so many children fit, by what they cost in the last trial. */
+  /** Whether so many children fit, by the memory of a child in the last trial. */
   private fitsMemory(clients: number): boolean {
     const cost = this.trials.all.findLast(({ busyChildBytes }) => busyChildBytes !== null);
     const budget = memoryBudget(readMachine(), this.options.maxMemoryShare);
@@ -120,7 +118,7 @@ export class LimitSearch {
     };
   }
 
-  /** What broke at the smallest load that did not hold. It had no trial if it did not fit. */
+  /** What broke at the smallest load that did not hold. A load that did not fit had no trial. */
   private causeAt(broke: number | null): Limit | null {
     if (broke === null) return null;
     const { find } = this.options;
@@ -132,7 +130,7 @@ export class LimitSearch {
         name: "memory",
         setting: "--max-memory, or more memory",
         clients: broke - 1,
-        evidence: "by what a child costs, more would not have left enough of it",
+        evidence: "by the memory of a child, more would not leave enough",
       }
     );
   }
@@ -143,7 +141,7 @@ export class LimitSearch {
   }
 }
 
-/** Says on a terminal what goes on now: one line that is overwritten. */
+/** Shows the present step on a terminal, in one line that is overwritten. */
 class Progress {
   private readonly visible = process.stderr.isTTY;
 
@@ -156,14 +154,14 @@ class Progress {
   }
 }
 
-/** Notes that other work kept the processors busy between trials: the figures are lower bounds. */
+/** A note if other work kept the processors busy between trials: the figures are lower bounds. */
 function noteOfOthers(trials: readonly Trial[]): string[] {
   const NOTABLE_SHARE = 0.2;
   const share = median(trials.map(({ otherCpuShare }) => otherCpuShare));
   return trials.length === 0 || share < NOTABLE_SHARE
     ? []
     : [
-        `between the trials the processors were ${Math.round(share * 100)}% busy with other work: a quiet machine may do more, and the memory of few children is not to be trusted`,
+        `between the trials the processors were ${Math.round(share * 100)}% busy with other work: an idle machine may do more, and the memory of few children is unreliable`,
       ];
 }
 
@@ -180,7 +178,7 @@ function describeMachine({ cpus: count, memoryTotal }: Machine): LimitResult["ma
   };
 }
 
-/** Round numbers from 10 to below a limit: these digits times each power of ten. */
+/** Returns round numbers from 10 to below a limit: these digits times each power of ten. */
 function series(limit: number, digits: readonly number[]): number[] {
   const numbers: number[] = [];
   for (let power = 10; power < limit; power *= 10)

@@ -1,5 +1,4 @@
-/** The result as one self-contained HTML page: figures, plots, and every trial. */
-
+/** The page of --html: result, plots and all trials, self-contained. */
 import { capitalize, showCount, showDuration } from "../base/units";
 import type { Percentiles } from "../client/latency";
 import { drawPlot } from "../report/plot";

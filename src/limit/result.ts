@@ -1,4 +1,4 @@
-/** What a search for the breaking point is asked for, and what it finds. */
+/** The options of a search for the breaking point, and its result. */
 import type { Bound } from "./bounds";
 import type { Limit } from "./judge";
 import type { Trial } from "./trial";
@@ -6,7 +6,7 @@ import type { Trial } from "./trial";
 export interface LimitOptions {
   readonly find: "clients" | "rate";
   readonly maxClients: number | undefined;
-  /** On which the rate is searched. */
+  /** Connections on which the rate is searched. */
   readonly connections: number;
   readonly sloMs: number;
   readonly holdMs: number;
@@ -26,17 +26,17 @@ export interface LimitResult {
   readonly ok: boolean;
   readonly problems: readonly string[];
   readonly find: "clients" | "rate";
-  /** The largest number at one instant that held; null when the rate was searched. */
+  /** The largest number of clients that held; null if the rate was searched. */
   readonly clients: number | null;
-  /** Requests a second; null when clients were searched. */
+  /** The largest rate that held, in requests a second; null if clients were searched. */
   readonly rate: number | null;
-  /** False: it was interrupted. */
+  /** False if it was interrupted: then `clients` or `rate` is a lower bound. */
   readonly complete: boolean;
   readonly firstLimit: Limit | null;
   readonly secondLimit: Limit | null;
-  /** What qualifies the figures. */
+  /** Reasons to doubt the figures. */
   readonly notes: readonly string[];
-  /** What the machine allowed before the search, the smallest first. */
+  /** The limits of the machine before the search, the smallest first. */
   readonly bounds: readonly Bound[];
   readonly sloMs: number;
   readonly repeats: number;

@@ -1,9 +1,9 @@
 /**
- * Searches the largest load that holds: doubles until one does not hold, then bisects. It is told
- * whether a load held, and knows nothing of clients and servers.
+ * Searches the largest load that holds: doubles the load until it does not hold, then bisects. Pure:
+ * the caller tries the loads.
  */
 
-/** late: all replies were right, but some were late. */
+/** The outcome of one try. late: all replies were right, but some were late. */
 export type Outcome = "held" | "late" | "broke";
 
 export interface SearchPlan {
@@ -18,17 +18,18 @@ export interface SearchPlan {
 }
 
 export interface Found {
-  /** The largest that held; 0: not even one. */
+  /** The largest load that held; 0: none. */
   readonly held: number;
-  /** The smallest that did not; null: all up to the maximum held. */
+  /** The smallest that did not hold; null: all up to the maximum held. */
   readonly broke: number | null;
-  /** False: it was interrupted, and these are bounds. */
+  /** False if it was interrupted: then these are bounds. */
   readonly complete: boolean;
 }
 
 /** The search ends when the two bounds are this close, relative to the lower one. */
 const RESOLUTION = 0.03;
 
+/** Rejects if `attempt` does. */
 export async function search(plan: SearchPlan): Promise<Found> {
   let held = 0;
   let broke: number | null = null;
@@ -45,7 +46,7 @@ export async function search(plan: SearchPlan): Promise<Found> {
   return { held, broke, complete: true };
 }
 
-/** Null when interrupted. One late trial is forgiven: other work may have delayed it. */
+/** Returns null if interrupted. Forgives one late trial: other work may have delayed it. */
 async function holdsEachTime(
   load: number,
   { repeats, attempt, signal }: SearchPlan,
@@ -63,8 +64,8 @@ async function holdsEachTime(
 }
 
 /**
- * The load to try next; null at the end. Bisecting goes by ratio, as doubling does: between 1 and 100
- * comes 10. When the first load breaks, 1 is tried next: a server that breaks at 1 holds nothing.
+ * Returns the load to try next; null at the end. Bisects by ratio: 10 is between 1 and 100. If the
+ * first load breaks, tries 1 next, to learn early whether anything holds.
  */
 function next(held: number, broke: number | null, max: number): number | null {
   if (broke === null) return held < max ? Math.min(2 * held, max) : null;

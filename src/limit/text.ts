@@ -34,11 +34,11 @@ export const HEADERS: Readonly<Record<Trial["kind"], string>> = {
     "  clients  verdict  children up       p99  together        p50        p99    a busy child",
   rate: "     rate  verdict     achieved  connections       p50        p99   own lag p99   CPU busy",
   throughput:
-    "\nas many requests as go, without work\n" +
+    "\nas many requests as possible, without work\n" +
     "  clients              achieved  connections       p50        p99   own lag p99   CPU busy",
 };
 
-/** One line, and one more for what broke. */
+/** One line; another for what broke. */
 export function showTrial(trial: Trial): string {
   const { kind, held, cause } = trial;
   const verdict = kind === "throughput" ? "" : outcomeOf(trial).replace("broke", "BROKE");
@@ -101,7 +101,7 @@ export function showFound(result: LimitResult): string {
   return `${complete ? "" : "at least "}${showCount(result[find] ?? 0)} ${what}`;
 }
 
-/** When a load holds, in a sentence. */
+/** A sentence that says when a load holds. */
 export function showCondition({ sloMs, repeats, find }: LimitResult): string {
   const together = find === "clients" ? ", the peak in the log equals the number of clients" : "";
   return `A load holds when every reply is right${together}, no SYN is sent again, and 99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work; ${timesOf(repeats)}.`;

@@ -1,6 +1,6 @@
 /**
- * The trials: a number of clients at once, a rate of requests, or the maximum throughput. Each runs
- * one server and its clients on the {@link Harness}, is judged, and is reported as in `--json`.
+ * The trials: a number of clients at once, a rate of requests, or the maximum throughput. Plans each,
+ * runs it on the {@link Harness}, judges it, and reports it as in `--json`.
  */
 import { availableParallelism } from "node:os";
 import type { Percentiles } from "../client/latency";
@@ -14,7 +14,7 @@ export interface Trial {
   readonly number: number;
   readonly kind: "clients" | "rate" | "throughput";
   readonly clients: number;
-  /** Requests a second that were scheduled; null: no schedule. */
+  /** Scheduled requests a second; null in a closed loop. */
   readonly rate: number | null;
   readonly held: boolean;
   /** All replies were right, but some were late. */
@@ -24,7 +24,7 @@ export interface Trial {
   readonly workMs: number;
   /** The time over which the connects were spread. */
   readonly rampMs: number;
-  /** Until all children were up; null: they never were. */
+  /** Time until all children were up; null if they never were. */
   readonly upMs: number | null;
   readonly clientProcesses: number;
   readonly verified: number;
@@ -65,20 +65,20 @@ export interface TrialOptions {
   readonly holdMs: number;
 }
 
-/** The memory of fewer children is lost in the noise of the rest of the system. */
+/** The memory of fewer children is not reported: other activity would hide it. */
 const LEAST_TO_WEIGH = 1000;
-/** A trial of the rate: no work; the clients of a process send when all have been greeted. */
-const RUSH = { workMs: 0, rampMs: 0, durationMs: 2000, barrier: true };
+/** A trial without work; the clients of a process send when all have been greeted. */
+const WITHOUT_WORK = { workMs: 0, rampMs: 0, durationMs: 2000, barrier: true };
 /**
- * Clients that connect in a second; halved when greetings become slow. Clients that come in a burst
- * are answered in a burst, which overloads the processors at a load that the server can hold.
+ * Clients that connect in a second, halved when greetings become slow. In a burst, they would overload
+ * the processors at a load that the server can hold.
  */
 const FIRST_PACE = 5000;
 const SLOWEST_PACE = 500;
-/** A longer 99th percentile of the greetings means that the pace is too high. */
+/** The pace is too high if the 99th percentile of the greetings is longer. */
 const PROMPT_MS = 100;
 const START_OF_A_PROCESS_MS = 500;
-/** Time by which a reply may be late and is still measured. */
+/** A reply that is later than --slo by more than this counts as lost. */
 const PATIENCE_MS = 20_000;
 
 export class Trials {
@@ -91,7 +91,7 @@ export class Trials {
     private readonly onTrial: (trial: Trial) => void,
   ) {}
 
-  /** So many clients, each served by a process of its own, at one instant. */
+  /** Tries so many clients at one instant, each served by a process of its own. */
   async clients(count: number): Promise<Trial> {
     for (let tries = 1; ; tries++) {
       const rampMs = Math.ceil((1000 * count) / this.pace);
@@ -107,18 +107,20 @@ export class Trials {
     }
   }
 
-  /** So many requests a second, from clients that do not wait for one another. */
+  /** Tries so many requests a second, sent on schedule (open loop). */
   async rate(rate: number, connections: number): Promise<Trial> {
-    return this.add((await this.run("rate", { ...RUSH, clients: connections, rate })).trial);
+    return this.add(
+      (await this.run("rate", { ...WITHOUT_WORK, clients: connections, rate })).trial,
+    );
   }
 
-  /** As many requests as go, each client sending when it has its reply. */
+  /** Sends as many requests as possible: each client sends when it has its reply (closed loop). */
   async throughput(connections: number): Promise<Trial> {
-    const plan = { ...RUSH, clients: connections, rate: 0 };
+    const plan = { ...WITHOUT_WORK, clients: connections, rate: 0 };
     return this.add((await this.run("throughput", plan)).trial);
   }
 
-  /** Time that the client processes take to start. */
+  /** Estimates the time that the client processes take to start. */
   private startMs(clients: number): number {
     const turns = Math.max(1, this.harness.processesFor(clients) / availableParallelism());
     return Math.ceil(START_OF_A_PROCESS_MS * turns);
@@ -151,7 +153,7 @@ function report(
 ): Trial {
   const { clients, log, memory, upMs } = measured;
   const { beforeBytes, upBytes, peakBytes, frontBytes, clientBytes } = memory;
-  // Unknown when other processes freed more than the trial took.
+  // Unknown if other processes freed more than the trial took.
   const each = (bytes: number) => (bytes > 0 ? bytes / plan.clients : null);
   const wasFull = measured.working >= plan.clients && plan.clients >= LEAST_TO_WEIGH;
   return {

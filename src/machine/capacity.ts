@@ -1,6 +1,6 @@
 /**
- * The limits of the machine, read before anything is started: proc(5), cgroups(7), getrlimit(2). A
- * command names what it needs, and gets a sentence with a remedy for each limit that is too low.
+ * The capacity of the machine: its limits, and whether a server or a client fits into them. Read before
+ * anything is started. proc(5), cgroups(7), getrlimit(2).
  */
 import { readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
@@ -10,13 +10,14 @@ import { limits } from "../native/processes";
 import { readNumber, readNumbers, readText } from "./files";
 import { readMemory } from "./memory";
 
-/** What one child takes of the system's memory, page tables included: see docs/operations.md. */
+/** Memory of the system that one child takes, page tables included: see docs/operations.md. */
 export const BYTES_PER_CHILD = 130 * 1024;
-/** Memory that a growing pool leaves to others. */
+/** Bytes of memory that a growing pool leaves to others. */
 export const MEMORY_RESERVE = 64 * 2 ** 20;
-/** Processes that are left to the rest of the system. */
+/** Processes that are left to others. */
 const PROCESS_RESERVE = 100;
 
+/** Infinity: no limit. Memory in bytes. */
 export interface Machine {
   readonly cpus: number;
   readonly pidMax: number;
@@ -27,7 +28,7 @@ export interface Machine {
   readonly cgroupPids: number;
   /** RLIMIT_NPROC of this user; the superuser is exempt from it. */
   readonly userProcessesMax: number;
-  /** Threads and processes of this user, this one included; 0, not counted, without a limit. */
+  /** Threads and processes of this user, this one included; 0 if there is no limit. */
   readonly userTasks: number;
   readonly filesMax: number;
   readonly somaxconn: number;
@@ -73,16 +74,16 @@ export function readMachine(): Machine {
   };
 }
 
-export interface ProcessLimit {
+export interface MachineLimit {
   /** With its value: "kernel.pid_max 32768". */
   readonly name: string;
   /** How to raise it. */
   readonly remedy: string;
-  /** Processes that may still be started. */
+  /** Processes that may still be started; of a limit of memory, bytes. */
   readonly left: number;
 }
 
-export function processLimits(machine: Machine): ProcessLimit[] {
+export function processLimits(machine: Machine): MachineLimit[] {
   return [
     {
       name: `kernel.pid_max ${machine.pidMax}`,
@@ -107,14 +108,13 @@ export function processLimits(machine: Machine): ProcessLimit[] {
   ];
 }
 
-/** The limit that made a fork fail, most likely, and how to raise it. */
-export function nearestProcessLimit(machine: Machine): string {
-  const [nearest] = processLimits(machine).sort((a, b) => a.left - b.left);
-  return nearest ? `${nearest.name} (${nearest.remedy})` : "";
+/** The limit that most likely made a fork fail. */
+export function nearestProcessLimit(machine: Machine): MachineLimit {
+  return processLimits(machine).reduce((a, b) => (b.left < a.left ? b : a));
 }
 
-/** Children that may be started within a limit; one process more is the supervisor. */
-const roomWithin = ({ left }: ProcessLimit) => Math.max(0, left - PROCESS_RESERVE - 1);
+/** Children that may be started within a limit, beside the supervisor and the reserve. */
+const roomWithin = ({ left }: MachineLimit) => Math.max(0, left - PROCESS_RESERVE - 1);
 
 export function fitsProcessLimits(machine: Machine, children: number): boolean {
   return processLimits(machine).every((limit) => children <= roomWithin(limit));
@@ -124,7 +124,7 @@ export function fitsMemory(machine: Machine, children: number): boolean {
   return children * BYTES_PER_CHILD <= memoryLeft(machine).left;
 }
 
-/** A sentence for each limit that is too low; `option` is the one that asks for the children. */
+/** Returns a sentence with a remedy for each limit that is too low. `option` sets the children. */
 export function problemsOfServer(
   machine: Machine,
   need: { children: number; option: string; backlog: number },
@@ -151,8 +151,8 @@ export function problemsOfServer(
   return problems;
 }
 
-/** The lesser of what the system and the cgroup have left. */
-function memoryLeft({ memoryAvailable, cgroupMemoryMax, cgroupMemory }: Machine): ProcessLimit {
+/** What the system or the cgroup has left, whichever is less. */
+function memoryLeft({ memoryAvailable, cgroupMemoryMax, cgroupMemory }: Machine): MachineLimit {
   const ofCgroup = Math.max(0, cgroupMemoryMax - cgroupMemory);
   if (ofCgroup >= memoryAvailable)
     return { name: "available memory", remedy: "free some", left: memoryAvailable };
@@ -163,10 +163,10 @@ function memoryLeft({ memoryAvailable, cgroupMemoryMax, cgroupMemory }: Machine)
   };
 }
 
-/** Descriptors of a client that are no connections. */
+/** Descriptors of a client process that are no connections. */
 export const OTHER_FILES = 64;
 
-/** A sentence for each limit that is too low for so many connections from this process. */
+/** Returns a sentence with a remedy for each limit that is too low for so many connections. */
 export function problemsOfClient(machine: Machine, need: { clients: number }): string[] {
   const problems: string[] = [];
   if (need.clients + OTHER_FILES > machine.filesMax)
@@ -180,7 +180,7 @@ export function problemsOfClient(machine: Machine, need: { clients: number }): s
   return problems;
 }
 
-/** Threads by their real user, as the kernel counts them for RLIMIT_NPROC. */
+/** Counts threads by their real user, as the kernel does for RLIMIT_NPROC. */
 function countTasksOf(uid: number): number {
   let tasks = 0;
   for (const name of readdirSync("/proc")) {
@@ -192,7 +192,7 @@ function countTasksOf(uid: number): number {
   return tasks;
 }
 
-/** Of a cgroup: the limit, what is used of it, and the prefix of the caches in memory.stat. */
+/** Names of a cgroup's files: the limit, its use; and the prefix of the caches in memory.stat. */
 type CgroupFiles = readonly [max: string, current: string, cache?: string];
 
 /** The tightest limit from the cgroup of this process up to the root, of version 1 or 2. */

@@ -1,4 +1,4 @@
-/** What stands in the way of so many children, before they are forked and when a fork fails. */
+/** The limits of the machine on children: checked before a start, and named when a fork fails. */
 import { constants } from "node:os";
 import { KiloforkError, nameOfErrno } from "../base/errors";
 import { plural } from "../base/units";
@@ -14,8 +14,8 @@ import type { ServeOptions } from "./options";
 const { ENOMEM, EAGAIN } = constants.errno;
 
 /**
- * Throws ERR_MACHINE_LIMIT if the machine has no room for the pool. Its errno is the one that fork()
- * would give: ENOMEM without memory, EAGAIN without processes; none if only the backlog is too long.
+ * Throws ERR_MACHINE_LIMIT if the machine has no room for the pool. The error has the errno that
+ * fork() would give: ENOMEM for memory, EAGAIN for processes. It has none for a backlog too long.
  */
 export function requireRoom({ maxChildren, pool, backlog }: ServeOptions): void {
   const machine = readMachine();
@@ -30,12 +30,13 @@ export function requireRoom({ maxChildren, pool, backlog }: ServeOptions): void 
   throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"), details);
 }
 
-/** The error of a start that a fork has ended. */
+/** The error of a start in which a fork failed. */
 export function forkError(errno: number, alive: number): KiloforkError {
   const message = `${describeForkFailure(errno, alive)}; use fewer children or raise it`;
   return new KiloforkError("ERR_MACHINE_LIMIT", message, { errno, syscall: "fork" });
 }
 
 export function describeForkFailure(errno: number, alive: number): string {
-  return `fork failed with ${nameOfErrno(errno)} beside ${plural(alive, "child", "children")}; the nearest limit is ${nearestProcessLimit(readMachine())}`;
+  const { name, remedy } = nearestProcessLimit(readMachine());
+  return `fork failed with ${nameOfErrno(errno)} beside ${plural(alive, "child", "children")}; the nearest limit is ${name} (${remedy})`;
 }
