@@ -57,12 +57,12 @@ describe("a log is refused", () => {
     expect(code).toBe(1);
   });
 
-  test.skipIf(!root)("that belongs to somebody else", async () => {
+  test.skipIf(!root)("that belongs to another user", async () => {
     const log = join(temporaryFolder(), "log");
     writeFileSync(log, "");
     chownSync(log, NOBODY, NOBODY);
     const { code, stderr } = await serve(log);
-    expect(stderr).toMatch(/cannot log to .*: it belongs to somebody else/);
+    expect(stderr).toMatch(/cannot log to .*: it belongs to another user/);
     expect(code).toBe(1);
   });
 });
@@ -89,14 +89,14 @@ describe("a users file is refused", () => {
     expect(start).toMatchObject({ code: 2, stderr: expect.stringContaining("chmod go-w") });
   });
 
-  test.skipIf(!root)("that belongs to somebody else", async () => {
+  test.skipIf(!root)("that belongs to another user", async () => {
     const folder = temporaryFolder();
     const users = join(folder, "users");
     writeFileSync(users, "arijort\n");
     chownSync(users, NOBODY, NOBODY);
     const log = join(folder, "log");
     const { code, stderr } = await run("serve", "127.0.0.1", "0", "--users", users, "--log", log);
-    expect(stderr).toContain("belongs to somebody else");
+    expect(stderr).toContain("belongs to another user");
     expect(code).toBe(2);
   });
 });

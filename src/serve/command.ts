@@ -1,6 +1,6 @@
 /**
- * `kilofork serve` on the command line: its options, from the table of settings; signals, banner,
- * phrases on standard error, pid file, service manager, and the exit code.
+ * `kilofork serve` on the command line: options (from the table of settings), banner, messages, pid
+ * file, service manager, exit code. Its signals are in signals.ts.
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { type Command, Option, type OptionValues } from "commander";
@@ -20,10 +20,10 @@ import { handleSignals } from "./signals";
 import { nameSome } from "./users";
 import { writeWork } from "./work";
 
-/** How often a pool that stays full says so. */
-const MAXIMUM_SAID_EVERY_MS = 60_000;
+/** A pool that stays full reports that once in this time. */
+const MAXIMUM_REPORTED_EVERY_MS = 60_000;
 
-/** Options of the command that are none of the server. */
+/** Options of the command that are no settings of the server. */
 interface CommandOptions {
   readonly pidFile: string | undefined;
   readonly readyFd: number | undefined;
@@ -49,7 +49,7 @@ export function addServe(program: Command, exit: (code: number) => void): void {
     .option("--pid-file <file>", "file with the pid of the server, removed when it ends")
     .option(
       "--ready-fd <n>",
-      "open descriptor for one line of JSON, when the server is ready or has failed to start",
+      "open descriptor that gets one line of JSON when the server is ready or has failed to start",
       count("ready-fd", 3, 2 ** 20),
     )
     .option("--stop-at-eof", "stop when standard input ends", false)
@@ -68,14 +68,14 @@ export function addServe(program: Command, exit: (code: number) => void): void {
 
 // ---- options ------------------------------------------------------------------------------------
 
-/** The defaults of text are given to commander as text, which the action parses. */
+/** Commander parses numbers; the action parses other values, and their defaults, in valuesOf(). */
 function optionOf(setting: Setting<unknown>): Option {
   const { flags, help, unit, choices, defaultText, parse } = setting;
   const option = new Option(flags, help);
   if (choices) option.choices(choices);
   if (isNumber(unit)) {
     option.argParser((text: string) => inArgument(() => parse(text)));
-    // A number is shown as it is, a duration as it is written.
+    // The help shows a duration as it is written, another number as it is.
     return option.default(setting.default, unit === "duration" ? defaultText : undefined);
   }
   return defaultText === undefined ? option : option.default(defaultText);
@@ -95,7 +95,7 @@ function valuesOf(command: Command): Partial<ServeOptions> {
   );
 }
 
-/** An option for the other kind of pool would have no effect. */
+/** Refuses options of the other kind of pool: they would have no effect. */
 function refusePoolOptions(command: Command, pool: Pool): void {
   const other: Pool = pool === "static" ? "dynamic" : "static";
   const names = Object.values(SETTINGS as Record<SettingKey, Setting<unknown>>)
@@ -106,7 +106,7 @@ function refusePoolOptions(command: Command, pool: Pool): void {
 
 // ---- the run ------------------------------------------------------------------------------------
 
-/** Serves until the server has ended; the exit code. */
+/** Serves until the server has ended; returns the exit code. */
 async function runServe(
   options: Partial<ServeOptions>,
   { pidFile, stopAtEof }: CommandOptions,
@@ -114,7 +114,7 @@ async function runServe(
 ): Promise<number> {
   const server = new Server(options);
   const removeHandlers = handleSignals(server);
-  say(server);
+  reportEvents(server);
   let isOpen = false;
   let wrotePidFile = false;
   server
@@ -125,7 +125,7 @@ async function runServe(
       wrotePidFile = true;
     })
     .on("closing", () => {
-      // Before another server can have the port, and write the same file.
+      // Now, since another server may soon have the port, and write the same file.
       if (wrotePidFile) rmSync(pidFile ?? "", { force: true });
     })
     .on("ready", (ready) => {
@@ -135,8 +135,8 @@ async function runServe(
     })
     .on("ready-again", () => notify("READY=1"))
     .on("stopping", () => notify("STOPPING=1"));
-  // Node must not touch a standard output that is the log: it would make a pipe non-blocking, for
-  // the children, too. Otherwise a reader that has left is ignored.
+  // Ignore a reader that has left. But leave a standard output alone that is the log: Node would make
+  // a pipe non-blocking, for the children, too.
   if (options.log !== "-") process.stdout.on("error", () => {});
   process.stderr.on("error", () => {});
   if (stopAtEof) process.stdin.resume().once("end", () => server.stop());
@@ -145,7 +145,7 @@ async function runServe(
     started.catch((error) => notice?.failed(error));
     const { aborted } = await server.ended;
     await started.catch(() => {});
-    if (!isOpen) process.exit(EXIT.yes); // a look-up of the host's name would keep the process alive
+    if (!isOpen) process.exit(EXIT.yes); // a pending look-up of the host would keep the process alive
     return aborted > 0 ? EXIT.no : EXIT.yes;
   } finally {
     if (stopAtEof) process.stdin.destroy();
@@ -164,42 +164,42 @@ function writePidFile(path: string): void {
   }
 }
 
-// ---- what it says -------------------------------------------------------------------------------
+// ---- messages -----------------------------------------------------------------------------------
 
-/** One line on standard error; standard output is for the banner alone. */
-function complain(text: string): void {
+/** Prints one line to standard error. Standard output gets the banner only. */
+function warn(text: string): void {
   process.stderr.write(`kilofork: ${text}\n`);
 }
 
-function say(server: Server): void {
+function reportEvents(server: Server): void {
   for (const event of Object.keys(PHRASES) as ServerEvent[]) {
     const phrase = PHRASES[event] as ((data: unknown) => string | null) | null;
     if (!phrase || event === "growth-limit") continue;
     server.on(event, (data: unknown) => {
       const text = phrase(data);
-      if (text !== null) complain(text);
+      if (text !== null) warn(text);
     });
   }
-  let maximumSaidAt = 0;
+  let maximumReportedAt = 0;
   server.on("growth-limit", (data) => {
     const text = PHRASES["growth-limit"]?.(data) ?? null;
     if (text === null) return;
     if (data.limit === "maximum") {
-      if (Date.now() - maximumSaidAt < MAXIMUM_SAID_EVERY_MS) return;
-      maximumSaidAt = Date.now();
+      if (Date.now() - maximumReportedAt < MAXIMUM_REPORTED_EVERY_MS) return;
+      maximumReportedAt = Date.now();
     }
-    complain(text);
+    warn(text);
   });
 }
 
-/** The banner, and a line with what else a user may want to know at the start. */
+/** Prints the banner, and a line with addresses and settings. */
 function announce(server: Server, ready: Ready, options: Partial<ServeOptions>): void {
   const { children, upMs } = ready;
   const { host, log = "", work = { kind: "none" } } = options;
-  // With the log on standard output, the banner must not stand among the records.
+  // With the log on standard output, the banner must not be among the records.
   const banner = log === "-" ? process.stderr : process.stdout;
   banner.write(`Running with ${children} children on host:port ${host}:${ready.port}\n`);
-  complain(
+  warn(
     `listening on ${whereIs(ready)}; work ${writeWork(work)}; users ${nameSome(server.users)}; log ${log}; children up in ${upMs.toFixed(0)} ms`,
   );
 }

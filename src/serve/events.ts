@@ -1,4 +1,4 @@
-/** What a server tells while it runs: events by name, each with one object of data. */
+/** The events that a server emits: each has a name and one object of data. */
 import type { EventEmitter } from "node:events";
 import type { GrowthLimit, Order } from "../base/enumerations";
 
@@ -10,17 +10,17 @@ export interface ServerEvents {
   unfiltered: Nothing;
   /** For the first time, all first children wait for clients. */
   ready: Ready;
-  /** The same, of the children of another supervisor. */
+  /** All first children of another supervisor wait for clients, after the first one died. */
   "ready-again": { readonly children: number };
   stopping: Nothing;
-  /** About to close socket and log, after everything else. */
+  /** Everything else has ended; socket and log are closed next. */
   closing: Nothing;
 
-  /** Tried again later, unless the server has not been ready yet. */
+  /** A fork failed; it is tried again. Before `ready`, the start fails instead of this event. */
   "fork-failed": { readonly errno: number; readonly alive: number };
   /** A child died before it could accept: the next is forked after this time. */
   "back-off": { readonly ms: number };
-  /** What keeps the pool from growing now. */
+  /** The pool's growth limit has changed. */
   "growth-limit": { readonly limit: GrowthLimit; readonly maxChildren: number };
   /** The supervisor and all its children have ended. Unless `stopping`, another one is started. */
   "supervisor-ended": {
@@ -30,25 +30,26 @@ export interface ServerEvents {
     readonly orphans: number;
     readonly stopping: boolean;
   };
-  /** The last child of before the order has left. */
+  /** An order to replace is done: the last old child has left. */
   replaced: Nothing;
-  /** An order was carried out, or failed: as in the shared memory, where `kilofork ctl` reads it. */
+  /** An order was carried out, or failed. `kilofork ctl` reads the same from the shared memory. */
   answer: { readonly order: Order; readonly ok: boolean; readonly text: string };
 
-  /** Records cannot be written; clients get `error unavailable`. Told once until it is over. */
+  /** Records cannot be written; clients get `error unavailable`. Emitted once until it is over. */
   "log-failing": { readonly log: string; readonly errno: number };
   "log-recovered": { readonly log: string };
-  /** Nothing is written to this file any more: its sync failed (ECANCELED: the syncer died in it). */
+  /** The file is no longer written to: its sync failed (ECANCELED: the syncer died meanwhile). */
   "log-abandoned": { readonly log: string; readonly errno: number };
   /** The log goes on in this file. */
   "log-continued": { readonly log: string };
-  /** There is no log, since no other file can be opened. It is tried again. */
+  /** No other file can be opened, so there is no log. It is tried again. */
   "log-missing": { readonly reason: string };
-  /** The file has lost its last name; the log is opened again. */
+  /** The file has lost its last name; the log is opened again under its name. */
   "log-removed": { readonly log: string };
   "log-reopened": { readonly log: string };
+  /** A removed log could not be opened again: the server still writes to the removed file. */
   "log-kept": { readonly reason: string };
-  /** The last child has turned to the reopened log, so long after the order. */
+  /** The last child has taken the reopened log; the time since the order. */
   "log-settled": { readonly ms: number };
 }
 
@@ -56,7 +57,7 @@ export interface Ready {
   readonly children: number;
   readonly address: string;
   readonly port: number;
-  /** From the start of the supervisor until all children were there. */
+  /** From the start of the supervisor until all first children waited for clients. */
   readonly upMs: number;
 }
 

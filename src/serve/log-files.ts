@@ -2,8 +2,8 @@
  * The two files that a server writes: the log and the spawn log. The front opens them, also after a
  * rename, since children may not be allowed to.
  *
- * A log whose sync failed is dead: nothing is written to it any more, and the log goes on in another
- * file, whose name is the log's with a number.
+ * A log whose sync failed is dead: it is no longer written to. The log then continues in another
+ * file, which has the same name with a number.
  */
 import { closeSync, existsSync, fdatasyncSync, fstatSync, statSync, writeSync } from "node:fs";
 import { numberedLog } from "../log/names";
@@ -16,7 +16,7 @@ export class LogFiles {
   spawnLog: number;
   /** The number behind the log's name; 0: none. */
   number = 0;
-  /** The log is dead, and no other file is open yet. */
+  /** The log is dead, and no other file has been opened yet. */
   isDead = false;
   private readonly path: string;
   /** Records of ends that could not be written yet. */
@@ -40,12 +40,12 @@ export class LogFiles {
     this.spawnLog = openSpawnLog(options.spawnLog);
   }
 
-  /** The name of the file that is written to. */
+  /** The name of the present file. */
   get name(): string {
     return numberedLog(this.path, this.number);
   }
 
-  /** False if the record could not be written. */
+  /** Writes a record; returns false if that failed. */
   record(text: string): boolean {
     if (this.isDead) return false;
     const errno = this.log.append(text);
@@ -64,7 +64,7 @@ export class LogFiles {
     try {
       writeSync(this.spawnLog, `${JSON.stringify(end)}\n`);
     } catch {
-      // the log has the same; the supervisor ignores such a failure, too
+      // the log has the same record; the supervisor ignores such a failure, too
     }
   }
 
@@ -76,12 +76,15 @@ export class LogFiles {
     }
   }
 
-  /** True if the file has no name any more: what is written to it is lost when it is closed. */
+  /** Whether the file has lost its last name: its records are lost when it is closed. */
   isLogRemoved(): boolean {
     return this.path !== "-" && fstatSync(this.log.fd).nlink === 0;
   }
 
-  /** False if the name still leads to the open file. Never opens a dead file again. */
+  /**
+   * Opens the log by its name again; returns false if that is the open file. Does not open a dead file
+   * again: the numbered file then stays the log.
+   */
   reopenLog(): boolean {
     if (this.path === "-") return false;
     const number = this.dead.has(identityOf(this.path)) ? this.number : 0;
@@ -91,20 +94,20 @@ export class LogFiles {
     return true;
   }
 
-  /** Called when its sync has failed. */
+  /** Declares the present file dead, after a failed sync. */
   abandonLog(): void {
     this.isDead = true;
     this.dead.add(identityOf(this.log.fd));
   }
 
-  /** Opens the file with the next number of which there is none yet. */
-  moveOn(): void {
+  /** Continues the log in a new file, with the next number that is free. */
+  continueInNewFile(): void {
     let number = this.number + 1;
     while (existsSync(numberedLog(this.path, number))) number++;
     this.take(this.open(numberedLog(this.path, number)), number);
   }
 
-  /** False if there is none, or its name still leads to the open file. */
+  /** Opens the spawn log by its name again; false if that is the open file, or there is none. */
   reopenSpawnLog(): boolean {
     const { spawnLog: path } = this.options;
     if (path === undefined || identityOf(path) === identityOf(this.spawnLog)) return false;
@@ -133,7 +136,7 @@ export class LogFiles {
   }
 }
 
-/** Device and inode of a name or a descriptor; "" for a name that leads nowhere. */
+/** Device and inode of a path or a descriptor; "" if the path leads nowhere. */
 function identityOf(file: string | number): string {
   const status =
     typeof file === "number" ? fstatSync(file) : statSync(file, { throwIfNoEntry: false });

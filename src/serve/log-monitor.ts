@@ -1,12 +1,12 @@
 /**
- * Watches the log while the server runs. A failure is told once, not once a request, and repaired
- * where it can be. Each child finds out for itself, at its next record.
+ * Watches the log while the server runs: reports a failure once, not for each request, and opens
+ * another file if the log was removed or its sync failed.
  */
 import type { Tell } from "./events";
 import type { LogFiles } from "./log-files";
 
 const SAMPLE_EVERY_MS = 1000;
-/** So long after the last record that failed, the log counts as recovered. */
+/** The log counts as recovered this long after the first record that could be written again. */
 const RECOVERED_AFTER_MS = 1000;
 
 export class LogMonitor {
@@ -15,7 +15,7 @@ export class LogMonitor {
   private reasonTold = "";
   private readonly timer: NodeJS.Timeout;
 
-  /** `onReopen` is called when children must turn to another file. */
+  /** `onReopen` is called when children must take another file. */
   constructor(
     private readonly logFiles: LogFiles,
     private readonly tell: Tell,
@@ -29,7 +29,7 @@ export class LogMonitor {
     clearTimeout(this.recovery);
   }
 
-  /** A record of the front or of a child was written (0), or could not be. */
+  /** Called for a record of the front or of a child: 0 if it was written, or an errno value. */
   written(errno: number): void {
     if (errno !== 0) {
       clearTimeout(this.recovery);
@@ -47,23 +47,23 @@ export class LogMonitor {
     }
   }
 
-  /** The kernel may have dropped what it could not write, so the file is not used any more. */
+  /** Abandons the file: the kernel may have dropped what it could not write. */
   syncFailed(errno: number): void {
     if (this.logFiles.isDead) return;
     this.logFiles.abandonLog();
     this.tell("log-abandoned", { log: this.logFiles.name, errno });
-    this.moveOn();
+    this.continueInNewFile();
   }
 
   private sample(): void {
-    if (this.logFiles.isDead) this.moveOn();
+    if (this.logFiles.isDead) this.continueInNewFile();
     else if (this.logFiles.isLogRemoved()) this.replaceRemoved();
     this.logFiles.writePending();
   }
 
-  private moveOn(): void {
+  private continueInNewFile(): void {
     try {
-      this.logFiles.moveOn();
+      this.logFiles.continueInNewFile();
     } catch (error) {
       const reason = (error as Error).message;
       if (reason !== this.reasonTold) this.tell("log-missing", { reason });

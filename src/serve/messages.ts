@@ -1,4 +1,4 @@
-/** The sentences of `kilofork serve` on standard error, from the events of the server. */
+/** The messages of `kilofork serve` on standard error, one for each event of the server. */
 import { nameOfErrno } from "../base/errors";
 import { showCount, showDuration } from "../base/units";
 import type { ServerEvent, ServerEvents } from "./events";
@@ -6,7 +6,7 @@ import { describeForkFailure } from "./machine-limits";
 
 type Phrase<Event extends ServerEvent> = (data: ServerEvents[Event]) => string | null;
 
-/** Null: nothing is said. */
+/** Null: no message. */
 export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } = {
   listening: null,
   ready: null, // the banner

@@ -1,4 +1,4 @@
-/** Opens socket, log and spawn log. An error says in one line why it cannot, and what to do. */
+/** Opens socket, log and spawn log. An error says in one line what failed, and what to do. */
 import { closeSync, constants, fdatasyncSync, fstatSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { isSystemError, KiloforkError } from "../base/errors";
@@ -6,6 +6,7 @@ import { Log } from "../native/log";
 import { listen } from "../native/sockets";
 import type { ServeOptions } from "./options";
 
+/** The address is numeric. The caller closes the descriptor. Throws ERR_LISTEN. */
 export function openListener(
   address: string,
   { port, backlog, writeTimeoutMs }: ServeOptions,
@@ -45,7 +46,7 @@ export function openSpawnLog(path: string | undefined): number {
   }
 }
 
-/** `-` is standard output. */
+/** Opens the log; `-` is standard output. Throws ERR_LOG, or ERR_ARGUMENT without its folder. */
 export function openLog(path: string): Log {
   if (path === "-") return new Log(1);
   try {
@@ -64,7 +65,7 @@ export function openLog(path: string): Log {
       ENXIO: "it is not a regular file; give another --log",
       EISDIR: "it is a folder; give a file in it",
       EACCES: "no permission; give another --log",
-      EPERM: "it belongs to somebody else; give another --log",
+      EPERM: "it belongs to another user; give another --log",
       EMLINK: "it has other names (hard links); give another --log",
     };
     throw new KiloforkError(
@@ -74,7 +75,7 @@ export function openLog(path: string): Log {
   }
 }
 
-/** Opens a log that can be synced, and syncs its folder: its name is on disk before any record. */
+/** Opens a log, and syncs it and its folder: its name must be on disk before any record. */
 export function openSyncedLog(path: string): Log {
   const log = openLog(path);
   try {

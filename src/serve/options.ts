@@ -1,4 +1,4 @@
-/** The options of a server: its settings and where it listens, complete and checked. */
+/** The options of a server: its settings, and the address that it listens on. */
 import { KiloforkError } from "../base/errors";
 import { DEFAULT_HOST, DEFAULT_PORT } from "../base/protocol";
 import { parseCount } from "../base/units";
@@ -7,14 +7,14 @@ import { SETTINGS, type SettingKey, type Settings } from "./settings";
 export type { Ack } from "./settings";
 export type { Work } from "./work";
 
-/** In a static pool, the bounds of the pool all say the same: `children`, at any time. */
+/** All options, checked. In a static pool, the bounds of the pool follow from `children`. */
 export interface ServeOptions extends Settings {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
 }
 
-/** Fills in the defaults. Throws ERR_ARGUMENT for a value out of range, or values that contradict. */
+/** Fills in the defaults. Throws ERR_ARGUMENT for a value out of range, or values that conflict. */
 export function completeOptions(given: Partial<ServeOptions>): ServeOptions {
   const settings = Object.fromEntries(
     (Object.keys(SETTINGS) as SettingKey[]).map((key) => [key, checked(key, given[key])]),

@@ -1,7 +1,7 @@
 /**
- * Orders to a running server: reload, reopen, replace. The parts of an order are independent, and one
- * that has nothing to do says nothing. The answer goes into the shared memory, where `kilofork ctl`
- * reads it, and to the server's listeners.
+ * Carries out orders to a running server: reload, reopen, replace. The parts of an order are
+ * independent: if one fails, the others are carried out. The answer is written to the shared memory,
+ * where `kilofork ctl` reads it, and emitted as an event.
  */
 import { spawnSync } from "node:child_process";
 import type { Order } from "../base/enumerations";
@@ -14,14 +14,14 @@ import type { LogFiles } from "./log-files";
 import type { Supervisor } from "./supervisor";
 import { nameSome, readUsers } from "./users";
 
-/** For the supervisor's file to say with what it is compatible. */
+/** Time limit for the supervisor's executable to answer --compatibility. */
 const ANSWERS_WITHIN_MS = 2000;
 
 interface Parts {
   readonly usersFile: string | undefined;
   readonly logFiles: LogFiles;
   readonly scoreboard: Scoreboard;
-  /** The one that runs now. */
+  /** Returns the present one. */
   readonly supervisor: () => Supervisor;
   readonly onUsers: (users: readonly string[]) => void;
   readonly tell: Tell;
@@ -53,14 +53,14 @@ export class Orders {
     this.carryOut("replace", () => this.replaceChildren());
   }
 
-  /** The executable could be asked, but not started. */
+  /** Called when the new executable could be asked, but not started. */
   replaceFailed(errno: number): void {
-    const text = `the new supervisor could not be taken on (${nameOfErrno(errno)}): the children are replaced by the old one`;
+    const text = `the new supervisor could not be started (${nameOfErrno(errno)}): the children are replaced by the old one`;
     this.answer("replace", false, text);
   }
 
-  /** Makes all children turn to the file that is the log now. */
-  turnToLog(): void {
+  /** Orders all children to take the present log. */
+  broadcastLog(): void {
     const { scoreboard, logFiles, supervisor } = this.parts;
     scoreboard.setLogNumber(logFiles.number);
     // Children may not be allowed to open the file, so they get its descriptor.
@@ -97,7 +97,7 @@ export class Orders {
   private reopenLog(): string {
     if (!attempt("log kept as it was", () => this.parts.logFiles.reopenLog()))
       return "the log is still the same file";
-    this.turnToLog();
+    this.broadcastLog();
     return "log opened again";
   }
 
@@ -108,7 +108,7 @@ export class Orders {
     return "spawn log opened again";
   }
 
-  /** An executable that could not go on from the running supervisor is not started. */
+  /** Starts no executable that could not take over from the running supervisor. */
   private replaceChildren(): string {
     const { stdout } = spawnSync(supervisorPath, ["--compatibility"], {
       encoding: "utf8",
@@ -123,6 +123,7 @@ export class Orders {
   }
 }
 
+/** Prefixes the error of `act`. */
 function attempt<T>(failure: string, act: () => T): T {
   try {
     return act();

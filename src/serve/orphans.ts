@@ -1,12 +1,12 @@
-/** Children whose supervisor has died: they end by themselves, unless they are stopped. */
+/** Orphans: children whose supervisor has died. They end by themselves, unless they are stopped. */
 import { readFileSync } from "node:fs";
 import type { Scoreboard } from "../native/scoreboard";
 import type { LogFiles } from "./log-files";
 
-/** For children that are stopped, or stuck in the kernel. */
+/** Children that are stopped, or stuck in the kernel, do not end by themselves. */
 const LEAVE_WITHIN_MS = 3000;
 
-/** Kills those that are still there after a while; returns what calls that off. */
+/** Kills those that are left after LEAVE_WITHIN_MS; returns the function that cancels that. */
 export function killOrphansLater(scoreboard: Scoreboard): () => void {
   const timer = setTimeout(() => {
     for (const { pid } of scoreboard.snapshot()) killOrphan(pid);
@@ -18,7 +18,7 @@ export function killOrphansLater(scoreboard: Scoreboard): () => void {
   return () => clearTimeout(timer);
 }
 
-/** The pid is from the shared memory: another process may have it by now. */
+/** Checks the name first: the pid is from the shared memory, and may be another process by now. */
 function killOrphan(pid: number): void {
   try {
     if (
@@ -27,13 +27,13 @@ function killOrphan(pid: number): void {
     )
       process.kill(pid, "SIGKILL");
   } catch {
-    // it left in between
+    // it has just ended
   }
 }
 
 /**
- * When all have ended: records an abnormal end for each slot that is still occupied, as the
- * supervisor would have done, and frees it. Returns how many there were.
+ * Called when all have ended: records an abnormal end for each slot that is occupied, as the
+ * supervisor would have done, and frees it. Returns the number of these slots.
  */
 export function recordOrphans(scoreboard: Scoreboard, logFiles: LogFiles): number {
   let count = 0;

@@ -1,6 +1,6 @@
 /**
- * `--ready-fd N`: one line of JSON on a descriptor that the starting program has opened, when the
- * server is ready or has failed to start; then the descriptor is closed. No other process has it.
+ * `--ready-fd N`: writes one line of JSON to a descriptor that the starting program has opened, when
+ * the server is ready or has failed to start, and closes it. Children do not inherit it.
  */
 import {
   closeSync,
@@ -27,10 +27,10 @@ export type ReadyLine =
     }
   | {
       readonly event: "failed";
-      /** As in base/errors.ts, or of a system call. */
+      /** Of base/errors.ts, or the name of an errno value. */
       readonly code: string;
       readonly message: string;
-      /** If a system call failed, or would have: as in os.constants.errno, positive. */
+      /** If a system call failed, or would have failed: as in os.constants.errno, positive. */
       readonly errno?: number | undefined;
     };
 
@@ -61,7 +61,7 @@ export class ReadyNotice {
     try {
       writeSync(this.fd, `${JSON.stringify(line)}\n`);
     } catch {
-      // nobody reads it any more: the server serves all the same
+      // its reader has left: the server serves nevertheless
     }
     closeSync(this.fd);
     this.fd = undefined;
@@ -76,7 +76,7 @@ function requireWritable(fd: number): void {
     );
 }
 
-/** Refuses Node's own epoll and event descriptors, too: they are neither file nor pipe nor socket. */
+/** False for Node's own epoll and event descriptors: they are neither file nor pipe nor socket. */
 function isOpenForWriting(fd: number): boolean {
   try {
     const status = fstatSync(fd);
@@ -87,7 +87,7 @@ function isOpenForWriting(fd: number): boolean {
   }
 }
 
-/** True if this process holds the reading end, too, as Node does of its own pipes. */
+/** Whether this process holds the reading end, too, as Node does of its own pipes. */
 function isOwnPipe(fd: number): boolean {
   const nameOf = (each: number) => {
     try {

@@ -1,4 +1,4 @@
-/** What a server owns: the listening socket, the log and the spawn log, the shared memory. */
+/** The resources of a server: the listening socket, log and spawn log, the shared memory. */
 import { randomBytes } from "node:crypto";
 import { closeSync, fchownSync } from "node:fs";
 import { resolve } from "node:path";
@@ -23,12 +23,15 @@ export class Resources {
   readonly segmentName = `/kilofork-${process.pid}-${randomBytes(4).toString("hex")}`;
   readonly port: number;
   readonly listener: number;
-  // Set in this order: an opening that fails has some of them.
+  // Set in this order; if an opening fails, only those before it are set.
   readonly logFiles!: LogFiles;
   readonly scoreboard!: Scoreboard;
   private reportedTotal = 0;
 
-  /** Closes what it has opened if it throws. The shared memory comes last: it alone would stay. */
+  /**
+   * Opens them; if one fails, closes the others. The shared memory comes last, since it alone would
+   * outlive a killed process.
+   */
   constructor(
     options: ServeOptions,
     private readonly address: string,
@@ -55,7 +58,7 @@ export class Resources {
     }
   }
 
-  /** Writes the first records. A start that fails before has left none in the log. */
+  /** Writes the first records. A start that fails before this leaves no record. */
   recordStart(): void {
     const where = whereIs({ address: this.address, port: this.port });
     this.logFiles.record("Server init");
@@ -64,7 +67,7 @@ export class Resources {
     );
   }
 
-  /** Records the total if it has changed, or if it is the last time. */
+  /** Records the total of requests, if it has changed or this is the last time. */
   reportTotal(last = false): void {
     const total = this.scoreboard.total();
     if (total === this.reportedTotal && !last) return;
@@ -78,7 +81,7 @@ export class Resources {
       this.logFiles.writePending();
       // "Server stop" means that no record is missing.
       if (this.scoreboard.header().pendingEnds === 0) this.logFiles.record("Server stop");
-      // Before its lock is released: a segment that nobody holds is taken for a killed server's.
+      // Remove it while its lock is held: others sweep a segment that nobody holds.
       Scoreboard.remove(this.segmentName);
       this.scoreboard.close();
     }

@@ -1,7 +1,8 @@
-/** `--run-as USER[:GROUP]`: names or numbers, as the system knows them. */
+/** `--run-as USER[:GROUP]`: names or numbers. */
 import { execFileSync } from "node:child_process";
 import { KiloforkError } from "../base/errors";
 
+/** Throws ERR_ARGUMENT. */
 export function parseRunAs(text: string): { uid: number; gid: number } {
   if (process.getuid?.() !== 0)
     throw new KiloforkError(
@@ -26,6 +27,7 @@ export function parseRunAs(text: string): { uid: number; gid: number } {
   return { uid, gid };
 }
 
+/** Undefined if there is no such group. */
 function groupNamed(name: string): number | undefined {
   try {
     const entry = execFileSync("getent", ["group", "--", name], { encoding: "utf8" });
@@ -35,6 +37,7 @@ function groupNamed(name: string): number | undefined {
   }
 }
 
+/** Runs a command that prints a number; undefined if it fails. */
 function ask(command: string, ...args: string[]): number | undefined {
   try {
     return Number(

@@ -1,9 +1,10 @@
 /**
- * A server that can be embedded. It runs in the front, the one process of a server with JavaScript:
- * opens what the server owns, starts the supervisor, and starts the next one on the same socket when
- * that dies. It serves no client itself, so that no client waits while it is stopped (SIGSTOP).
+ * A server that can be embedded. It runs in the front: opens the resources, starts the supervisor, and
+ * starts another on the same socket if that dies. It serves no client itself, so that no client waits
+ * while the front is stopped (SIGSTOP).
  *
- * It tells events and throws errors with codes; signals, text and exit codes are command.ts's.
+ * It emits events ({@link ServerEvents}) and throws errors with codes. Signals are in signals.ts, text
+ * and exit codes in command.ts.
  */
 import { EventEmitter } from "node:events";
 import { KiloforkError } from "../base/errors";
@@ -22,12 +23,13 @@ import { Resources } from "./resources";
 import { Supervisor } from "./supervisor";
 import { readUsers } from "./users";
 
-/** A supervisor that lives shorter has died at its start; after so many of them, the server ends. */
+/** A supervisor that ends within this time has failed to start. */
 const START_MS = 1000;
-const STARTS_TRIED = 5;
+/** The server ends after so many failed starts in a row. */
+const MOST_FAILED_STARTS = 5;
 
 enum Phase {
-  /** Until all first children are there. */
+  /** Until all first children wait for clients. */
   starting,
   running,
   /** Ordered to stop. */
@@ -40,7 +42,7 @@ export interface Ended {
 }
 
 export class Server extends (EventEmitter as new () => ServerEmitter) {
-  /** Settles when everything is closed. Rejects when the server could not start or go on. */
+  /** Settles when everything is closed. Rejects if the server could not start or continue. */
   readonly ended: Promise<Ended>;
   private readonly options: ServeOptions;
   private phase = Phase.starting;
@@ -62,7 +64,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
   });
   private settle!: { resolve: (ended: Ended) => void; reject: (error: unknown) => void };
 
-  /** Throws ERR_ARGUMENT. */
+  /** Times are in milliseconds; an option that is missing has its default. Throws ERR_ARGUMENT. */
   constructor(options: Partial<ServeOptions> = {}) {
     super();
     this.options = completeOptions(options);
@@ -77,12 +79,12 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     return this.currentUsers;
   }
 
-  /** 0 before there is one. */
+  /** 0 before one is started. */
   get supervisorPid(): number {
     return this.supervisor?.pid ?? 0;
   }
 
-  /** Resolves when all first children wait for clients. Rejects if the server ends before. */
+  /** Resolves when all first children wait for clients. Rejects if the server ends before that. */
   start(): Promise<Ready> {
     this.run().then(this.settle.resolve, this.settle.reject);
     return new Promise((resolve, reject) => {
@@ -93,17 +95,17 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     });
   }
 
-  /** Requests in work finish, within graceMs. A second order aborts them. */
+  /** Stops the server: requests in work may finish within graceMs. A second call aborts them. */
   stop(): void {
     this.orderStop(this.orderedToStop ? "quit" : "stop");
   }
 
-  /** Aborts requests in work. */
+  /** Stops the server at once: aborts requests in work. */
   quit(): void {
     this.orderStop("quit");
   }
 
-  // Orders that an event answers. A server that is not ready yet, or stops, ignores them.
+  // The event "answer" follows these orders. A server that is not ready, or stops, ignores them.
 
   /** Reads the users again, and opens log and spawn log again if they were renamed. */
   reload(): void {
@@ -165,7 +167,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
       onWrite: (errno) => this.logMonitor?.written(errno),
     });
     const { logFiles, scoreboard } = this.resources;
-    this.logMonitor = new LogMonitor(logFiles, tell, () => this.orders.turnToLog());
+    this.logMonitor = new LogMonitor(logFiles, tell, () => this.orders.broadcastLog());
     this.orders = new Orders({
       ...{ usersFile: options.usersFile, logFiles, scoreboard, tell },
       supervisor: () => this.supervisor as Supervisor,
@@ -211,7 +213,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
   }
 
   private childrenAreUp(children: number, upMs: number): void {
-    if (this.phase === Phase.stopping) return; // ordered to stop before they were
+    if (this.phase === Phase.stopping) return; // ordered to stop before they were up
     const again = this.phase === Phase.running;
     this.phase = Phase.running;
     this.failedStarts = 0;
@@ -229,11 +231,11 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     }
   }
 
-  /** All children have ended with it. Unless the server stops, another supervisor is started. */
+  /** All its children have ended, too. Starts another supervisor, unless the server stops. */
   private supervisorEnded(how: string, lifeMs: number): void {
     const { scoreboard, logFiles } = this.resources;
     const orphans = recordOrphans(scoreboard, logFiles);
-    // Lines of the supervisor may have been lost; the shared memory has the same.
+    // The last lines of the supervisor may have been lost; the shared memory says the same.
     const { stopping, aborted } = scoreboard.header();
     if (stopping) this.phase = Phase.stopping;
     this.aborted = Math.max(this.aborted, aborted);
@@ -244,7 +246,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
       return;
     }
     this.failedStarts = lifeMs < START_MS ? this.failedStarts + 1 : 0;
-    if (this.failedStarts >= STARTS_TRIED) {
+    if (this.failedStarts >= MOST_FAILED_STARTS) {
       this.fail(`the supervisor died ${this.failedStarts} times in a row at its start (${how})`);
       return;
     }
@@ -260,6 +262,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     this.finish();
   }
 
+  /** Typed, and bound to this server. */
   private readonly tell: Tell = (event, data) => {
     (this as EventEmitter).emit(event, data);
   };

@@ -1,7 +1,7 @@
 /**
- * The one table of a server's settings. From it follow the options of `kilofork serve`, the defaults
- * and ranges of {@link ServeOptions}, and the lines that the supervisor gets before `start`. The
- * supervisor has the names of these lines in native/core/supervisor/settings.cpp.
+ * The table of a server's settings. It defines the options of `kilofork serve`, the defaults and
+ * ranges of ServeOptions, and the lines that the supervisor gets before `start`. The names of these
+ * lines are also in native/core/supervisor/settings.cpp.
  */
 import { DEFAULT_MAX_LINE, DEFAULT_USERS, GREETING, REPLY, refusalLines } from "../base/protocol";
 import { MOST_CHILDREN, MOST_REQUESTS } from "../base/ranges";
@@ -26,21 +26,21 @@ export interface Setting<Value> {
   readonly choices?: readonly string[];
   /** Of counts and bytes. */
   readonly range?: { readonly min: number; readonly max: number };
-  /** The kind of pool that it is for; undefined: both. */
+  /** The kind of pool that has it; undefined: both. */
   readonly pool?: Pool;
   /** The name of its line on the control channel, if it has one. */
   readonly channel?: string;
 }
 
 export type Pool = "static" | "dynamic";
-/** What a reply promises: its record is in the file, or it is on disk. */
+/** What a reply promises: its record is in the file, or on disk. */
 export type Ack = "written" | "synced";
 
 type More = Pick<Setting<unknown>, "pool" | "channel">;
 
 const LONGEST_BACKLOG = 2 ** 31 - 1;
 
-/** In the order of --help. A key has the unit in its name where the flag has none. */
+/** In the order of --help. A key has the unit in its name. */
 export const SETTINGS = {
   pool: choice(
     "--pool <kind>",
@@ -84,7 +84,7 @@ export const SETTINGS = {
   ),
   shrinkAfterMs: duration(
     "--shrink-after <D>",
-    "time for which a child beyond --max-spare stays although it is not needed (dynamic)",
+    "time that a child beyond --max-spare is kept without being needed (dynamic)",
     "10s",
     { pool: "dynamic", channel: "shrink-after" },
   ),
@@ -184,7 +184,7 @@ export const SETTINGS = {
   ),
   reportEveryMs: duration(
     "--report-every <D>",
-    "interval of total requests in the log; 0: at the end only",
+    "interval at which the log records the total of requests; 0: only at the end",
     "2s",
   ),
   graceMs: duration("--grace <D>", "time for requests in work to finish after a stop", "10s", {
@@ -207,20 +207,20 @@ export type Settings = {
 };
 export type SettingKey = keyof Table;
 
-/** Lines without an option, and their values. */
+/** Lines on the control channel that have no option, and their values. */
 const FIXED = {
-  /** How long a refused client gets to read why. */
+  /** Time for a refused client to read why. */
   "linger-timeout": nanoseconds(1000),
   "bytes-per-child": BYTES_PER_CHILD,
   "memory-reserve": MEMORY_RESERVE,
-  /** Before the next fork after a child that died before it could accept; doubled up to the longest. */
+  /** Time to wait after a child died before it could accept; doubled each time, up to the longest. */
   "first-back-off": nanoseconds(100),
   "longest-back-off": nanoseconds(5000),
   greeting: GREETING,
   reply: REPLY,
 } as const;
 
-/** All lines that the supervisor gets before `start`; `logEpoch` is that of the log it is given. */
+/** Returns all lines that the supervisor gets before `start`. `logEpoch`: of the log that it gets. */
 export function settingLines(settings: Settings, logEpoch: number): string[] {
   const lines = Object.entries(FIXED).map(([name, value]) => `${name} ${value}`);
   for (const key of Object.keys(SETTINGS) as SettingKey[]) {
@@ -284,7 +284,7 @@ function choice(
   };
 }
 
-/** A path that need not be given. */
+/** A path, which may be missing. */
 function file(flags: string, help: string): Setting<string | undefined> {
   return {
     ...{ flags, help, unit: "text" },

@@ -1,14 +1,14 @@
-/** Signals to `kilofork serve`, as orders to its server: signal(7), docs/operations.md. */
+/** The signal handlers of `kilofork serve`: signal(7), docs/operations.md. */
 import { reapStranger } from "../native/processes";
 import type { Server } from "./server";
 import { Terminal } from "./terminal";
 
-/** Returns what takes the handlers away again. */
+/** Installs the handlers; returns the function that removes them. */
 export function handleSignals(server: Server): () => void {
   const terminal = new Terminal();
   const onHangUp = () => {
     if (terminal.hasHungUp()) {
-      terminal.letGo();
+      terminal.release();
       server.stop();
     } else {
       server.reload();
@@ -22,10 +22,10 @@ export function handleSignals(server: Server): () => void {
     SIGUSR1: () => server.reopen(),
     SIGUSR2: () => server.replace(),
     SIGCHLD: () => reapStrangers(server),
-    SIGXFSZ: () => {}, // a write beyond the largest size of a file fails, and that is handled
+    SIGXFSZ: () => {}, // a write beyond the size limit of files fails instead, and that is handled
   };
   for (const [signal, handler] of Object.entries(handlers)) process.on(signal, handler);
-  // The end of a supervisor that waits to be reaped hides those of others.
+  // A supervisor that waits to be reaped hides other children that have ended.
   server.on("supervisor-ended", () => reapStrangers(server));
   return () => {
     for (const [signal, handler] of Object.entries(handlers))

@@ -1,6 +1,6 @@
 /**
- * The supervisor as the front sees it: starts the process, sends it settings and orders as lines, and
- * turns its lines into events. The other side is native/core/supervisor/control.hpp and pool.hpp.
+ * The front's side of the control channel: starts the supervisor, sends it settings and orders as
+ * lines, and turns its lines into events. The other side: native/core/supervisor/{control,pool}.hpp.
  */
 import { EventEmitter } from "node:events";
 import { Socket } from "node:net";
@@ -15,29 +15,29 @@ import { settingLines } from "./settings";
 interface Events {
   /** It was built without the filter of system calls. */
   unfiltered: [];
-  /** All first children wait for clients: how many, and after how long. */
+  /** All first children wait for clients: their number, and the time since the start. */
   up: [children: number, ms: number];
-  /** It has begun to stop, by an order of the front or a signal. */
+  /** It has begun to stop, by an order or a signal. */
   stopping: [];
   /** All children have ended; so many requests were aborted. */
   stopped: [aborted: number];
   "fork-failed": [errno: number, alive: number];
   "back-off": [ms: number];
-  /** What keeps the pool from growing now. */
+  /** The growth limit has changed. */
   "growth-limit": [limit: GrowthLimit];
   /** A record of a child could not be written, or can be again (0). */
   "log-error": [errno: number];
   /** The log could not be synced. */
   "sync-failed": [errno: number];
-  /** The last child has turned to the reopened log. */
+  /** The last child has taken the reopened log. */
   "log-settled": [ms: number];
   /** The last child of an older epoch has left. */
   replaced: [];
-  /** The new executable could not be started; the old one goes on. */
+  /** The new executable could not be started; the old one continues. */
   "exec-failed": [errno: number];
-  /** It has closed the channel, as it does when it ends: its children are about to end. */
+  /** It has closed the channel, as it does when it ends. Its children end next. */
   deserted: [];
-  /** It has ended, and all its children: `signal 9`, `exit 1`. */
+  /** It and all its children have ended: `signal 9`, `exit 1`. */
   ended: [how: string];
 }
 
@@ -62,9 +62,9 @@ export class Supervisor extends EventEmitter<Events> {
     this.controlFd = started.control;
     this.control = new Socket({ fd: started.control, readable: true, writable: false });
     this.lifeline = new Socket({ fd: started.lifeline, readable: true, writable: false });
-    const lines = createInterface({ input: this.control }).on("line", (line) => this.hear(line));
+    const lines = createInterface({ input: this.control }).on("line", (line) => this.receive(line));
     // A supervisor that dies before it has read all lines resets the socket: an error, and no end.
-    lines.on("error", () => this.emit("deserted")); // the socket's error, passed on
+    lines.on("error", () => this.emit("deserted")); // readline emits the socket's error
     this.control.once("end", () => this.emit("deserted"));
     this.lifeline.on("error", () => {});
     // The lifeline ends when the last process that inherited it has ended.
@@ -73,12 +73,12 @@ export class Supervisor extends EventEmitter<Events> {
     this.order("start");
   }
 
-  /** Sends a line, and a descriptor with it. */
+  /** Sends a line, with a descriptor if one is given. Does nothing if the supervisor is gone. */
   order(line: string, passedFd?: number): void {
     if (!this.control.destroyed) sendControl(this.controlFd, line, passedFd);
   }
 
-  private hear(line: string): void {
+  private receive(line: string): void {
     const [word, first, second] = line.split(" ");
     if (word === "unfiltered") this.emit("unfiltered");
     if (word === "up") this.emit("up", Number(first), Number(second) / 1e6);
@@ -94,7 +94,7 @@ export class Supervisor extends EventEmitter<Events> {
     if (word === "exec-failed") this.emit("exec-failed", Number(first));
   }
 
-  /** The process closes its lifeline a moment before it can be reaped. */
+  /** Polls, since a process closes its descriptors a moment before it can be reaped. */
   private awaitExit(): void {
     const status = reap(this.pid);
     if (status === null) {

@@ -2,9 +2,9 @@
 import { closeSync, openSync } from "node:fs";
 import { isatty } from "node:tty";
 
-/** Tells a SIGHUP by the hang-up of the terminal from one by another process. */
+/** Distinguishes a SIGHUP for a hang-up of the terminal from one that a process sent. */
 export class Terminal {
-  private readonly had = Terminal.canOpen();
+  private readonly hadTerminal = Terminal.canOpen();
   private readonly descriptors = [0, 1, 2].filter((fd) => isatty(fd));
 
   private static canOpen(): boolean {
@@ -17,17 +17,17 @@ export class Terminal {
   }
 
   hasHungUp(): boolean {
-    return this.had && !Terminal.canOpen();
+    return this.hadTerminal && !Terminal.canOpen();
   }
 
   /**
-   * Called after a hang-up: puts /dev/null in the place of the terminal, since Node aborts at its exit
-   * when it cannot restore the settings of a terminal.
+   * Replaces the terminal by /dev/null, after a hang-up: Node aborts at its exit if it cannot restore
+   * the settings of a terminal.
    */
-  letGo(): void {
+  release(): void {
     for (const fd of this.descriptors.splice(0)) {
       closeSync(fd);
-      openSync("/dev/null", "r+"); // gets the lowest number that is free: the one just closed
+      openSync("/dev/null", "r+"); // gets the lowest free number: the one just closed
     }
   }
 }

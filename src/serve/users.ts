@@ -6,6 +6,7 @@ import { problemOfUser } from "../base/protocol";
 /** The number of names that the shared memory has room for. */
 export const MOST_USERS = 4096;
 
+/** Throws ERR_ARGUMENT if the file cannot be used. */
 export function readUsers(file: string): string[] {
   let text: string;
   try {
@@ -26,8 +27,7 @@ function readOwn(file: string): string {
   try {
     const { mode, uid } = fstatSync(fd);
     if (mode & OTHERS_MAY_WRITE) throw new Error(`others may write to ${file}: chmod go-w`);
-    if (uid !== 0 && uid !== process.getuid?.())
-      throw new Error(`${file} belongs to somebody else`);
+    if (uid !== 0 && uid !== process.getuid?.()) throw new Error(`${file} belongs to another user`);
     return readFileSync(fd, "utf8");
   } finally {
     closeSync(fd);
@@ -56,7 +56,7 @@ export function parseUsers(text: string, file: string): string[] {
   return [...names];
 }
 
-/** For reading: the first few, and how many there are beside them. */
+/** Names the first three: `ann, bob, eve and 4 more`. */
 export function nameSome(users: readonly string[]): string {
   const SOME = 3;
   const rest = users.length - SOME;

@@ -4,9 +4,10 @@ import { parseDuration, writeDuration } from "../base/units";
 
 export type Work =
   | { readonly kind: "none" }
-  /** `sleep` takes so much time, `spin` so much processor time. */
+  /** `sleep` takes time, `spin` processor time. */
   | { readonly kind: "sleep" | "spin"; readonly durationMs: number };
 
+/** Throws ERR_ARGUMENT. */
 export function parseWork(text: string): Work {
   const [kind, time, ...rest] = text.split(":");
   if (kind === "none" && time === undefined) return { kind };
@@ -15,7 +16,7 @@ export function parseWork(text: string): Work {
   return { kind, durationMs: parseDuration(time) };
 }
 
-/** As {@link parseWork} reads it. */
+/** Writes work so that {@link parseWork} reads it. */
 export function writeWork(work: Work): string {
   return work.kind === "none" ? "none" : `${work.kind}:${writeDuration(work.durationMs)}`;
 }
