@@ -255,7 +255,7 @@ describe("a child that is stopped (SIGSTOP)", () => {
     const stuck = server.slots()[0]?.pid ?? 0;
     process.kill(stuck, "SIGSTOP");
     const { code, stderr } = await ctl("replace", server, "--timeout", "4s");
-    expect(stderr).toContain("1 child of an older generation is left");
+    expect(stderr).toContain("1 old child is left");
     expect(code).toBe(1);
     expect(server.scoreboard.header().ended.replaced).toBe(5);
     process.kill(stuck, "SIGCONT");

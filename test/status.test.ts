@@ -188,7 +188,9 @@ describe("the status of a server that runs", () => {
       const { alive, retired, ofOlderGeneration } = look(server).children;
       return alive === 3 && retired === 2 && ofOlderGeneration === 1;
     });
-    expect(await textOf(server)).toContain("1 of 3 are of an older generation, to be replaced\n");
+    expect(await textOf(server)).toContain(
+      "1 of 3 are older than the last replace, and will be replaced\n",
+    );
     await closeAll([client]);
     await server.stop("SIGQUIT");
   });

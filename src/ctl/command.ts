@@ -17,7 +17,7 @@ export function addCtl(program: Command): void {
     .addArgument(new Argument("<verb>", "the order").choices(VERBS))
     .addArgument(serverPort())
     .addOption(serverPid())
-    .addOption(durationOption("--timeout <D>", "maximum time to wait; 0 for no limit", "60s"))
+    .addOption(durationOption("--timeout <D>", "maximum time to wait; 0: no limit", "60s"))
     .action(async (verb: Verb, port: number | undefined, { pid, timeout }) => {
       process.stdout.write(`${await control({ verb, port, pid, timeoutMs: timeout })}\n`);
     });

@@ -1,6 +1,6 @@
 /**
- * Carries out an order to a running server: sends its front the signal that stands for the order,
- * and samples the shared memory until the order is done.
+ * Gives an order to a running server: sends the signal of that order to the front, and samples the
+ * shared memory until the order is done.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { whereIs } from "../base/address";
@@ -28,7 +28,10 @@ export interface CtlOptions extends Wanted {
   readonly timeoutMs: number;
 }
 
-/** Resolves to a line that says what was done. Throws ERR_ORDER, ERR_STOP or ERR_NO_SERVER. */
+/**
+ * Resolves to a line that says what was done. Throws ERR_ORDER or ERR_STOP if it was not done,
+ * ERR_NO_SERVER or ERR_ARGUMENT if there is not exactly one such server.
+ */
 export async function control({ verb, port, pid, timeoutMs }: CtlOptions): Promise<string> {
   const server = findServer({ port, pid });
   const begun = performance.now();
@@ -41,7 +44,7 @@ export async function control({ verb, port, pid, timeoutMs }: CtlOptions): Promi
           `not done within ${showDuration(timeoutMs)}: ${missing()}`,
         );
   };
-  // A second SIGTERM would abort the requests in work.
+  // Send no second SIGTERM to a server that stops: it would abort the requests in work.
   if (verb !== "stop" || !server.header.stopping) send(server, SIGNALS[verb]);
   const what = verb === "stop" ? await stopped(server, until) : await answered(verb, server, until);
   return `${whereIs(server.header)}: ${what}, ${showDuration(performance.now() - begun)} after the order`;
@@ -49,7 +52,7 @@ export async function control({ verb, port, pid, timeoutMs }: CtlOptions): Promi
 
 type Until = (done: () => boolean, missing: () => string) => Promise<void>;
 
-/** Sends the signal to the front and to no other process: signal 0 only checks the permission. */
+/** Sends the signal, but only to the front: signal 0 merely checks the permission. */
 function send(server: Server, signal: NodeJS.Signals): void {
   const { front } = server.header;
   const known = isFront(server);
@@ -66,12 +69,12 @@ function send(server: Server, signal: NodeJS.Signals): void {
   if (known === null)
     throw new KiloforkError(
       "ERR_UNREADABLE",
-      `whether process ${front} is the front cannot be seen: /proc/${front}/fd is not readable`,
+      `cannot tell whether process ${front} is the front: /proc/${front}/fd is not readable`,
     );
   if (!known)
     throw new KiloforkError(
       "ERR_NO_SERVER",
-      `process ${front} is no front: it does not hold the segment ${server.segment}`,
+      `process ${front} is no front: it does not have the segment ${server.segment} open`,
     );
 }
 
@@ -81,15 +84,15 @@ async function stopped(server: Server, until: Until): Promise<string> {
     () => !lives(server),
     () => `${plural(childrenOf(server), "child is", "children are")} left`,
   );
-  // A later server sweeps the segment of a killed one; slots that are still taken tell as much.
+  // A killed server leaves its segment, or, if a later server has swept that, occupied slots.
   if (isThere(segment) || childrenOf(server) > 0)
     throw new KiloforkError("ERR_STOP", "the server was killed: its books are not closed");
-  const { aborted } = scoreboard.header(); // the mapping outlives the name
+  const { aborted } = scoreboard.header(); // the mapping outlives the segment's name
   const total = showCount(scoreboard.total());
   if (aborted > 0)
     throw new KiloforkError(
       "ERR_STOP",
-      `stopped, but ${plural(aborted, "request was", "requests were")} cut`,
+      `stopped, but ${plural(aborted, "request was", "requests were")} aborted`,
     );
   return `stopped after ${total} requests`;
 }
@@ -113,19 +116,20 @@ async function answered(order: Order, server: Server, until: Until): Promise<str
   if (order !== "replace") {
     await until(
       () => now().logSettled === now().logOrdered,
-      () => `${plural(countOthers(server, "logEpoch"), "child")} still on the old log`,
+      () =>
+        `${plural(countOthers(server, "logEpoch"), "child is", "children are")} still on the old log`,
     );
     return text;
   }
   await until(
     () => now().childEpoch !== header.childEpoch && countOthers(server, "childEpoch") === 0,
     () =>
-      `${plural(countOthers(server, "childEpoch"), "child of an older generation is", "children of an older generation are")} left; those with a client stay until it leaves`,
+      `${plural(countOthers(server, "childEpoch"), "old child is", "old children are")} left; a child with a client stays until the client leaves`,
   );
   return `${text}: done, ${plural(children, "child", "children")} replaced`;
 }
 
-/** Children that have not reached the newest epoch. */
+/** Counts the children that have not reached the newest epoch. */
 function countOthers({ scoreboard }: Server, of: "childEpoch" | "logEpoch"): number {
   const header = scoreboard.header();
   const newest = of === "childEpoch" ? header.childEpoch : header.logOrdered;

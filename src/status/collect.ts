@@ -1,6 +1,6 @@
 /**
- * Reads what `kilofork status` says, from the shared memory, from proc(5) and from sock_diag(7).
- * Nothing is asked of the server, which may be stopped.
+ * Collects the figures of `kilofork status` from the shared memory, proc(5) and sock_diag(7). The
+ * server takes no part: it may be stopped.
  */
 import { statSync } from "node:fs";
 import { whereIs } from "../base/address";
@@ -19,11 +19,11 @@ import { type Figures, LETTERS, type Life, type Rate } from "./status";
 export interface Collected {
   readonly figures: Figures;
   readonly header: ScoreboardHeader;
-  /** Why the kernel cannot be asked for the queue. */
+  /** Why the accept queue could not be read; undefined if it was. */
   readonly queueError: string | undefined;
 }
 
-/** The rate of requests from one reading to the next. */
+/** Measures the rate of requests between two readings. */
 export class RequestMeter {
   private total: number;
   private at = performance.now();
@@ -43,7 +43,7 @@ export class RequestMeter {
 
 export function collect(server: Server, rate: Rate): Collected {
   const { header, slots, ended } = readBoard(server.scoreboard);
-  const there = slots.filter(({ state }) => state !== "vacant");
+  const children = slots.filter(({ state }) => state !== "vacant");
   const front = { pid: header.front, life: lifeOf(header.front) };
   const supervisor = { pid: header.supervisor, life: lifeOf(header.supervisor) };
   const { queue, queueError } = askForQueue(header);
@@ -75,7 +75,7 @@ export function collect(server: Server, rate: Rate): Collected {
     full: header.full,
     queue,
     ...rate,
-    oldestRequest: oldestRequest(there),
+    oldestRequest: oldestRequest(children),
     requests: sum(slots.map(({ total }) => total)),
     connections: sum(slots.map(({ connections }) => connections)),
     refused: countBy(REFUSALS, (refusal) => sum(slots.map(({ refused }) => refused[refusal]))),
@@ -87,19 +87,20 @@ export function collect(server: Server, rate: Rate): Collected {
       died,
       forkedByCause: header.forked,
       endedByCause: header.ended,
-      ofOlderGeneration: there.filter(({ childEpoch }) => childEpoch !== header.childEpoch).length,
-      onOlderLog: there.filter(({ logEpoch }) => logEpoch !== header.logEpoch).length,
+      ofOlderGeneration: children.filter(({ childEpoch }) => childEpoch !== header.childEpoch)
+        .length,
+      onOlderLog: children.filter(({ logEpoch }) => logEpoch !== header.logEpoch).length,
     },
     log,
-    memory: readMemory(there),
+    memory: readMemory(children),
     slots: slots.map(({ state }) => LETTERS[state]).join(""),
   };
   return { figures, header, queueError };
 }
 
 /**
- * Header and slots cannot be read in one step. While children come and go, tries again until both
- * agree on the number of children, and in the end takes what there is.
+ * Reads header and slots until both agree on the number of children: they cannot be read in one step.
+ * After TRIES readings it takes the last.
  */
 function readBoard(scoreboard: Scoreboard) {
   const TRIES = 20;
@@ -113,7 +114,7 @@ function readBoard(scoreboard: Scoreboard) {
   }
 }
 
-/** As PoolBounds::is_dynamic() in native/core. */
+/** The same rule as PoolBounds::is_dynamic() in native/core. */
 function isDynamic({ start, maxSpare, max }: PoolBounds): boolean {
   return start < max || maxSpare < max;
 }
@@ -132,8 +133,8 @@ function askForQueue(
 ): Pick<Collected, "queueError"> & { queue: ListenQueue | null } {
   try {
     const queue = listenQueue(header.address, header.port);
-    const nobody = `nobody listens on ${whereIs(header)} in this network namespace`;
-    return { queue, queueError: queue ? undefined : nobody };
+    const missing = `no socket listens on ${whereIs(header)} in this network namespace`;
+    return { queue, queueError: queue ? undefined : missing };
   } catch (error) {
     if (!isSystemError(error)) throw error;
     return { queue: null, queueError: error.message };
@@ -147,7 +148,7 @@ function lifeOf(pid: number): Life {
   return /[^ZXx]/.test(state) ? "running" : "gone";
 }
 
-/** Whether a process has the file open that the path leads to now; null when that cannot be read. */
+/** Whether a process has the file at that path open; null if that cannot be read. */
 function isOpenIn(pid: number, path: string): boolean | null {
   if (path === "-") return null;
   try {
@@ -157,10 +158,10 @@ function isOpenIn(pid: number, path: string): boolean | null {
   }
 }
 
-/** Children whose memory is read; each costs some 0.2 ms. */
+/** Maximum number of children whose memory is read; each costs some 0.2 ms. */
 const MEMORY_OF = 100;
 
-/** RssAnon would be too much: half of it is shared with the supervisor since the fork. */
+/** Not RssAnon: half of that is shared with the supervisor since the fork. */
 function readMemory(children: readonly Slot[]): Figures["memory"] {
   const step = Math.max(1, children.length / MEMORY_OF);
   const some = Array.from(

@@ -12,7 +12,7 @@ import { Screen } from "./screen";
 import { findServer, lives, type Server, type Wanted } from "./servers";
 import { showStatus } from "./text";
 
-/** The time over which the requests a second are counted. */
+/** The time between the two readings of the request counters. */
 const SAMPLE_MS = 1000;
 const WATCH = "1s";
 
@@ -28,7 +28,7 @@ export function addStatus(program: Command, exit: (code: number) => void): void 
     .addOption(
       new Option(
         "--watch [D]",
-        `repeat at this interval until the server ends (default: ${WATCH})`,
+        `repeat at this interval (${WATCH} if D is missing) until the server ends`,
       ).argParser(duration),
     )
     .addOption(jsonOption("print one JSON object; with --watch, one on each line"))
@@ -40,7 +40,7 @@ export function addStatus(program: Command, exit: (code: number) => void): void 
 
 interface StatusCommand extends Wanted {
   readonly json: boolean;
-  /** From one frame to the next; 0: only one. */
+  /** Time from one frame to the next; 0: only one frame. */
   readonly watchMs: number;
 }
 
@@ -62,7 +62,7 @@ async function runStatus({ port, pid, json, watchMs }: StatusCommand): Promise<n
   return EXIT.yes;
 }
 
-/** On a terminal, draws in place; elsewhere prints one frame after the other. */
+/** On a terminal, redraws in place; otherwise prints one frame after the other. */
 async function watch(server: Server, meter: RequestMeter, json: boolean, everyMs: number) {
   process.stdout.on("error", () => process.exit(EXIT.yes)); // its reader has left
   const screen = process.stdout.isTTY && !json ? new Screen(process.stdout) : undefined;
@@ -75,7 +75,7 @@ async function watch(server: Server, meter: RequestMeter, json: boolean, everyMs
   } finally {
     screen?.close();
   }
-  const total = plural(server.scoreboard.total(), "request"); // the mapping outlives the name
+  const total = plural(server.scoreboard.total(), "request"); // the mapping outlives the segment's name
   const end = `${whereIs(server.header)}: the server has ended after ${total}`;
   if (json) process.stderr.write(`kilofork: ${end}\n`);
   else print(end);

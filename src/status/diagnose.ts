@@ -1,4 +1,4 @@
-/** What is wrong with a server, in words: a function of what was collected and of nothing else. */
+/** Names the problems of a server: a function of what was collected and of nothing else. */
 import type { GrowthLimit } from "../base/enumerations";
 import { nameOfErrno } from "../base/errors";
 import { showCount } from "../base/units";
@@ -18,9 +18,11 @@ function problemsOf({ figures, header, queueError }: Collected): string[] {
     ...supervisorProblems(supervisor),
     ...growthProblems(header),
     ...(queue && queue.waiting > queue.limit
-      ? ["the queue is full: whoever connects now is dropped, and tries again after a second"]
+      ? [
+          "the queue is full: new connections are dropped, and their clients try again after a second",
+        ]
       : []),
-    ...(queueError === undefined ? [] : [`the queue cannot be seen: ${queueError}`]),
+    ...(queueError === undefined ? [] : [`the queue cannot be read: ${queueError}`]),
     ...(header.logError !== 0
       ? [
           `the log cannot be written: ${nameOfErrno(header.logError)}; clients get "error unavailable"`,
@@ -29,7 +31,7 @@ function problemsOf({ figures, header, queueError }: Collected): string[] {
     ...syncProblems(header),
     ...(log.inPlace === false
       ? [
-          `the log was renamed or removed, and is written to all the same: kilofork ctl reopen ${header.port}`,
+          `the log was renamed or removed, but the old file is still written to: kilofork ctl reopen ${header.port}`,
         ]
       : []),
   ];
@@ -38,7 +40,7 @@ function problemsOf({ figures, header, queueError }: Collected): string[] {
 function frontProblems({ pid, life }: Figures["front"]): string[] {
   if (life === "running") return [];
   return life === "stopped"
-    ? [`the front (pid ${pid}) is stopped: clients are served, but orders have to wait`]
+    ? [`the front (pid ${pid}) is stopped: clients are served, but orders wait`]
     : [`the front (pid ${pid}) is gone: the server is ending`];
 }
 
@@ -52,10 +54,10 @@ function supervisorProblems({ pid, life }: Figures["supervisor"]): string[] {
 function syncProblems({ logDead, logNumber, sync }: ScoreboardHeader): string[] {
   if (logDead)
     return [
-      `the log is given up since a sync failed, and there is no other; clients get "error unavailable"`,
+      `the log was given up, since a sync failed, and no other file could be opened; clients get "error unavailable"`,
     ];
-  if (sync.acknowledges && sync.syncer === 0) return ["there is no syncer: replies have to wait"];
-  return logNumber > 0 ? ["an earlier file of the log was given up since its sync failed"] : [];
+  if (sync.acknowledges && sync.syncer === 0) return ["there is no syncer: replies wait"];
+  return logNumber > 0 ? ["an earlier file of the log was given up, since a sync failed"] : [];
 }
 
 function growthProblems({ growthLimit, limits }: ScoreboardHeader): string[] {

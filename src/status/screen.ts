@@ -1,4 +1,4 @@
-/** Draws a text at the same place of a terminal each time: console_codes(4). */
+/** Redraws a text in place on a terminal: console_codes(4). */
 import type { WriteStream } from "node:tty";
 
 const HIDE_CURSOR = "\x1b[?25l";
@@ -7,7 +7,7 @@ const ERASE_REST_OF_LINE = "\x1b[K";
 const ERASE_BELOW = "\x1b[J";
 const up = (lines: number) => (lines > 0 ? `\x1b[${lines}A` : "");
 
-const DEADLY = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const FATAL = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export class Screen {
   private drawn = 0;
@@ -18,11 +18,11 @@ export class Screen {
 
   /** Hides the cursor until close(), or until a signal ends this process. */
   constructor(private readonly terminal: WriteStream) {
-    for (const signal of DEADLY) process.on(signal, this.die);
+    for (const signal of FATAL) process.on(signal, this.die);
     terminal.write(HIDE_CURSOR);
   }
 
-  /** Cuts the text to the size of the terminal: a line that wraps could not be drawn over. */
+  /** Cuts the text to the size of the terminal: a wrapped line could not be overwritten. */
   draw(text: string): void {
     const rows = this.terminal.rows || Number.POSITIVE_INFINITY; // 0: of unknown size
     const columns = this.terminal.columns || Number.POSITIVE_INFINITY;
@@ -33,7 +33,7 @@ export class Screen {
   }
 
   close(): void {
-    for (const signal of DEADLY) process.off(signal, this.die);
+    for (const signal of FATAL) process.off(signal, this.die);
     this.terminal.write(SHOW_CURSOR);
   }
 }

@@ -1,4 +1,4 @@
-/** Finds the running servers of this machine by their shared memory; asks them for nothing. */
+/** Finds the running servers of this machine by their shared memory. The servers take no part. */
 import { fstatSync } from "node:fs";
 import { whereIs } from "../base/address";
 import { isSystemError, KiloforkError } from "../base/errors";
@@ -7,14 +7,14 @@ import type { ScoreboardHeader } from "../native/header";
 import { Scoreboard } from "../native/scoreboard";
 import { isThere, listSegments, segmentOf, statSegment } from "../native/segments";
 
-/** Which server is meant, where several run. */
+/** Selects one of several servers. */
 export interface Wanted {
   readonly port: number | undefined;
   readonly pid: number | undefined;
 }
 
 export interface Server {
-  /** Its name, for shm_open(3). */
+  /** The name of its shared memory, for shm_open(3). */
   readonly segment: string;
   readonly scoreboard: Scoreboard;
   /** As it was when the server was found. */
@@ -23,28 +23,31 @@ export interface Server {
   readonly owner: string;
 }
 
-/** Whether a process of the server is there: one holds a lock on the segment then. */
+/** Whether a process of the server is alive: then one holds a lock on the segment. */
 export function lives({ segment }: Server): boolean {
   return isThere(segment) && Scoreboard.lives(segment);
 }
 
 /**
- * Whether the process that the header names is the front: the owner of the segment can write any pid
- * there. Null when its descriptors cannot be read.
+ * Whether the process that the header names has the segment open, as the front has: the segment's owner
+ * can write any pid there. Null if its descriptors cannot be read.
  */
 export function isFront({ scoreboard, header }: Server): boolean | null {
-  // By the descriptor: the name may lead to another file by now.
+  // Ask for the descriptor's file: the name may lead to another file by now.
   return hasOpen(header.front, fstatSync(scoreboard.fd));
 }
 
-/** The server whose front is that process. */
+/** Opens the shared memory of the server whose front is that process. Throws if there is none. */
 export function openScoreboardOf(front: number): Scoreboard {
   const name = segmentOf(front);
   if (name === undefined) throw new Error(`process ${front} has no segment`);
   return new Scoreboard(name);
 }
 
-/** The one server that runs, or the one with that port, or that pid. Throws ERR_NO_SERVER. */
+/**
+ * Finds the one server that runs, or the one with that port, or that pid. Throws ERR_NO_SERVER if there
+ * is none, ERR_ARGUMENT if there are several.
+ */
 export function findServer({ port, pid }: Wanted): Server {
   const refused: string[] = [];
   const servers = listSegments().flatMap((segment) => {
@@ -71,7 +74,7 @@ export function findServer({ port, pid }: Wanted): Server {
   throw new KiloforkError("ERR_NO_SERVER", [`no server${which} is running`, ...refused].join("; "));
 }
 
-/** A running server; or, in words, why it cannot be read; or undefined, when none runs there. */
+/** Returns the server, or a sentence why it cannot be read, or undefined if it does not run. */
 function examine(segment: string): Server | string | undefined {
   const front = Number(/^\/kilofork-(\d+)-/.exec(segment)?.[1]);
   const owner = ownerOf(segment);
@@ -81,7 +84,7 @@ function examine(segment: string): Server | string | undefined {
   } catch (error) {
     if (!isSystemError(error)) throw error;
     if (error.code === "EACCES")
-      return `the server with pid ${front} belongs to ${owner}: only its owner and root may look at it`;
+      return `the server with pid ${front} belongs to ${owner}: only its owner and root may read it`;
     if (error.code === "EPROTO")
       return `the server with pid ${front} is of another version of kilofork`;
     return undefined; // it has just gone
@@ -97,9 +100,9 @@ function examine(segment: string): Server | string | undefined {
   if (isHeld && header.pidNamespace === Scoreboard.pidNamespace())
     return { segment, scoreboard, header, owner };
   scoreboard.close();
-  // Its pids are other processes here.
+  // In another PID namespace, its pids are other processes.
   return isHeld
-    ? `the server on ${whereIs(header)} is in another container: look from there`
+    ? `the server on ${whereIs(header)} is in another container: run this command there`
     : undefined;
 }
 
@@ -108,7 +111,7 @@ function ownerOf(segment: string): string | undefined {
   return status && (userName(status.uid) ?? `uid ${status.uid}`);
 }
 
-/** Undefined where nothing names it: an image of nothing but the program has no such file. */
+/** Undefined if the file does not name it; a minimal container has no such file. */
 function userName(uid: number): string | undefined {
   const users = readText("/etc/passwd").split("\n");
   return users.map((entry) => entry.split(":")).find(([, , id]) => id === String(uid))?.[0];

@@ -1,9 +1,9 @@
-/** The result of `kilofork status`: what is collected, what is diagnosed from it, what is printed. */
+/** The result of `kilofork status`: the figures that are collected, and the problems found in them. */
 import type { Cause, GrowthLimit, Refusal, State } from "../base/enumerations";
 import type { PoolBounds, ScoreboardHeader, SyncFigures } from "../native/header";
 import type { ListenQueue } from "../native/sockets";
 
-/** A slot in its state, as mod_status of Apache httpd writes it. */
+/** A letter for each state of a slot, like those of mod_status of Apache httpd. */
 export const LETTERS: Readonly<Record<State, string>> = {
   idle: "_",
   starting: "S",
@@ -19,11 +19,11 @@ export type Life = "running" | "stopped" | "gone";
 
 export interface Rate {
   readonly requestsPerSecond: number;
-  /** The time over which they were counted. */
+  /** The time between the two readings. */
   readonly sampleMs: number;
 }
 
-/** What --json prints. */
+/** The result, as `--json` gives it. */
 export interface Status extends Figures {
   readonly kind: "status";
   readonly schema: 1;
@@ -32,7 +32,7 @@ export interface Status extends Figures {
   readonly problems: readonly string[];
 }
 
-/** What was read, without a judgement. */
+/** What was read. Times are in milliseconds. */
 export interface Figures extends Rate {
   readonly release: string;
   readonly host: string;
@@ -45,11 +45,11 @@ export interface Figures extends Rate {
   readonly front: { readonly pid: number; readonly life: Life };
   readonly supervisor: { readonly pid: number; readonly life: Life };
   readonly limits: PoolBounds & { readonly pool: "static" | "dynamic"; readonly backlog: number };
-  /** What keeps the pool from growing. */
+  /** The growth limit: what keeps the pool from growing. */
   readonly brake: GrowthLimit;
   /** Full: the pool has its maximum of children, and each has a client. */
   readonly full: ScoreboardHeader["full"];
-  /** Null when the kernel cannot be asked; `problems` says why. */
+  /** Null if it could not be read; `problems` says why. */
   readonly queue: ListenQueue | null;
   readonly requests: number;
   readonly connections: number;
@@ -65,7 +65,7 @@ export interface Figures extends Rate {
     readonly died: number;
     readonly forkedByCause: Readonly<Record<Cause, number>>;
     readonly endedByCause: Readonly<Record<Cause, number>>;
-    /** Children of an earlier child epoch: they are still to be replaced. */
+    /** Children of an earlier child epoch, still to be replaced. */
     readonly ofOlderGeneration: number;
     readonly onOlderLog: number;
   };
@@ -73,7 +73,7 @@ export interface Figures extends Rate {
     readonly path: string;
     /** Whether the path leads to the file that is written to; null when that cannot be read. */
     readonly inPlace: boolean | null;
-    /** Requests that were completed but not acknowledged, since their sync failed. */
+    /** Retracted requests: completed but not acknowledged, since their sync failed. */
     readonly takenBack: number;
     readonly sync: SyncFigures;
   };

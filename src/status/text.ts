@@ -113,7 +113,7 @@ function showChildren({ children }: Status): string[] {
       ? [
           line(
             "",
-            `${showCount(ofOlderGeneration)} of ${showCount(alive)} are of an older generation, to be replaced`,
+            `${showCount(ofOlderGeneration)} of ${showCount(alive)} are older than the last replace, and will be replaced`,
           ),
         ]
       : []),
