@@ -1,6 +1,6 @@
 /**
- * Audits a log: folds its records into runs, compares the last run with the client's result, and lists
- * what does not agree. Prints nothing.
+ * Audits a log: folds its records into runs, compares the last run with the client's result, and
+ * lists what does not agree. Prints nothing.
  */
 import { KiloforkError } from "../base/errors";
 import { parseRequest } from "../base/protocol";

@@ -28,8 +28,13 @@ export function addAudit(program: Command, exit: (code: number) => void): void {
       "--match <prefix>",
       "only requests whose message begins with this prefix, as written in the log",
     )
-    .option("--at-least <n>", "minimum peak", count("at-least", 1, MOST_CLIENTS), 0)
-    .option("--all", "every run in the log", false)
+    .option(
+      "--at-least <n>",
+      "minimum peak; the audit fails if the peak is lower",
+      count("at-least", 1, MOST_CLIENTS),
+      0,
+    )
+    .option("--all", "report every run in the log, not only the last", false)
     .addOption(jsonOption())
     .action((logs: string[], options) => {
       const { client, match, atLeast, all, json } = options;

@@ -62,7 +62,7 @@ export function addClient(program: Command, exit: (code: number) => void): void 
     .addOption(
       new Option(
         "--beyond <D>",
-        "duration of the server's work; adds what replies took beyond it to the result",
+        "duration of the server's work; adds the time that replies took beyond it to the result",
       ).argParser(duration),
     )
     .addOption(jsonOption())
@@ -72,7 +72,7 @@ export function addClient(program: Command, exit: (code: number) => void): void 
       "add encoded histograms to the JSON, to be merged with those of other clients",
       false,
     )
-    .option("--stop-at-eof", "stop at the end of standard input", false)
+    .option("--stop-at-eof", "stop when standard input ends", false)
     .action(async (host: string, port: number, clients: number, message: string, options) => {
       const addresses = await resolveHost(host);
       const plan = planOf({ host, addresses, port, clients, message }, options);

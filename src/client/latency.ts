@@ -1,4 +1,4 @@
-/** Histograms of latencies in microseconds, which can be merged over threads and processes. */
+/** Histograms of latencies, which can be merged over threads and processes. */
 import {
   build,
   decodeFromCompressedBase64,
@@ -18,8 +18,8 @@ export interface Percentiles {
 }
 
 /**
- * connect: from connect() to the greeting. reply: from the send to the reply. beyond: the same less
- * the server's work. lag: from the arrival of a reply in the kernel until the client has read it.
+ * connect: from connect() to the greeting. reply: from the (intended) send to the reply. beyond: reply
+ * less the server's work. lag: from the arrival of a reply in the kernel until the client reads it.
  */
 export const MEASURES = ["connect", "reply", "beyond", "lag"] as const;
 export type Measure = (typeof MEASURES)[number];
@@ -33,7 +33,7 @@ export class Latency {
     useWebAssembly: false,
   });
 
-  /** An empty histogram whose code is compiled: a cold one would stall its thread under load. */
+  /** An empty histogram, after use: its code is compiled, so it does not stall its thread under load. */
   static warm(): Latency {
     const latency = new Latency();
     latency.record(Float64Array.from({ length: 2000 }, (_, i) => i * 1000));
@@ -47,7 +47,7 @@ export class Latency {
       this.histogram.recordValue(Math.max(0, Math.round(value - less)));
   }
 
-  /** A text that another thread can {@link merge}. */
+  /** Encodes the histogram, so that another thread or process can {@link merge} it. */
   encode(): string {
     return encodeIntoCompressedBase64(this.histogram);
   }
@@ -71,7 +71,7 @@ export class Latency {
   }
 }
 
-/** A text for each, that another thread or process can merge. */
+/** Encodes each, so that another thread or process can merge them. */
 export function encodeAll(latencies: Record<Measure, Latency>): Record<Measure, string> {
   return Object.fromEntries(
     MEASURES.map((measure) => [measure, latencies[measure].encode()]),

@@ -1,6 +1,6 @@
 /**
  * Runs a load: splits the clients over threads, waits for them, and merges their measurements into
- * a {@link ClientResult}, which `--json` and `--out` print. Nothing is printed here.
+ * a {@link ClientResult}, which `--json` and `--out` print. Prints nothing.
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
@@ -15,14 +15,16 @@ import type { WorkerResult, WorkerTask } from "./worker";
 /** One thread of the native engine drives thousands of connections. */
 export const DEFAULT_OS_THREADS = Math.min(availableParallelism(), 4);
 
-/** Times in milliseconds. */
+/** What to do. Times are in milliseconds. */
 export interface LoadPlan {
   readonly host: string;
+  /** Numeric addresses of the host; each is tried. */
   readonly addresses: readonly string[];
   /** The address to connect from; without it, the kernel chooses. */
   readonly from?: string | undefined;
   readonly port: number;
   readonly clients: number;
+  /** `user:message`; each request adds its number. */
   readonly message: string;
   /** Of each client; 0: as many as the duration allows. */
   readonly requests: number;
@@ -33,18 +35,20 @@ export interface LoadPlan {
   readonly rampMs: number;
   /** Clients that may wait for their first greeting at a time; without it, all. */
   readonly window?: number | undefined;
+  /** Send when all clients have been greeted or have failed. */
   readonly barrier: boolean;
+  /** Open a new connection for each request. */
   readonly reconnect: boolean;
   /** Duration of the server's work: the latency beyond it is measured, too. */
   readonly workMs?: number | undefined;
-  /** Adds encoded histograms, for merging with other clients. */
+  /** Add encoded histograms to the result, for merging with other clients. */
   readonly histograms?: boolean | undefined;
   readonly connectTimeoutMs: number;
   readonly replyTimeoutMs: number;
   readonly osThreads: number;
 }
 
-/** What was measured; nothing is copied from the plan that was not done. */
+/** What was measured. Times are in milliseconds. */
 export interface ClientResult {
   readonly kind: "client";
   readonly schema: 1;
@@ -63,7 +67,7 @@ export interface ClientResult {
   readonly failures: readonly LoadFailures[];
   readonly connections: number;
   readonly synRetransmits: number;
-  /** At one instant, and the longest stretch at that number; `fromMs` since 1970. */
+  /** The most at one instant, and the longest stretch at that number; `fromMs` since 1970. */
   readonly inFlight: {
     readonly peak: number;
     readonly pids: number;
@@ -86,6 +90,7 @@ export interface ClientResult {
   /** Encoded, in microseconds: percentiles cannot be merged, histograms can. */
   readonly histograms?: Readonly<Record<Measure, string>>;
   readonly clientWasBottleneck: boolean;
+  /** The run was ended early: {@link Load.interrupt}. */
   readonly interrupted: boolean;
 }
 
@@ -96,20 +101,20 @@ const BOTTLENECK_FLOOR_MS = 1;
 export class Load {
   private readonly shared = Shared.create();
   private readonly inFlight = new InFlight();
+  private readonly templates: ReturnType<typeof clientTemplates>;
   private interrupted = false;
 
-  /** Throws ERR_ARGUMENT when the message does not conform to the protocol. */
+  /** Throws ERR_ARGUMENT if the message does not conform to the protocol. */
   constructor(private readonly plan: LoadPlan) {
     this.templates = clientTemplates(plan.message, longestNumber(plan));
   }
-  private readonly templates: ReturnType<typeof clientTemplates>;
 
-  /** Verified replies, so far. */
+  /** Verified replies so far. */
   handled(): number {
     return this.shared.add(0, 0).handled;
   }
 
-  /** Clients that have been greeted, or have failed, so far. */
+  /** Clients that have been greeted or have failed so far. */
   settled(): number {
     return this.shared.add(0, 0).settled;
   }
@@ -120,13 +125,14 @@ export class Load {
     this.shared.stop();
   }
 
+  /** Runs the load once. Requests that fail are in the result; throws if a thread fails. */
   async run(): Promise<ClientResult> {
     const shares = splitClients(this.plan);
     const threads = shares.map((share) => this.startThread(share, shares.length));
     try {
       return this.merge(await Promise.all(threads.map(resultOf)));
     } finally {
-      for (const thread of threads) void thread.terminate(); // when one fails, others wait for it
+      for (const thread of threads) void thread.terminate(); // if one fails, others wait for it
     }
   }
 
@@ -239,7 +245,7 @@ function resultOf(worker: Worker): Promise<WorkerResult> {
 
 const finite = (value: number) => (Number.isFinite(value) ? value : 0);
 
-/** Splits clients over threads into shares that differ by one at most. */
+/** Splits clients over threads, or processes, into shares that differ by one at most. */
 export function splitClients(plan: { clients: number; osThreads: number }): {
   clients: number;
   firstNumber: number;
@@ -258,7 +264,7 @@ function longestNumber(plan: LoadPlan): string {
   return `${plan.clients}.${plan.requests || Number.MAX_SAFE_INTEGER}`;
 }
 
-/** Sums by kind over threads or clients; keeps the first client of each kind. */
+/** Adds up failures by kind, over threads or client processes; keeps the first client of each kind. */
 export function mergeFailures(
   results: readonly { readonly failures: readonly LoadFailures[] }[],
 ): LoadFailures[] {

@@ -1,11 +1,11 @@
 /**
- * A mutex between threads, in one word of a SharedArrayBuffer, and a counter that it guards: the
- * technique of the C original (pthread_mutex_t and a static counter) with the means of JavaScript.
- * The word is 0 unlocked, 1 locked, 2 locked and waited for (U. Drepper, "Futexes Are Tricky").
+ * A mutex between threads, and the counters that it guards, like pthread_mutex_t and the static
+ * counter of the C original. The mutex is one word of a SharedArrayBuffer. Source: U. Drepper,
+ * "Futexes Are Tricky".
  */
 const UNLOCKED = 0;
 const LOCKED = 1;
-const CONTENDED = 2;
+const CONTENDED = 2; // locked, and other threads wait
 
 export class Mutex {
   constructor(
@@ -35,7 +35,7 @@ export class Mutex {
   }
 }
 
-/** The memory that the threads of a client share. The mutex guards the counts, plain numbers. */
+/** The memory that the threads of a client share. The mutex guards the counts. */
 export class Shared {
   private readonly flags: Int32Array;
   private readonly counts: Float64Array;
@@ -60,7 +60,7 @@ export class Shared {
     });
   }
 
-  /** Returns when all threads have called it, so that they start together. */
+  /** Waits until all threads have called it, so that they start together. */
   arrive(threads: number): void {
     Atomics.add(this.flags, 2, 1);
     Atomics.notify(this.flags, 2);

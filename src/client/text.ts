@@ -3,7 +3,7 @@ import { plural, showCount, showDuration } from "../base/units";
 import type { Percentiles } from "./latency";
 import { type ClientResult, describeFailures } from "./load";
 
-/** The first line is part of the interface; the rest is for people. */
+/** Programs may rely on the first line; the rest is for people. */
 export function showResult(result: ClientResult, out: string | undefined): string {
   const { requests, greeted, inFlight } = result;
   const line = (name: string, text: string) => `${name.padEnd(11)}${text}`;

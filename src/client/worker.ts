@@ -1,6 +1,6 @@
 /**
- * One thread of the client: drives its share of the connections through the native engine, counts
- * into what the threads share, and sends its result when all is done.
+ * One thread of the client: drives its share of the connections through the native engine, adds to the
+ * counts that the threads share, and sends its result at the end.
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { type LoadCounts, LoadEngine, type LoadFailures, type LoadOptions } from "../native/load";
@@ -25,7 +25,7 @@ export interface WorkerResult {
   readonly histograms: Readonly<Record<Measure, string>>;
 }
 
-/** Time that the engine works between two accesses to the shared memory. */
+/** Time that the engine works between two updates of the shared counts. */
 const STEP_MS = 50;
 const STEP_AT_BARRIER_MS = 1;
 

@@ -1,6 +1,6 @@
 /**
- * `kilofork demo`: a server, its clients and the audit in one go. Each of the four witnesses of
- * docs/concurrency.md is asked for itself, and each can contradict the others.
+ * `kilofork demo`: a server, its clients and the audit in one go. It asks the four witnesses of
+ * docs/concurrency.md independently, so that each can contradict the others.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
@@ -27,7 +27,7 @@ export function addDemo(program: Command, exit: (code: number) => void): void {
     .command("demo")
     .summary("run server, clients and audit in one go")
     .description(
-      "Runs 1000 clients against 1000 processes, and asks four witnesses how many were served at one instant.",
+      "Runs 1000 clients against 1000 processes, and asks four witnesses how many were served at one instant: the clients, the log, the shared memory and the kernel.",
     )
     .option("--clients <n>", "number of clients", count("clients", 1, MOST), 1000)
     .option(
@@ -39,7 +39,7 @@ export function addDemo(program: Command, exit: (code: number) => void): void {
     .addOption(
       new Option(
         "--hold [D]",
-        `stay at the peak for this time, to look with other tools (default: ${HOLD})`,
+        `stay at the peak for this time (${HOLD} if D is missing), to inspect it with other tools`,
       ).argParser(duration),
     )
     .addOption(jsonOption())
@@ -59,7 +59,7 @@ async function runDemo(options: DemoOptions): Promise<number> {
   const problems = problemsOfClient(readMachine(), options);
   if (problems.length > 0) throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"));
   const folder = mkdtempSync(join(tmpdir(), "kilofork-demo-"));
-  // Without an output nobody learns of the folder. The servers end with this process.
+  // Without an output nobody learns of the folder, so remove it. The servers end with this process.
   process.stdout.on("error", (error) => {
     rmSync(folder, { recursive: true, force: true });
     process.exit(lostOutput(error));

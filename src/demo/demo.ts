@@ -1,4 +1,4 @@
-/** The run of `kilofork demo`: a server, its clients, and the witnesses at their peak. */
+/** Runs a server and its clients for `kilofork demo`, and asks the witnesses at the peak. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,16 +13,18 @@ export interface DemoOptions {
   readonly clients: number;
   readonly children: number;
   readonly workMs: number;
-  /** Time to stay at the peak, to look with other tools; 0: none. */
+  /** Time to stay at the peak, to inspect it with other tools; 0: none. */
   readonly holdMs: number;
   readonly json: boolean;
 }
 
+/** What two of the witnesses saw at one instant. */
 interface Instant {
   readonly working: number;
   readonly accepted: number;
 }
 
+/** What was measured. */
 export interface Evidence {
   readonly folder: string;
   readonly server: StartedServer;
@@ -31,14 +33,14 @@ export interface Evidence {
   readonly instant: Instant;
 }
 
-/** Time for a client to be greeted: those that find no idle child are given up after it. */
+/** A client that is not greeted within this time, since no child is idle, is given up. */
 const GREETED_WITHIN_MS = 2000;
 const SPEED_REQUESTS = 100;
 const USER = "arijort";
-/** Of a server that is stopped early. */
+/** For a server that is stopped early. */
 const GRACE = ["--grace", "2s"];
 
-/** Runs server and clients, and asks shared memory and kernel at the peak. */
+/** Runs server and clients, and asks shared memory and kernel at the peak. Throws ERR_START. */
 export async function gather(
   options: DemoOptions,
   workMs: number,
@@ -57,8 +59,8 @@ export async function gather(
     const load = new Load(planOf(options.clients, server, workMs));
     const askWitnesses = async () => {
       await untilSettled(load, options.clients);
-      // All have sent, or are about to: the witnesses are asked in the middle of the work.
-      if (options.holdMs > 0) print(howToLook(server, log, workMs));
+      // All have sent, or are about to. Ask in the middle of the work.
+      if (options.holdMs > 0) print(describeInspection(server, log, workMs));
       await sleep(Math.min(workMs / 2, 1500));
       const scoreboard = openScoreboardOf(server.pid);
       const instant = { working: countWorking(scoreboard), accepted: countAccepted(server.port) };
@@ -95,13 +97,13 @@ function planOf(clients: number, server: StartedServer, workMs: number): LoadPla
   };
 }
 
-/** The barrier opens when every client has been greeted or has given up. */
+/** Waits until every client has been greeted or has failed: then the barrier opens. */
 async function untilSettled(load: Load, clients: number): Promise<void> {
   const deadline = Date.now() + GREETED_WITHIN_MS + 5000;
   while (load.settled() < clients && Date.now() < deadline) await sleep(5);
 }
 
-/** Requests a second without work: what processes and log can take. */
+/** Measures the requests a second without work: what processes and log can take. */
 export async function measureSpeed(clients: number, folder: string): Promise<number> {
   const log = join(folder, "speed.log");
   const server = await startServer({ children: clients, work: "none", log, args: GRACE });
@@ -113,9 +115,9 @@ export async function measureSpeed(clients: number, folder: string): Promise<num
   }
 }
 
-function howToLook(server: StartedServer, log: string, workMs: number): string {
+function describeInspection(server: StartedServer, log: string, workMs: number): string {
   return [
-    `  at the peak for ${writeDuration(workMs)}; look from another terminal:`,
+    `  at the peak for ${writeDuration(workMs)}; in another terminal:`,
     `    ss -Htn state established sport = :${server.port} | wc -l`,
     `    ps -C kilofork-child -o pid,stat,wchan:20,etime | head`,
     `    egrep -c 'recvd.*demo' ${log}; egrep -c 'completed.*demo' ${log}`,

@@ -9,7 +9,7 @@ export interface Outcome {
   readonly schema: 1;
   readonly ok: boolean;
   readonly problems: readonly string[];
-  /** What every witness saw at one instant: the least of their numbers. */
+  /** The least of the four witnesses' numbers: what all of them saw at one instant. */
   readonly concurrent: number;
   readonly clients: number;
   readonly children: number;
@@ -28,9 +28,11 @@ export interface Outcome {
   readonly upMs: number;
   readonly requestsPerSecond: number;
   readonly requestsPerSecondNoWork: number;
+  /** The folder with the log and the client's result. */
   readonly evidence: string;
 }
 
+/** `speed`: requests a second without work. */
 export function judge(
   options: DemoOptions,
   { client, instant, folder, server, log }: Evidence,

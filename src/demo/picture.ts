@@ -8,7 +8,7 @@ export interface Point {
 const COLUMNS = 44;
 const ROWS = 3;
 
-/** `#` where the number is at that height for the whole column, `:` for a part of it. */
+/** `#`: the number is at that height for the whole column; `:` for a part of it. */
 export function drawInFlight(points: readonly Point[], most: number, tickMs: number): string[] {
   const first = points[0];
   const last = points.at(-1);

@@ -1,7 +1,7 @@
 /**
- * Starts a server as a user would, in a process of its own that ends with this one, and reads from a
- * descriptor (--ready-fd) where it listens or why it did not start. For demo, limit, bench, chaos and
- * the tests.
+ * Starts a server in a process of its own, as a user would. The server ends with this process. It
+ * reports through a descriptor (--ready-fd) where it listens, or why it did not start. For demo, limit,
+ * bench, chaos and the tests.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -11,7 +11,7 @@ import { commandPath } from "../base/paths";
 import type { ReadyLine } from "../serve/ready";
 
 export interface StartOptions {
-  /** Static pool of so many. */
+  /** Children of a static pool. */
   readonly children?: number;
   readonly work?: string;
   /** A path, or the descriptor of a file that is open for appending. */
@@ -23,15 +23,15 @@ export interface StartOptions {
   readonly port?: number;
   /** Added to the environment of this process. */
   readonly env?: NodeJS.ProcessEnv;
-  /** A program and its arguments that run the server in the same process, as `setpriv` does. */
+  /** A program and its arguments that execute the server, as `setpriv` does. */
   readonly via?: readonly string[];
   /** The script that node runs; default: this package's. */
   readonly command?: string;
   /** A descriptor for its standard error, instead of {@link StartedServer.stderr}. */
   readonly stderr?: number;
-  /** In a session of its own, which Ctrl-C does not reach. */
+  /** Starts a session, which Ctrl-C does not reach. */
   readonly detached?: boolean;
-  /** Stops it, also while it starts. */
+  /** Stops the server when aborted, also while it starts. */
   readonly signal?: AbortSignal;
 }
 
@@ -48,12 +48,13 @@ export interface StartedServer {
   readonly port: number;
   /** From the start of the supervisor until all children waited for clients. */
   readonly upMs: number;
-  /** Lines so far; the banner. Empty if the log is a descriptor. */
+  /** The lines of standard output so far: the banner. Empty if the log is a descriptor. */
   readonly stdout: readonly string[];
-  /** Lines so far. */
+  /** The lines of standard error so far. */
   readonly stderr: readonly string[];
-  /** For its standard input, whose end stops it. */
+  /** The end of its standard input stops the server. */
   readonly process: ChildProcess;
+  /** Rejects with ERR_STOP if the process was given up. */
   readonly ended: Promise<ServerEnd>;
   kill(signal: NodeJS.Signals): void;
   /** Sends the signal, and waits for the end. Throws ERR_STOP if it does not come. */
@@ -62,7 +63,7 @@ export interface StartedServer {
 
 export type StartFailure = Extract<ReadyLine, { event: "failed" }>;
 
-/** ERR_START. `failure` is what the server told; undefined if it ended without that. */
+/** ERR_START. `failure` is what the server reported; undefined if it ended without a report. */
 export class StartError extends KiloforkError {
   constructor(
     message: string,
@@ -72,7 +73,7 @@ export class StartError extends KiloforkError {
   }
 }
 
-/** Children that are stuck in the kernel never end: after this time they are not waited for. */
+/** Children stuck in the kernel never end: the server is given up after this time. */
 const ENDS_WITHIN_MS = 30_000;
 const UP_WITHIN_MS = 60_000;
 const UP_WITHIN_MS_A_CHILD = 5;
@@ -139,7 +140,7 @@ function spawnServer(options: StartOptions): ChildProcess {
   });
 }
 
-/** Of the descriptor; undefined at its end. */
+/** Resolves to the first line of the descriptor; undefined at its end. */
 function firstLine(input: Readable): Promise<ReadyLine | undefined> {
   return new Promise((resolve) => {
     const lines = createInterface({ input });
@@ -149,16 +150,16 @@ function firstLine(input: Readable): Promise<ReadyLine | undefined> {
   });
 }
 
-/** Grows as the lines come. */
+/** Returns an array to which lines are added as they come. */
 function linesOf(input: Readable | null): string[] {
   const lines: string[] = [];
   if (input) createInterface({ input }).on("line", (line) => lines.push(line));
   return lines;
 }
 
-/** The process, until it has ended or is given up. */
+/** Waits for the end of the process, or gives it up. */
 class Life {
-  /** Rejects, with ERR_STOP, when it could not be started or is given up. */
+  /** Rejects with ERR_STOP if the process could not be started or is given up. */
   readonly ended: Promise<ServerEnd>;
   private giveUp!: () => void;
   private patience: NodeJS.Timeout | undefined;
@@ -166,7 +167,7 @@ class Life {
 
   constructor(private readonly child: ChildProcess) {
     this.ended = new Promise((resolve, reject) => {
-      // Not "exit": its last lines may still be on their way.
+      // Not "exit", after which its last lines may still come.
       child.once("close", (code, signal) => {
         this.over = true;
         clearTimeout(this.patience);
@@ -181,11 +182,11 @@ class Life {
         child.kill("SIGKILL"); // its supervisor then stops by itself
         for (const stream of child.stdio) stream?.destroy();
         child.unref();
-        const text = `the server ${child.pid} did not end within ${ENDS_WITHIN_MS / 1000} s: children of it are left, stuck in the kernel?`;
+        const text = `the server ${child.pid} did not end within ${ENDS_WITHIN_MS / 1000} s: its children may be stuck in the kernel`;
         reject(new KiloforkError("ERR_STOP", text));
       };
     });
-    this.ended.catch(() => {}); // of a server that nobody waits for
+    this.ended.catch(() => {}); // nobody may wait for it
   }
 
   end(signal: NodeJS.Signals): void {

@@ -1,7 +1,7 @@
-/** The small text files of proc(5), sysfs(5) and cgroups(7). */
+/** Reads the small text files of proc(5), sysfs(5) and cgroups(7). */
 import { readdirSync, readFileSync, type Stats, statSync } from "node:fs";
 
-/** Empty when the file is missing, or its process has gone or is another user's. */
+/** Returns "" if the file is missing, or its process has ended or is another user's. */
 export function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
@@ -10,7 +10,7 @@ export function readText(path: string): string {
   }
 }
 
-/** Infinity when the file is missing or says "max": then it limits nothing. */
+/** Returns Infinity if the file is missing or says "max": then there is no limit. */
 export function readNumber(path: string): number {
   const text = readText(path).trim();
   return /^\d+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
@@ -20,13 +20,13 @@ export function readNumbers(path: string): number[] {
   return readText(path).trim().split(/\s+/).map(Number);
 }
 
-/** The number of bytes in a line like `Pss:  123 kB`; undefined when there is no such line. */
+/** Returns the bytes of a line like `Pss:  123 kB`; undefined if there is no such line. */
 export function bytesNamed(name: string, text: string): number | undefined {
   const [, kilobytes] = new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text) ?? [];
   return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
 }
 
-/** Whether a process has that file open; null when its descriptors cannot be read. */
+/** Whether a process has that file open; null if its descriptors cannot be read. */
 export function hasOpen(pid: number, file: Stats | undefined): boolean | null {
   const folder = `/proc/${pid}/fd`;
   try {

@@ -1,15 +1,15 @@
-/** What the memory of this machine is used for: proc_meminfo(5), proc_pid_smaps(5). */
+/** The memory in use, by the system and by a process: proc_meminfo(5), proc_pid_smaps(5). */
 import { setTimeout as sleep } from "node:timers/promises";
 import { sum } from "../base/numbers";
 import { bytesNamed, readNumber, readText } from "./files";
 
 /** Of the whole system, in bytes. */
 export interface SystemMemory {
-  /** What can still be given to processes. */
+  /** Memory that can still be given to processes. */
   readonly available: number;
   /**
-   * What processes hold, and what the kernel holds for them: everything but caches. It is more exact
-   * than the change of `available`, since a virtual machine may return what was freed much later.
+   * Memory that processes hold, or the kernel for them: everything but caches. Its change is more exact
+   * than that of `available`, since a virtual machine may return freed memory much later.
    */
   readonly inUse: number;
 }
@@ -24,24 +24,24 @@ export function readMemory(): SystemMemory {
   };
 }
 
-/** Bytes of a process: its own, and its share of what it shares. 0 when it is gone. */
+/** Bytes of a process: its private memory, and its share of shared memory. 0 if it has ended. */
 export function processMemory(pid: number): number {
   return bytesNamed("Pss", readText(`/proc/${pid}/smaps_rollup`)) ?? 0;
 }
 
 /**
- * Bytes that each process which has sent over TCP holds, and that do not count as in use: the kernel
- * cuts what it sends from such a piece. Source: task_frag in skb_page_frag_refill(), net/core/sock.c.
+ * Bytes of the buffer that the kernel keeps for each process that has sent over TCP. They do not count
+ * as in use. Source: task_frag in skb_page_frag_refill(), net/core/sock.c.
  */
 export function sendFragment(): number {
   const HIGH_ORDER = 32 * 1024;
   const PAGE = 4096;
-  // Infinite where there is no such file.
+  // Infinity if there is no such file.
   const disabled = readNumber("/proc/sys/net/core/high_order_alloc_disable");
   return disabled === 1 ? PAGE : HIGH_ORDER;
 }
 
-/** Waits until the bytes in use no longer change, but not for long; returns them. */
+/** Waits until the bytes in use no longer change, for at most 4 s; returns them. */
 export async function settledMemory(): Promise<number> {
   const STILL_BYTES = 1 << 20;
   const SAMPLES_STILL = 3;

@@ -1,13 +1,13 @@
-/** How busy the machine is while a trial runs: proc_net(5), proc_stat(5). */
+/** How busy the machine is: dropped connections, processors, memory. proc_net(5), proc_stat(5). */
 import { sum } from "../base/numbers";
 import { readText } from "./files";
 import { readMemory } from "./memory";
 
-/** Of all listening sockets of this network namespace, since it was made; others may be in it. */
+/** Counted since this network namespace was created, over all its listening sockets. */
 export interface ListenCounters {
   /** Connections that were ready to be accepted and found their queue full. */
   readonly overflows: number;
-  /** Connections that were dropped, for these and all other reasons. */
+  /** Connections that were dropped for any reason. */
   readonly drops: number;
 }
 
@@ -20,7 +20,7 @@ export function listenCounters(): ListenCounters {
   return { overflows: value("ListenOverflows"), drops: value("ListenDrops") };
 }
 
-/** Ticks of all processors. What runs at a lower priority takes nothing from others: it is idle. */
+/** Ticks of all processors. Work of a lower priority counts as idle: it takes nothing from others. */
 export interface CpuTimes {
   readonly busy: number;
   readonly all: number;
@@ -43,7 +43,7 @@ const SAMPLE_EVERY_MS = 100;
 const SAMPLES_A_SECOND = 1000 / SAMPLE_EVERY_MS;
 
 /**
- * Samples memory and processors during a trial. Calls `onShortage` once, when less memory is
+ * Samples memory and processors until it is stopped. Calls `onShortage` once, when less memory is
  * available than the floor.
  */
 export class Watch {

@@ -1,7 +1,7 @@
 /**
- * Loads the addon, when a process first needs it: what needs no native code works without a built
- * addon. Each file of this folder types a part of it and is the only door to that part. What goes in
- * has been validated; a failed system call comes out as a SystemError.
+ * Loads the addon when a process first needs it, so that code without native parts works without a
+ * built addon. Each file of this folder types one part of it, and nothing else uses that part. Callers
+ * validate arguments. A failed system call throws a SystemError.
  */
 import { createRequire } from "node:module";
 import { differencesOfEnumerations } from "../base/enumerations";
@@ -14,7 +14,7 @@ interface Addon {
 
 let loaded: Addon | undefined;
 
-/** Throws ERR_ADDON when it cannot be loaded, or was built from other sources. */
+/** Throws ERR_ADDON if it cannot be loaded, or was built from other sources. */
 export function addon<Part extends object>(): Part {
   loaded ??= load();
   return loaded as Addon & Part;

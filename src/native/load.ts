@@ -1,6 +1,6 @@
 /**
- * The load engine (native/core/load). Each thread of a client drives a {@link LoadEngine}; all of
- * them count into one {@link InFlight}, which the main thread has made and which they find by its id.
+ * The load engine (native/core/load). Each thread of a client drives a {@link LoadEngine}. All of them
+ * count into one {@link InFlight}, which the main thread creates and the others find by its id.
  */
 import type { FailureKind } from "../base/enumerations";
 import { addon } from "./addon";
@@ -16,10 +16,11 @@ export interface LoadOptions {
   /** Of each client; 0: as many as the duration allows. */
   readonly requests: number;
   readonly durationMs: number;
+  /** Time between the first connects of two clients. */
   readonly rampStepMs: number;
   /** First connects that may wait for a greeting at a time; 0: all. */
   readonly window: number;
-  /** Between two intended sends; 0: closed loop. */
+  /** Time between two intended sends of a client; 0: closed loop. */
   readonly intervalMs: number;
   readonly connectTimeoutMs: number;
   readonly replyTimeoutMs: number;
@@ -55,7 +56,7 @@ export interface LoadFailures {
   readonly detail: string;
 }
 
-/** Of the last step, in microseconds. */
+/** The measurements of the last step, in microseconds. */
 export interface LoadSamples {
   readonly connect: Float64Array;
   readonly reply: Float64Array;
@@ -63,13 +64,13 @@ export interface LoadSamples {
 }
 
 export interface InFlightPeak {
-  /** Requests in flight at one instant, … */
+  /** The most requests in flight at one instant. */
   readonly requests: number;
-  /** … in so many distinct processes of the server. */
+  /** Distinct processes of the server that served them. */
   readonly pids: number;
   /** Distinct processes that greeted a client, over the whole run. */
   readonly greeters: number;
-  /** The longest stretch at the peak. */
+  /** The longest time at the peak: its beginning, since 1970, and its length. */
   readonly fromMs: number;
   readonly heldMs: number;
 }
@@ -113,12 +114,12 @@ export class LoadEngine {
     this.native = new (addon<LoadAddon>().LoadEngine)(options, inFlight);
   }
 
-  /** The server's address that it connects to. */
+  /** The address of the server that answered last. */
   get address(): string {
     return this.native.address;
   }
 
-  /** Works for about so many milliseconds; true when all is done. */
+  /** Works for about so many milliseconds; returns true when all is done. */
   step(milliseconds: number): boolean {
     return this.native.step(milliseconds);
   }
@@ -132,7 +133,7 @@ export class LoadEngine {
     return this.native.counts();
   }
 
-  /** A row for each kind that has happened. */
+  /** One entry for each kind that has happened. */
   failures(): LoadFailures[] {
     return this.native.failures();
   }

@@ -14,7 +14,7 @@ interface LogAddon {
 export class Log {
   private readonly native: NativeLog;
 
-  /** A path, or the descriptor of a file that is open for appending. */
+  /** Opens a path, or takes the descriptor of a file that is open for appending. */
   constructor(target: string | number) {
     this.native = new (addon<LogAddon>().Log)(target);
   }

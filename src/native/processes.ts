@@ -1,4 +1,4 @@
-/** Processes: the supervisor that a front starts, its end, and the limits of this process. */
+/** Processes: starts and reaps the supervisor; limits and descriptors of this process. */
 import { addon } from "./addon";
 
 export interface SupervisorOptions {
@@ -32,41 +32,42 @@ interface ProcessesAddon {
 
 const native = () => addon<ProcessesAddon>();
 
+/** Throws a SystemError. */
 export function startSupervisor(options: SupervisorOptions): StartedSupervisor {
   return native().startSupervisor(options);
 }
 
-/** What a supervisor's executable prints for --compatibility if it can take over from a running one. */
+/** The text that a supervisor's executable prints for --compatibility if it can take over. */
 export function compatibility(): string {
   return native().compatibility;
 }
 
-/** Sends a line to the supervisor, and a descriptor with it; false when the supervisor is gone. */
+/** Sends a line to the supervisor, with a descriptor if given; false if the supervisor is gone. */
 export function sendControl(fd: number, line: string, passedFd?: number): boolean {
   return native().sendControl(fd, line, passedFd);
 }
 
-/** How a child of this process ended, or null while it runs. */
+/** Reaps a child of this process, without waiting. Returns how it ended, or null if it runs. */
 export function reap(pid: number): { exit: number } | { signal: number } | null {
   return native().reap(pid);
 }
 
-/** Reaps one child other than `own` that has ended; false when there is none. */
+/** Reaps one child other than `own` that has ended; false if there is none. */
 export function reapStranger(own: number): boolean {
   return native().reapStranger(own);
 }
 
-/** No process that this one starts from now on inherits the descriptor. */
+/** Sets FD_CLOEXEC: processes started from now on do not inherit the descriptor. */
 export function closeOnExec(fd: number): void {
   native().closeOnExec(fd);
 }
 
-/** Tells the service manager, if there is one: sd_notify(3). */
+/** Notifies the service manager; false if there is none. sd_notify(3). */
 export function notify(state: string): boolean {
   return native().notify(state);
 }
 
-/** RLIMIT_NOFILE (hard) and RLIMIT_NPROC (soft); Infinity where there is none. */
+/** RLIMIT_NOFILE (hard) and RLIMIT_NPROC (soft); Infinity: no limit. */
 export function limits(): { files: number; processes: number } {
   return native().limits();
 }

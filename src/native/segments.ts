@@ -3,28 +3,28 @@ import { existsSync, readdirSync, type Stats, statSync } from "node:fs";
 
 const FOLDER = "/dev/shm";
 
-/** Of servers that run or have gone; each name is one for shm_open(3). */
+/** Lists the segments of all servers, also of killed ones; the names are for shm_open(3). */
 export function listSegments(): string[] {
   try {
     return readdirSync(FOLDER)
       .filter((name) => /^kilofork-\d+-[0-9a-f]+$/.test(name))
       .map((name) => `/${name}`);
   } catch {
-    return []; // no such folder: creating a segment will say so
+    return []; // no such folder: creating a segment will report that
   }
 }
 
-/** The segment of the server whose front has that pid. */
+/** Finds the segment of the server whose front has that pid. */
 export function segmentOf(front: number): string | undefined {
   return listSegments().find((segment) => segment.startsWith(`/kilofork-${front}-`));
 }
 
-/** Its server removes it at its end; that of a killed server stays until somebody sweeps it. */
+/** Whether a segment exists. A server removes its own; that of a killed one stays until a sweep. */
 export function isThere(segment: string): boolean {
   return existsSync(`${FOLDER}${segment}`);
 }
 
-/** Undefined when it is not there. */
+/** Undefined if it does not exist. */
 export function statSegment(segment: string): Stats | undefined {
   return statSync(`${FOLDER}${segment}`, { throwIfNoEntry: false });
 }

@@ -1,11 +1,11 @@
 /** The listening socket (native/core/net). */
 import { addon } from "./addon";
 
-/** Connections that wait to be accepted, as the kernel counts them. */
+/** The accept queue of a socket, as the kernel counts it: sock_diag(7). */
 export interface ListenQueue {
   readonly waiting: number;
   readonly limit: number;
-  /** Handshakes that found it full. */
+  /** Handshakes that found the queue full, since listen(2). */
   readonly dropped: number;
 }
 
@@ -28,7 +28,7 @@ export function listen(options: ListenOptions): { fd: number; port: number } {
   return addon<SocketsAddon>().listen(options);
 }
 
-/** Null: no socket listens there, in the network namespace of this process. */
+/** Null if no socket of this network namespace listens there. */
 export function listenQueue(address: string, port: number): ListenQueue | null {
   return addon<SocketsAddon>().listenQueue(address, port);
 }

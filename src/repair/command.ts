@@ -9,7 +9,7 @@ export function addRepair(program: Command): void {
     .command("repair")
     .summary("make a clean copy of a log, after a crash")
     .description(
-      "Copies every whole record, and leaves out what is torn, foreign or destroyed. Reports what was left out, and where. The log itself is only read.",
+      "Copies every whole record, and leaves out what is torn, foreign or destroyed. Reports what was left out, and where. Does not change the log.",
     )
     .argument("<log>", "log file of a server")
     .requiredOption("--out <file>", "file for the copy; must not exist")

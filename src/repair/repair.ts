@@ -1,6 +1,6 @@
 /**
- * Writes a clean copy of a log: every whole record, in order and byte for byte, and nothing else. The
- * log is only read; the copy appears when it is complete, or not at all. Nothing is printed here.
+ * Writes a clean copy of a log: every whole record, in order and byte for byte, and nothing else. Only
+ * reads the log. The copy appears when it is complete, or not at all. Prints nothing.
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -42,6 +42,10 @@ export interface RepairResult {
   readonly leftOut: { readonly bytes: number; readonly damage: readonly Damage[] };
 }
 
+/**
+ * Throws ERR_ARGUMENT if a new file exists already or has no folder, ERR_OUTPUT if it cannot be written,
+ * ERR_UNREADABLE for the log.
+ */
 export function repair({ log, out, rejected }: RepairOptions): RepairResult {
   const original = status(log);
   const mode = original.isFile() ? original.mode & 0o777 : 0o640;
@@ -67,7 +71,7 @@ export function repair({ log, out, rejected }: RepairOptions): RepairResult {
       onDamage(kind, place, text) {
         damage.add(kind, place);
         leftOut += place.bytes;
-        rest?.writeText(`${place.offset} ${kind} ${showBytes(text)}\n`);
+        rest?.writeText(`${place.offset} ${kind} ${escapeBytes(text)}\n`);
       },
     });
     for (const file of files) file.finish();
@@ -100,16 +104,15 @@ function status(log: string): Stats {
 }
 
 /**
- * Whether a server holds its flock(2) on the file, by proc_locks(5): trying the lock could make a
- * starting server fail. Devices are not compared: btrfs lists another one than stat(2).
+ * Whether a server holds its flock(2) on the file. Reads proc_locks(5), since trying the lock could
+ * make a starting server fail. Ignores the device: btrfs lists another one than stat(2).
  */
 function isHeld({ ino }: Stats): boolean {
-  // Without /proc nothing is known.
   return new RegExp(`: FLOCK +ADVISORY +WRITE .*:${ino} `).test(readText("/proc/locks"));
 }
 
-/** Writes bytes that are not plain ASCII as `\xNN`, a run of equal ones as `\xNN{1000}`. */
-function showBytes(text: Buffer): string {
+/** Escapes bytes that are not plain ASCII as `\xNN`, a run of equal ones as `\xNN{1000}`. */
+function escapeBytes(text: Buffer): string {
   return text.toString("latin1").replace(/([^ -~]|\\)\1*/g, (run, first: string) => {
     const byte = `\\x${first.charCodeAt(0).toString(16).padStart(2, "0")}`;
     return run.length > 1 ? `${byte}{${run.length}}` : byte;
@@ -118,10 +121,7 @@ function showBytes(text: Buffer): string {
 
 const BUFFER_BYTES = 1 << 20;
 
-/**
- * A new file, which gets its name by link(2) when it is complete and on disk. {@link discard}
- * removes it.
- */
+/** A new file, which gets its name by link(2) when it is complete and on disk. */
 class NewFile {
   private readonly fd: number;
   private readonly partial: string;
@@ -148,6 +148,7 @@ class NewFile {
       this.write(bytes, 0, Math.min(bytes.length, BUFFER_BYTES));
   }
 
+  /** Syncs the file and gives it its name. */
   finish(): void {
     this.flush();
     this.try(() => {
@@ -159,6 +160,7 @@ class NewFile {
     rmSync(this.partial);
   }
 
+  /** Removes the file, also after {@link finish}. */
   discard(): void {
     rmSync(this.hasName ? this.path : this.partial, { force: true });
   }

@@ -1,4 +1,4 @@
-/** A plot of horizontal bars in groups, each with its value and range; negative values are 0. */
+/** A plot of horizontal bars in groups, each with its value and range. */
 import { type Axis, nameOf, Scale, showTick } from "./scale";
 import { drawFrame, escapeXml, round } from "./svg";
 
@@ -26,6 +26,7 @@ const INNER_WIDTH = WIDTH - MARGIN.left - MARGIN.right;
 const ROW = 22;
 const GROUP_GAP = 14;
 
+/** Draws negative values as 0. Returns "" if there are no bars. */
 export function drawBars({ title, axis, groups }: Bars): string {
   const bars = groups.flatMap((group) => group.bars);
   if (bars.length === 0) return "";

@@ -1,13 +1,11 @@
-/**
- * A plot of lines with points: axes with ticks, labels and units; ranges and the knee where known.
- */
+/** A plot of lines with points: axes with ticks, labels and units; ranges and a knee if given. */
 import { type Axis, nameOf, Scale, showTick } from "./scale";
 import { drawFrame, drawMark, drawStroke, escapeXml, MOST_SERIES, round } from "./svg";
 
 export interface Point {
   readonly x: number;
   readonly y: number;
-  /** Least and most of y. */
+  /** The least and the most y. */
   readonly range?: readonly [number, number];
 }
 
@@ -26,12 +24,13 @@ const INNER = { width: 528, height: 252 };
 const MARGIN = { top: 36, right: 32, bottom: 52, left: 80 };
 const LEGEND_ROW = 20;
 
+/** Maps values to pixels. */
 interface Place {
-  /** A value in pixels. */
   left(x: number): number;
   top(y: number): number;
 }
 
+/** Returns "" if there are no points. */
 export function drawPlot({ title, x, y, series, knee }: Plot): string {
   const points = series.flatMap((line) => line.points);
   if (points.length === 0) return "";
@@ -92,7 +91,7 @@ interface LegendEntry {
 
 const LEGEND_STROKE = 26;
 
-/** As many in a row as fit, by the width of the widest character. */
+/** Places as many entries in a row as fit, by the width of the widest character. */
 function placeLegend(names: readonly string[]): LegendEntry[] {
   const CHARACTER = 7;
   let left = 0;
@@ -116,7 +115,7 @@ function drawLegendEntry({ name, left, row }: LegendEntry, index: number): strin
   return `${stroke}${mark}<text x="${left + LEGEND_STROKE + 6}" y="${y + 4}">${escapeXml(name)}</text>`;
 }
 
-/** The text stands clear of the curve: below one that turns up, above one that turns down. */
+/** Keeps the text clear of the curve: below one that turns up, above one that turns down. */
 function drawKnee(
   { x, y }: Point,
   curve: readonly Point[],
@@ -143,9 +142,9 @@ function drawKnee(
 }
 
 /**
- * Where a curve turns up, or down: the point furthest below, or above, the straight line between its
- * ends, on the scales of the plot. Null when none is far from it. Source: V. Satopaa et al.,
- * "Finding a Kneedle in a Haystack".
+ * Finds where a curve turns up, or down: the point furthest below, or above, the straight line between
+ * its ends, on the scales of the plot. Returns null if no point is far from the line. Source: V.
+ * Satopaa et al., "Finding a Kneedle in a Haystack".
  */
 export function findKnee(
   points: readonly Point[],
@@ -177,13 +176,14 @@ export function findKnee(
   return knee && (turns === "down" || risesFrom(knee, sorted)) ? knee : null;
 }
 
-/** A dip in a curve that goes up and down is no knee. */
+/** Whether a curve rises after the knee, so that the knee is no dip in a curve that goes up and down. */
 function risesFrom(knee: Point, sorted: readonly Point[]): boolean {
   const LEAST_RISE = 2;
   const before = sorted.filter(({ x }) => x <= knee.x).map(({ y }) => y);
   return (sorted.at(-1)?.y ?? 0) >= LEAST_RISE * Math.max(...before);
 }
 
+/** Maps values to 0 … 1. */
 function spread(values: readonly number[], scale: Axis["scale"]): number[] {
   const scaled = scale === "log" ? values.map((value) => Math.log(Math.max(value, 1e-9))) : values;
   const [least, most] = [Math.min(...scaled), Math.max(...scaled)];

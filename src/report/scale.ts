@@ -50,7 +50,7 @@ function logTicks(from: number, to: number): number[] {
 
 const isDecade = (tick: number) => Number.isInteger(Number(Math.log10(tick).toFixed(9)));
 
-/** 1, 2 or 5 times a power of ten. */
+/** Rounds up to 1, 2 or 5 times a power of ten. */
 function niceStep(atLeast: number): number {
   const power = 10 ** Math.floor(Math.log10(atLeast));
   const factor = [1, 2, 5, 10].find((digit) => digit * power >= atLeast) ?? 10;

@@ -1,5 +1,5 @@
 /**
- * Parts that all drawings share: a self-contained SVG with a background of its own and colours for
+ * The parts that all drawings share: a self-contained SVG with its own background, and colours for
  * light and dark pages. Series differ in dash and mark, not only in colour.
  */
 
@@ -16,7 +16,7 @@ interface Theme {
   readonly series: readonly string[];
 }
 
-/** Without custom properties: some programs that draw SVG do not know them. */
+/** Uses no custom properties: some programs that draw SVG do not know them. */
 function rulesOf({ text, ground, grid, knee, series }: Theme): string {
   return [
     `.kf-plot text{fill:${text}}.kf-plot .ground{fill:${ground}}`,
@@ -55,7 +55,7 @@ export function drawStroke(path: string, series: number): string {
   return `<path class="line s${series}" stroke-dasharray="${DASHES[series] ?? ""}" d="${path}"/>`;
 }
 
-/** The mark of a point of a series. */
+/** Draws the mark of a point. */
 export function drawMark(series: number, x: number, y: number): string {
   if (series === 0) return `<circle class="m0" cx="${x}" cy="${y}" r="3.5"/>`;
   const shapes = [
