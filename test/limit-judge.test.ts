@@ -244,10 +244,10 @@ describe("bounds", () => {
     expect(said({})).toEqual([]);
     expect(said({ cgroupMemoryMax: 2 * 2 ** 30 })).toEqual([]);
     expect(said({ cgroupMemoryMax: 1074 * 2 ** 20 })).toEqual([
-      "1,000 children do not fit: 50 MB of available memory in the cgroup, whose limit is 1,074 MB, leave room for 393; raise it (systemd: MemoryMax=, docker: --memory) or use --children",
+      "1,000 children do not fit: 50 MB of available memory in the cgroup, whose limit is 1,074 MB, leave room for 393; raise it (systemd: MemoryMax=, docker: --memory) or lower --children",
     ]);
     expect(said({ memoryAvailable: 50 * 2 ** 20 })).toEqual([
-      "1,000 children do not fit: 50 MB of available memory leave room for 393; free some or use --children",
+      "1,000 children do not fit: 50 MB of available memory leave room for 393; free some or lower --children",
     ]);
     expect(said({ cgroupMemoryMax: 2 ** 29 })[0]).toMatch(/ 0 MB of .* leave room for 0;/);
   });

@@ -293,7 +293,7 @@ describe("ctl", () => {
     await server.stop();
     expect(await ctl("stop", server)).toMatchObject({
       code: 3,
-      stderr: expect.stringContaining(`no server on port ${server.port} is running`),
+      stderr: expect.stringContaining(`no server is running on port ${server.port}`),
     });
     expect((await run("ctl", "restart")).code).toBe(2);
   });

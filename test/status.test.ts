@@ -282,7 +282,7 @@ describe("which server", () => {
     expect(await run("status", "1")).toMatchObject({
       code: 3,
       stdout: "",
-      stderr: "kilofork: no server on port 1 is running\n",
+      stderr: "kilofork: no server is running on port 1\n",
     });
   });
 

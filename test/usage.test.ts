@@ -98,7 +98,7 @@ describe("exit 2, with one line that says what to do", () => {
       /--ramp is longer than --duration/,
       () => client("127.0.0.1", "1", "1", "a:b", "--ramp", "8s", "--duration", "1s"),
     ],
-    [/--slo 0: no reply takes no time/, () => run("limit", "--slo", "0")],
+    [/--slo 0: every reply takes some time/, () => run("limit", "--slo", "0")],
     [/--connections is for --find rate/, () => run("limit", "--connections", "5")],
     [/--hold is for --find clients/, () => run("limit", "--find", "rate", "--hold", "1s")],
     [/--work 0: without work there is no instant/, () => run("demo", "--work", "0")],

@@ -104,7 +104,7 @@ function planOf(target: Target, options: OptionValues): LoadPlan {
   if (plan.connectTimeoutMs === 0 || plan.replyTimeoutMs === 0)
     throw new KiloforkError(
       "ERR_ARGUMENT",
-      "--timeout 0: a client that never gives up is not offered",
+      "--timeout 0: a client cannot wait without limit; give a longer time",
     );
   if (plan.durationMs > 0 && plan.rampMs > plan.durationMs)
     throw new KiloforkError(

@@ -46,12 +46,13 @@ export function showResult(result: ClientResult, out: string | undefined): strin
           ),
         ]
       : []),
-    line("next", `kilofork audit --client ${out ?? "FILE, with --out FILE here"}`),
+    line("next", `kilofork audit --client ${out ?? "FILE, after a run with --out FILE"}`),
   ].join("\n");
 }
 
-function latencyRow(name: string, { p50, p90, p99, p999, max }: Percentiles): string {
-  return `${name.padEnd(9)}${[p50, p90, p99, p999, max].map((ms) => showDuration(ms).padStart(9)).join("")}`;
+function latencyRow(name: string, { count, p50, p90, p99, p999, max }: Percentiles): string {
+  const cells = [p50, p90, p99, p999, max].map((ms) => (count === 0 ? "-" : showDuration(ms)));
+  return `${name.padEnd(9)}${cells.map((cell) => cell.padStart(9)).join("")}`;
 }
 
 function describeLag({ lagMs, replyMs, clientWasBottleneck }: ClientResult): string {

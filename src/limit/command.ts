@@ -79,7 +79,10 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
       if (options.find === "clients") refuseOptions(command, ["connections"], "--find rate");
       else refuseOptions(command, ["hold"], "--find clients");
       if (options.slo === 0)
-        throw new KiloforkError("ERR_ARGUMENT", "--slo 0: no reply takes no time");
+        throw new KiloforkError(
+          "ERR_ARGUMENT",
+          "--slo 0: every reply takes some time; give a longer one",
+        );
       exit(
         await runLimit({
           find: options.find,

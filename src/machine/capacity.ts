@@ -136,13 +136,13 @@ export function problemsOfServer(
     const room = roomWithin(limit);
     if (need.children > room)
       problems.push(
-        `${wanted}: ${name} leaves room for ${showCount(room)}; raise it (${remedy}) or use ${need.option}`,
+        `${wanted}: ${name} leaves room for ${showCount(room)}; raise it (${remedy}) or lower ${need.option}`,
       );
   }
   const memory = memoryLeft(machine);
   if (!fitsMemory(machine, need.children))
     problems.push(
-      `${wanted}: ${showCount(memory.left / 2 ** 20)} MB of ${memory.name} leave room for ${showCount(Math.floor(memory.left / BYTES_PER_CHILD))}; ${memory.remedy} or use ${need.option}`,
+      `${wanted}: ${showCount(memory.left / 2 ** 20)} MB of ${memory.name} leave room for ${showCount(Math.floor(memory.left / BYTES_PER_CHILD))}; ${memory.remedy} or lower ${need.option}`,
     );
   if (need.backlog > machine.somaxconn)
     problems.push(

@@ -32,7 +32,7 @@ export function requireRoom({ maxChildren, pool, backlog }: ServeOptions): void 
 
 /** The error of a start in which a fork failed. */
 export function forkError(errno: number, alive: number): KiloforkError {
-  const message = `${describeForkFailure(errno, alive)}; use fewer children or raise it`;
+  const message = `${describeForkFailure(errno, alive)}; raise it, or use fewer children`;
   return new KiloforkError("ERR_MACHINE_LIMIT", message, { errno, syscall: "fork" });
 }
 

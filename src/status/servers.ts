@@ -71,7 +71,7 @@ export function findServer({ port, pid }: Wanted): Server {
   }
   const which =
     pid !== undefined ? ` with pid ${pid}` : port !== undefined ? ` on port ${port}` : "";
-  throw new KiloforkError("ERR_NO_SERVER", [`no server${which} is running`, ...refused].join("; "));
+  throw new KiloforkError("ERR_NO_SERVER", [`no server is running${which}`, ...refused].join("; "));
 }
 
 /** Returns the server, or a sentence why it cannot be read, or undefined if it does not run. */
