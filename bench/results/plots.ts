@@ -2,10 +2,10 @@
 
 import { plotsOf } from "../../src/limit/plots";
 import type { LimitResult } from "../../src/limit/result";
-import { type Bars, drawBars } from "../../src/report/bars";
 import { drawPlot, type Plot, type Point } from "../../src/report/plot";
 import type { Outcome, Topic } from "../figures/figure";
 import type { BenchReport } from "../report";
+import { type Bars, drawBars } from "./bars";
 import { showValue } from "./markdown";
 
 /** A file in the page's folder of plots. */

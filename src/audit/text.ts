@@ -53,7 +53,12 @@ function showRun(
       : []),
     ...(run.ended
       ? []
-      : [line("", "the run has no end in the log: it goes on, or everything was killed")]),
+      : [
+          line(
+            "",
+            "the log does not have the end of the run: the server still runs, or was killed",
+          ),
+        ]),
     ...(damagedBefore > 0
       ? [
           line(

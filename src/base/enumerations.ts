@@ -52,7 +52,7 @@ export const CAUSES = [
 export type Cause = (typeof CAUSES)[number];
 
 /** Causes of an end without an order. `cut`: the request was aborted. */
-export const DEATHS = [
+const DEATHS = [
   "cut",
   "crashed",
   "killed",
@@ -74,7 +74,7 @@ export const ORDERS = ["reload", "reopen", "replace"] as const;
 export type Order = (typeof ORDERS)[number];
 
 /** How a request of the load client failed (native/core/load/load_engine.hpp). */
-export const FAILURES = [
+const FAILURES = [
   "connect",
   "ungreeted",
   "greeting",

@@ -21,7 +21,7 @@ export interface Percentiles {
  * connect: from connect() to the greeting. reply: from the (intended) send to the reply. beyond: reply
  * less the server's work. lag: from the arrival of a reply in the kernel until the client reads it.
  */
-export const MEASURES = ["connect", "reply", "beyond", "lag"] as const;
+const MEASURES = ["connect", "reply", "beyond", "lag"] as const;
 export type Measure = (typeof MEASURES)[number];
 
 export class Latency {

@@ -7,7 +7,7 @@ const UNLOCKED = 0;
 const LOCKED = 1;
 const CONTENDED = 2; // locked, and other threads wait
 
-export class Mutex {
+class Mutex {
   constructor(
     private readonly words: Int32Array,
     private readonly index: number,

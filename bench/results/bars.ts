@@ -1,6 +1,6 @@
 /** A plot of horizontal bars in groups, each with its value and range. */
-import { type Axis, nameOf, Scale, showTick } from "./scale";
-import { drawFrame, escapeXml, round } from "./svg";
+import { type Axis, nameOf, Scale, showTick } from "../../src/report/scale";
+import { drawFrame, escapeXml, round } from "../../src/report/svg";
 
 export interface Bar {
   readonly label: string;
