@@ -33,7 +33,7 @@ export class Latency {
     useWebAssembly: false,
   });
 
-  /** An empty histogram, after use: its code is compiled, so it does not stall its thread under load. */
+  /** An empty histogram whose code is compiled: compiling would stall the thread under load. */
   static warm(): Latency {
     const latency = new Latency();
     latency.record(Float64Array.from({ length: 2000 }, (_, i) => i * 1000));

@@ -1,7 +1,7 @@
 /**
  * Starts a server in a process of its own, as a user would. The server ends with this process. It
- * reports through a descriptor (--ready-fd) where it listens, or why it did not start. For demo, limit,
- * bench, chaos and the tests.
+ * reports through a descriptor (--ready-fd) where it listens, or why it did not start. For demo,
+ * limit, bench, chaos and the tests.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";

@@ -74,7 +74,7 @@ export function boundsOf(machine: Machine, options: BoundOptions): Bound[] {
     .sort((a, b) => a.clients - b.clients);
 }
 
-/** Children for which so many tasks leave room, beside the reserve and the other processes of a trial. */
+/** Children that fit into so many tasks, beside the reserve and the other processes of a trial. */
 function roomFor(tasks: number): number {
   const clients = Math.min(MOST_CLIENT_PROCESSES, Math.ceil(tasks / CLIENTS_OF_A_PROCESS));
   return tasks - RESERVED_PROCESSES - 1 - THREADS_OF_A_PROCESS * (1 + clients);

@@ -199,8 +199,8 @@ function causeOfFailure({ detail }: LoadFailures): [string, string] | undefined 
 }
 
 /**
- * Whether the server is at fault, however busy the machine was: a reply was wrong or missing, the books
- * do not balance, or the log lacks requests that all clients had in flight together.
+ * Whether the server is at fault, however busy the machine was: a reply was wrong or missing, the
+ * books do not balance, or the log lacks requests that all clients had in flight together.
  */
 function serverIsWrong(measured: Measured, plan: TrialPlan): boolean {
   const { clients, log } = measured;

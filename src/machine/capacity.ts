@@ -1,6 +1,6 @@
 /**
- * The capacity of the machine: its limits, and whether a server or a client fits into them. Read before
- * anything is started. proc(5), cgroups(7), getrlimit(2).
+ * The capacity of the machine: its limits, and whether a server or a client fits into them. Read
+ * before anything is started. proc(5), cgroups(7), getrlimit(2).
  */
 import { readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";

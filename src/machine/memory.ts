@@ -8,8 +8,8 @@ export interface SystemMemory {
   /** Memory that can still be given to processes. */
   readonly available: number;
   /**
-   * Memory that processes hold, or the kernel for them: everything but caches. Its change is more exact
-   * than that of `available`, since a virtual machine may return freed memory much later.
+   * Memory that processes hold, or the kernel for them: everything but caches. Its change is more
+   * exact than that of `available`, since a virtual machine may return freed memory much later.
    */
   readonly inUse: number;
 }

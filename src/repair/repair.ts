@@ -43,8 +43,8 @@ export interface RepairResult {
 }
 
 /**
- * Throws ERR_ARGUMENT if a new file exists already or has no folder, ERR_OUTPUT if it cannot be written,
- * ERR_UNREADABLE for the log.
+ * Throws ERR_ARGUMENT if a new file exists already or has no folder, ERR_OUTPUT if it cannot be
+ * written, ERR_UNREADABLE for the log.
  */
 export function repair({ log, out, rejected }: RepairOptions): RepairResult {
   const original = status(log);

@@ -176,7 +176,7 @@ export function findKnee(
   return knee && (turns === "down" || risesFrom(knee, sorted)) ? knee : null;
 }
 
-/** Whether a curve rises after the knee, so that the knee is no dip in a curve that goes up and down. */
+/** Whether a curve rises after the knee. Otherwise it may be a dip in a curve that goes up and down. */
 function risesFrom(knee: Point, sorted: readonly Point[]): boolean {
   const LEAST_RISE = 2;
   const before = sorted.filter(({ x }) => x <= knee.x).map(({ y }) => y);

@@ -1,10 +1,10 @@
 /**
- * A server that can be embedded. It runs in the front: opens the resources, starts the supervisor, and
- * starts another on the same socket if that dies. It serves no client itself, so that no client waits
- * while the front is stopped (SIGSTOP).
+ * A server that can be embedded. It runs in the front: opens the resources, starts the supervisor,
+ * and starts another on the same socket if that dies. It serves no client itself, so that no client
+ * waits while the front is stopped (SIGSTOP).
  *
- * It emits events ({@link ServerEvents}) and throws errors with codes. Signals are in signals.ts, text
- * and exit codes in command.ts.
+ * It emits the events of events.ts and throws errors with codes. Signals are in signals.ts, text and
+ * exit codes in command.ts.
  */
 import { EventEmitter } from "node:events";
 import { KiloforkError } from "../base/errors";

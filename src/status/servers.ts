@@ -29,8 +29,8 @@ export function lives({ segment }: Server): boolean {
 }
 
 /**
- * Whether the process that the header names has the segment open, as the front has: the segment's owner
- * can write any pid there. Null if its descriptors cannot be read.
+ * Whether the process that the header names has the segment open, as the front has: the owner of the
+ * segment can write any pid there. Null if its descriptors cannot be read.
  */
 export function isFront({ scoreboard, header }: Server): boolean | null {
   // Ask for the descriptor's file: the name may lead to another file by now.
@@ -45,8 +45,8 @@ export function openScoreboardOf(front: number): Scoreboard {
 }
 
 /**
- * Finds the one server that runs, or the one with that port, or that pid. Throws ERR_NO_SERVER if there
- * is none, ERR_ARGUMENT if there are several.
+ * Finds the one server that runs, or the one with that port, or that pid. Throws ERR_NO_SERVER if
+ * there is none, ERR_ARGUMENT if there are several.
  */
 export function findServer({ port, pid }: Wanted): Server {
   const refused: string[] = [];
