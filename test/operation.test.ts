@@ -229,7 +229,10 @@ describe("ctl", () => {
     process.kill(stuck, "SIGSTOP");
     renameSync(server.log, `${server.log}.1`);
     const waiting = await ctl("reopen", server, "--timeout", "300ms");
-    expect(waiting).toMatchObject({ code: 1, stderr: expect.stringContaining("1 child is still on") });
+    expect(waiting).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("1 child is still on"),
+    });
     expect(server.records(/left the old log/)).toEqual([]);
     process.kill(stuck, "SIGCONT");
     const done = await ctl("reopen", server); // the same file: it waits for the requests in work
