@@ -1,7 +1,6 @@
 #include "load/load_engine.hpp"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "base/escape.hpp"
+#include "load/client_socket.hpp"
 
 namespace kilofork {
 
@@ -29,43 +29,6 @@ std::string quoted(std::string_view text) {
   escaped.resize(static_cast<std::size_t>(escape(text.substr(0, kDetailBytes), escaped.data()) -
                                           escaped.data()));
   return '"' + escaped + '"';
-}
-
-struct Received {
-  ssize_t bytes;
-  std::optional<Nanoseconds> arrived;  // realtime clock
-};
-
-Received receive(int fd, std::vector<char>& into) {
-  iovec part{.iov_base = into.data(), .iov_len = into.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(timespec))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  Received received{.bytes = ::recvmsg(fd, &message, MSG_DONTWAIT), .arrived = std::nullopt};
-  if (received.bytes <= 0) return received;
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header != nullptr && header->cmsg_type == SCM_TIMESTAMPNS) {
-    timespec arrived{};
-    std::memcpy(&arrived, CMSG_DATA(header), sizeof arrived);
-    received.arrived = to_nanoseconds(arrived);
-  }
-  return received;
-}
-
-int pending_error(int fd) {
-  int error = 0;
-  socklen_t length = sizeof error;
-  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
-  return error;
-}
-
-std::uint32_t retransmits(int fd) {
-  tcp_info info{};
-  socklen_t length = sizeof info;
-  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 ? info.tcpi_total_retrans : 0;
 }
 
 bool is_digit(char c) {

@@ -10,51 +10,17 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/clock.hpp"
 #include "base/fd.hpp"
-#include "base/protocol.hpp"
 #include "load/in_flight.hpp"
-#include "net/endpoint.hpp"
+#include "load/load_options.hpp"
+#include "load/load_results.hpp"
 
 namespace kilofork {
-
-struct LoadOptions {
-  std::vector<Endpoint> servers;  // tried in turn until one answers
-  std::optional<Endpoint> from;   // the client's own address, port 0; empty: the kernel chooses
-  std::uint32_t clients;
-  std::uint32_t first_number;   // of this engine's first client
-  std::uint64_t requests;       // of each client; 0: no limit but the duration
-  Nanoseconds duration;         // after which no request is sent; 0: no limit
-  Nanoseconds ramp_step;        // between the first connects of two clients; 0: all at once
-  std::uint32_t window;         // clients that may wait for their first greeting; 0: all
-  Nanoseconds interval;         // open loop: between two intended sends; 0: closed loop
-  Nanoseconds connect_timeout;  // until the greeting is complete
-  Nanoseconds reply_timeout;
-  bool barrier;       // greeted clients wait for release()
-  bool reconnect;     // each request has a connection of its own
-  Template greeting;  // of {pid}
-  Template request;   // of {n}
-  Template reply;     // of {pid} and {n}
-};
-
-enum class Failure : std::uint8_t {
-  connect,    // no connection
-  ungreeted,  // no complete greeting in time
-  greeting,   // another text than the greeting
-  timeout,    // no complete reply in time
-  mismatch,   // another text than the reply
-  lost,       // the connection ended before the reply
-  unsent,     // never sent: the client gave up after several failed connects
-};
-inline constexpr auto kFailureNames = std::to_array<std::string_view>(
-    {"connect", "ungreeted", "greeting", "timeout", "mismatch", "lost", "unsent"});
-constexpr std::size_t kFailures = kFailureNames.size();
-static_assert(kFailures == static_cast<std::size_t>(Failure::unsent) + 1);
 
 class LoadEngine {
  public:
