@@ -135,7 +135,7 @@ void LoadEngineObject::release(const Napi::CallbackInfo& /*info*/) {
 }
 
 Napi::Value LoadEngineObject::counts(const Napi::CallbackInfo& info) {
-  const LoadEngine::Counts& counts = engine_->counts();
+  const LoadCounts& counts = engine_->counts();
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("sent", static_cast<double>(counts.sent));
   result.Set("verified", static_cast<double>(counts.verified));
@@ -154,7 +154,7 @@ Napi::Value LoadEngineObject::failures(const Napi::CallbackInfo& info) {
   Napi::Array result = Napi::Array::New(info.Env());
   std::uint32_t length = 0;
   for (std::size_t i = 0; i < kFailures; i++) {
-    const LoadEngine::Failures& failures = engine_->failures().at(i);
+    const LoadFailures& failures = engine_->failures().at(i);
     if (failures.count == 0) continue;
     Napi::Object entry = Napi::Object::New(info.Env());
     entry.Set("kind", std::string(kFailureNames.at(i)));
@@ -168,7 +168,7 @@ Napi::Value LoadEngineObject::failures(const Napi::CallbackInfo& info) {
 
 // samples() → {connect, reply, lag} of the last step, in microseconds.
 Napi::Value LoadEngineObject::samples(const Napi::CallbackInfo& info) {
-  const LoadEngine::Samples& samples = engine_->samples();
+  const LoadSamples& samples = engine_->samples();
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("connect", to_array(info.Env(), samples.connect));
   result.Set("reply", to_array(info.Env(), samples.reply));

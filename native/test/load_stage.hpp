@@ -56,8 +56,8 @@ struct Load {
     while (!step()) CHECK(monotonic_now() < deadline);
   }
 
-  [[nodiscard]] const LoadEngine::Counts& counts() const { return engine.counts(); }
-  [[nodiscard]] const LoadEngine::Failures& failures(Failure kind) const {
+  [[nodiscard]] const LoadCounts& counts() const { return engine.counts(); }
+  [[nodiscard]] const LoadFailures& failures(Failure kind) const {
     return engine.failures().at(static_cast<std::size_t>(kind));
   }
   // Checks the numbers of requests: sent, verified, and failed, all of them of this kind.

@@ -5,9 +5,26 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 
 namespace kilofork {
+
+Fd open_socket(const Endpoint& server) {
+  return Fd(::socket(server.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+int connect_socket(int fd, const Endpoint& server, const std::optional<Endpoint>& from) {
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+  if (from) {
+    // connect() chooses the port, not bind(): it needs a port that is free for this server only.
+    ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (::bind(fd, from->get(), from->length()) != 0) return errno;
+  }
+  const bool failed = ::connect(fd, server.get(), server.length()) != 0 && errno != EINPROGRESS;
+  return failed ? errno : 0;
+}
 
 Received receive(int fd, std::vector<char>& into) {
   iovec part{.iov_base = into.data(), .iov_len = into.size()};
@@ -26,6 +43,12 @@ Received receive(int fd, std::vector<char>& into) {
     received.arrived = to_nanoseconds(arrived);
   }
   return received;
+}
+
+ssize_t send_some(int fd, std::string_view bytes) {
+  const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+  return sent;
 }
 
 int pending_error(int fd) {

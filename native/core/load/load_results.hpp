@@ -1,10 +1,14 @@
-// How requests of the load client fail.
+// What a load engine has measured: counts and failures of the whole run, samples of one step.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
 
 namespace kilofork {
 
@@ -21,5 +25,43 @@ inline constexpr auto kFailureNames = std::to_array<std::string_view>(
     {"connect", "ungreeted", "greeting", "timeout", "mismatch", "lost", "unsent"});
 constexpr std::size_t kFailures = kFailureNames.size();
 static_assert(kFailures == static_cast<std::size_t>(Failure::unsent) + 1);
+
+// The failures of one kind.
+struct LoadFailures {
+  std::uint64_t count;
+  std::uint32_t first_client;  // the lowest number of a client with this failure
+  std::string first_detail;    // of that client
+};
+
+struct LoadCounts {
+  std::uint64_t sent = 0;
+  std::uint64_t verified = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t connections = 0;
+  std::uint64_t syn_retransmits = 0;
+  std::uint32_t greeted = 0;      // clients that were greeted at least once
+  std::uint32_t settled = 0;      // clients that were greeted or have failed at least once
+  Nanoseconds first_connect = 0;  // times of the monotonic clock; 0: never
+  Nanoseconds first_send = 0;
+  Nanoseconds last_reply = 0;
+};
+
+struct LoadSamples {
+  std::vector<Nanoseconds> connect;  // from connect() until greeted
+  std::vector<Nanoseconds> reply;    // from the send (open loop: the intended send) to the reply
+  std::vector<Nanoseconds> lag;      // how late this engine read a reply, or sent a request
+};
+
+struct LoadResults {
+  LoadCounts counts;
+  LoadSamples samples;
+  std::array<LoadFailures, kFailures> failures{};
+
+  // Keeps the memory, so that the next step allocates none.
+  void clear_samples();
+  // Counts `times` failed requests of the client with this number.
+  void add_failure(std::uint32_t client, Failure kind, std::string_view detail,
+                   std::uint64_t times);
+};
 
 }  // namespace kilofork
