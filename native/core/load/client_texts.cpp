@@ -32,7 +32,7 @@ ClientTexts::ClientTexts(const LoadOptions& options)
 // follow.
 std::string_view ClientTexts::render(const Template& text, std::uint32_t index,
                                      const Client& client) {
-  std::array<char, kLongestNumber> n;  // NOLINT: only what is written is read
+  std::array<char, kLongestNumber> n{};
   char* end = std::to_chars(n.data(), n.data() + 10, options_.first_number + index).ptr;
   if (options_.requests != 1) {
     *end++ = '.';
