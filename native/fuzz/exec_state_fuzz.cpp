@@ -30,7 +30,7 @@ void require_same(const ExecState& a, const ExecState& b) {
   REQUIRE(a.settings == b.settings);
   REQUIRE(a.wakeup == b.wakeup && a.publish_log == b.publish_log && a.receive_log == b.receive_log);
   REQUIRE(a.syncer == b.syncer && a.inbox == b.inbox);
-  REQUIRE(a.announced == b.announced);
+  REQUIRE(a.announced == b.announced && a.pending_ends == b.pending_ends);
   REQUIRE(a.children.size() == b.children.size());
   for (std::size_t i = 0; i < a.children.size(); i++) {
     const auto& [slot, member] = a.children[i];
