@@ -65,13 +65,13 @@ TEST("each cause is read back, told or pending or neither") {
     const auto pid = static_cast<pid_t>(1000 + i);
     state.children.push_back(
         {.slot = i * 3,
-         .member = {.pid = pid, .cause = cause, .pending = false, .told_at = false}});
+         .member = {.pid = pid, .cause = cause, .pending = false, .told_at = 0}});
     state.children.push_back(
         {.slot = i * 3 + 1,
-         .member = {.pid = pid, .cause = cause, .pending = false, .told_at = true}});
+         .member = {.pid = pid, .cause = cause, .pending = false, .told_at = 1}});
     state.children.push_back(
         {.slot = i * 3 + 2,
-         .member = {.pid = 0, .cause = cause, .pending = true, .told_at = false}});
+         .member = {.pid = 0, .cause = cause, .pending = true, .told_at = 0}});
   }
   check_same(written_and_read(state), state);
 }
@@ -147,8 +147,8 @@ TEST("a line that is not understood is refused") {
                            " ",
                            "nonsense",
                            "nonsense 1",
-                           "Bell 1",
-                           " bell 1",
+                           "Wakeup 1",
+                           " wakeup 1",
                            "wakeup",
                            "wakeup ",
                            "wakeup x",
@@ -174,7 +174,7 @@ TEST("a line that is not understood is refused") {
                            "child 1 x 0 0 start",
                            "child 1 2 x 0 start",
                            "child 1 2 0 x start"})
-    CHECK_EQ(error_of("start\nwakeup 1\n" + std::string(line) + "\nbell 1\n"), EPROTO);
+    CHECK_EQ(error_of("start\nwakeup 1\n" + std::string(line) + "\nwakeup 1\n"), EPROTO);
 }
 
 TEST("a descriptor that cannot be read is refused") {
