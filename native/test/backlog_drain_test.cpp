@@ -27,33 +27,33 @@ struct Stopping {
   Nanoseconds linger_time;
   Listener listener = listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 64, .write_timeout = 0});
   std::deque<TestClient> clients;
-  BacklogDrain turn_away{listener.fd.get(), std::string(kLine) + "\n", linger_time};
+  BacklogDrain drain{listener.fd.get(), std::string(kLine) + "\n", linger_time};
 };
 
 TEST("until it begins, nobody is turned away and nothing is waited for") {
   Stopping server(kSecond);
   TestClient& client = server.client();
-  server.turn_away.run();
+  server.drain.run();
   std::vector<pollfd> polled;
-  server.turn_away.add_to(polled);
+  server.drain.add_to(polled);
   CHECK(polled.empty());
-  CHECK(!server.turn_away.lingers());
+  CHECK(!server.drain.lingers());
   CHECK(client.is_silent());
 }
 
 TEST("everybody in the queue is told why, and parted from when he has left") {
   Stopping server(check::kPatience);
   for (int i = 0; i < 20; i++) server.client();
-  server.turn_away.begin();
-  server.turn_away.run();
-  CHECK(server.turn_away.lingers());
+  server.drain.begin();
+  server.drain.run();
+  CHECK(server.drain.lingers());
   for (TestClient& client : server.clients) {
     CHECK_EQ(client.rest(), std::string(kLine) + "\n");
     client.close();
   }
   CHECK(holds_in_time([&] {
-    server.turn_away.run();
-    return !server.turn_away.lingers();
+    server.drain.run();
+    return !server.drain.lingers();
   }));
 }
 
@@ -61,20 +61,20 @@ TEST("who has sent a request can still read why it was not answered") {
   Stopping server(check::kPatience);
   TestClient& client = server.client();
   client.send(std::string(50'000, 'x'));
-  server.turn_away.begin();
-  server.turn_away.run();
+  server.drain.begin();
+  server.drain.run();
   ::usleep(5'000);
-  server.turn_away.run();
+  server.drain.run();
   CHECK_EQ(client.rest(), std::string(kLine) + "\n");
 }
 
 TEST("who does not leave is parted from after a while") {
   Stopping server(20 * kMillisecond);
   TestClient& client = server.client();
-  server.turn_away.begin();
+  server.drain.begin();
   CHECK(holds_in_time([&] {
-    server.turn_away.run();
-    return !server.turn_away.lingers();
+    server.drain.run();
+    return !server.drain.lingers();
   }));
   CHECK_EQ(client.rest(), std::string(kLine) + "\n");
 }
@@ -83,10 +83,10 @@ TEST("the listener and each guest are waited for, and the listener does not bloc
   Stopping server(check::kPatience);
   server.client();
   server.client();
-  server.turn_away.begin();
-  server.turn_away.run();
+  server.drain.begin();
+  server.drain.run();
   std::vector<pollfd> polled;
-  server.turn_away.add_to(polled);
+  server.drain.add_to(polled);
   CHECK_EQ(polled.size(), 3);
   CHECK_EQ(polled[0].fd, server.listener.fd.get());
   CHECK((::fcntl(server.listener.fd.get(), F_GETFL) & O_NONBLOCK) != 0);
@@ -95,12 +95,12 @@ TEST("the listener and each guest are waited for, and the listener does not bloc
 TEST("newcomers are refused for good, and those who came before are still told") {
   Stopping server(check::kPatience);
   TestClient& early = server.client();
-  server.turn_away.begin();
-  server.turn_away.stop_accepting();
+  server.drain.begin();
+  server.drain.stop_accepting();
   const Fd late(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const Endpoint address("127.0.0.1", server.listener.port);
   CHECK(::connect(late.get(), address.get(), address.length()) != 0);
-  server.turn_away.run();
+  server.drain.run();
   CHECK_EQ(early.rest(), std::string(kLine) + "\n");
   pollfd connected{.fd = late.get(), .events = POLLOUT, .revents = 0};
   CHECK_EQ(::poll(&connected, 1, 50), 0);

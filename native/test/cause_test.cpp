@@ -1,7 +1,7 @@
 #include "base/cause.hpp"
 
 #include <set>
-#include <string>
+#include <string_view>
 
 #include "check.hpp"
 

@@ -5,14 +5,14 @@
 
 #include "check.hpp"
 #include "child/child_log.hpp"
-#include "child_stage.hpp"
+#include "child_harness.hpp"
 #include "log/log_broadcast.hpp"
 #include "process/signals.hpp"
 
 namespace kilofork {
 namespace {
 
-using check::ChildStage;
+using check::ChildHarness;
 using check::file;
 using check::Process;
 
@@ -30,10 +30,10 @@ void on_signal(int /*signal*/) {
   while (::recv(g_child.offers, &discarded, sizeof discarded, MSG_DONTWAIT) >= 0) continue;
 }
 
-[[noreturn]] void turn_and_write(const ChildStage& stage, const ChildContext& context) {
+[[noreturn]] void turn_and_write(const ChildHarness& harness, const ChildContext& context) {
   std::vector<char> buffer(AppendLog::buffer_bytes(context.service.max_line));
-  ChildLog log(context, stage.slot(), ::getpid(), buffer);
-  g_child = {.log = &log, .offers = stage.log_broadcast.receive.get()};
+  ChildLog log(context, harness.slot(), ::getpid(), buffer);
+  g_child = {.log = &log, .offers = harness.log_broadcast.receive.get()};
   handle_signal(SIGUSR1, on_signal);
   ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
   ::raise(SIGSTOP);
@@ -51,29 +51,29 @@ int stop_of(const Process& child) {
 }
 
 TEST("a newer log that a signal handler adopts is not replaced by the older one") {
-  ChildStage stage;
-  Header& header = stage.board.header();
-  const ChildContext context = stage.make_context();
+  ChildHarness harness;
+  Header& header = harness.board.header();
+  const ChildContext context = harness.make_context();
   bool is_over = false;
   int rounds = 0;
   for (; !is_over; rounds++) {
     const Fd first = open_log(file("log-1"));
     const Fd second = open_log(file("log-2"));
     header.log_epoch = 1;
-    publish_log(stage.log_broadcast, first.get(), 1);
-    Process child([&] { turn_and_write(stage, context); });
+    publish_log(harness.log_broadcast, first.get(), 1);
+    Process child([&] { turn_and_write(harness, context); });
     CHECK_EQ(stop_of(child), SIGSTOP);
     for (int step = 0; step < rounds * kStride && !is_over; step++) {
       CHECK_EQ(::ptrace(PTRACE_SINGLESTEP, child.pid(), nullptr, nullptr), 0);
       is_over = stop_of(child) == SIGWINCH;
     }
     header.log_epoch = 2;
-    publish_log(stage.log_broadcast, second.get(), 2);
+    publish_log(harness.log_broadcast, second.get(), 2);
     CHECK_EQ(::ptrace(PTRACE_DETACH, child.pid(), nullptr, SIGUSR1), 0);
     CHECK_EQ(child.wait(), 0);
-    CHECK_EQ(stage.slot().log_epoch.load(), 2);
-    CHECK_EQ(ChildStage::records(file("log-1")).size(), 0);
-    CHECK_EQ(ChildStage::records(file("log-2")).size(), static_cast<std::size_t>(rounds) + 1);
+    CHECK_EQ(harness.slot().log_epoch.load(), 2);
+    CHECK_EQ(ChildHarness::records(file("log-1")).size(), 0);
+    CHECK_EQ(ChildHarness::records(file("log-2")).size(), static_cast<std::size_t>(rounds) + 1);
   }
   CHECK(rounds > 5);
 }

@@ -7,12 +7,12 @@
 #include <set>
 
 #include "check.hpp"
-#include "child_stage.hpp"
+#include "child_harness.hpp"
 
 namespace kilofork {
 namespace {
 
-using check::ChildStage;
+using check::ChildHarness;
 using check::exited;
 using check::file;
 using check::greeting_of;
@@ -32,8 +32,8 @@ constexpr int kRaces = 1200;
 constexpr Work kNoWork{.kind = Work::Kind::none, .duration = 0};
 constexpr Work kEndlessWork{.kind = Work::Kind::sleep, .duration = 3600 * kSecond};
 
-TestClient greeted(const ChildStage& stage, const Process& child) {
-  TestClient client(stage.port());
+TestClient greeted(const ChildHarness& harness, const Process& child) {
+  TestClient client(harness.port());
   CHECK_EQ(client.line(), greeting_of(child));
   return client;
 }
@@ -53,65 +53,65 @@ Service recycling_service(std::uint64_t max_requests, std::uint64_t jitter = 0) 
 }
 
 TEST("a child leaves after its maximum of requests, with its exit code; its count stays") {
-  ChildStage stage(recycling_service(3));
-  stage.slot().total = 1000;  // of those that had the slot before: not its own
+  ChildHarness harness(recycling_service(3));
+  harness.slot().total = 1000;  // of those that had the slot before: not its own
   for (std::uint64_t born = 0; born < 3; born++) {
-    Process child = stage.fork_child();
+    Process child = harness.fork_child();
     for (int i = 0; i < 3; i++) {
-      TestClient client = greeted(stage, child);
+      TestClient client = greeted(harness, child);
       serve(client, child, "lalala");
     }
     CHECK(exited(child.wait(), kExitRecycled));
-    CHECK_EQ(stage.slot().total.load(), 1003 + born * 3);
-    CHECK_EQ(stage.slot().connections.load(), 3 + born * 3);
+    CHECK_EQ(harness.slot().total.load(), 1003 + born * 3);
+    CHECK_EQ(harness.slot().connections.load(), 3 + born * 3);
   }
 }
 
 TEST("a child past its maximum still serves its present client to the end") {
-  ChildStage stage(recycling_service(2));
-  Process child = stage.fork_child();
-  TestClient client = greeted(stage, child);
-  TestClient queued(stage.port());
+  ChildHarness harness(recycling_service(2));
+  Process child = harness.fork_child();
+  TestClient client = greeted(harness, child);
+  TestClient queued(harness.port());
   for (int i = 0; i < 50; i++) serve(client, child, "request " + std::to_string(i));
   client.close();
   CHECK(exited(child.wait(), kExitRecycled));
-  CHECK_EQ(stage.slot().total.load(), 50);
+  CHECK_EQ(harness.slot().total.load(), 50);
   CHECK(queued.is_silent());
-  CHECK(static_cast<bool>(stage.accept_left_over()));
+  CHECK(static_cast<bool>(harness.accept_left_over()));
 }
 
 TEST("only requests count: not silent clients, not refused ones") {
-  ChildStage stage(recycling_service(2));
-  Process child = stage.fork_child();
-  for (int i = 0; i < 10; i++) greeted(stage, child).close();
+  ChildHarness harness(recycling_service(2));
+  Process child = harness.fork_child();
+  for (int i = 0; i < 10; i++) greeted(harness, child).close();
   for (const char* line : {"nonsense\n", "stranger:hello\n"}) {
-    TestClient client = greeted(stage, child);
+    TestClient client = greeted(harness, child);
     client.send(line);
     CHECK(client.rest().starts_with("error "));
   }
   for (int i = 0; i < 2; i++) {
-    TestClient client = greeted(stage, child);
+    TestClient client = greeted(harness, child);
     serve(client, child, "lalala");
   }
   CHECK(exited(child.wait(), kExitRecycled));
-  CHECK_EQ(stage.slot().total.load(), 2);
+  CHECK_EQ(harness.slot().total.load(), 2);
 }
 
 TEST("without a maximum no child is recycled, whatever the jitter") {
-  ChildStage stage(recycling_service(0, 1));
-  Process child = stage.fork_child();
+  ChildHarness harness(recycling_service(0, 1));
+  Process child = harness.fork_child();
   for (int i = 0; i < 200; i++) {
-    TestClient client = greeted(stage, child);
+    TestClient client = greeted(harness, child);
     serve(client, child, "lalala");
   }
-  CHECK(stage.reaches(State::idle));
+  CHECK(harness.reaches(State::idle));
   CHECK(!child.has_ended());
 }
 
 TEST("a child that retires during its last request leaves as ordered") {
-  ChildStage stage(recycling_service(1));
-  Process child = stage.fork_child();
-  TestClient client = greeted(stage, child);
+  ChildHarness harness(recycling_service(1));
+  Process child = harness.fork_child();
+  TestClient client = greeted(harness, child);
   serve(client, child, "lalala");
   child.signal(SIGTERM);
   client.close();
@@ -119,12 +119,12 @@ TEST("a child that retires during its last request leaves as ordered") {
 }
 
 // Forks a child and returns the number of requests that it serves before it is recycled.
-std::uint64_t requests_of_a_child(ChildStage& stage) {
-  const std::uint64_t before = stage.slot().total;
-  Process child = stage.fork_child();
+std::uint64_t requests_of_a_child(ChildHarness& harness) {
+  const std::uint64_t before = harness.slot().total;
+  Process child = harness.fork_child();
   while (!child.has_ended()) {
-    CHECK(stage.slot().total - before < 1000);  // as good as never
-    TestClient client(stage.port());
+    CHECK(harness.slot().total - before < 1000);  // as good as never
+    TestClient client(harness.port());
     (void)::send(client.fd(), "arijort:lalala\n", 15, MSG_NOSIGNAL);
     const bool is_served =
         check::holds_in_time([&] { return !client.is_silent() || child.has_ended(); });
@@ -135,24 +135,24 @@ std::uint64_t requests_of_a_child(ChildStage& stage) {
     client.abort();
   }
   CHECK(exited(child.wait(), kExitRecycled));
-  while (stage.accept_left_over()) continue;
-  return stage.slot().total - before;
+  while (harness.accept_left_over()) continue;
+  return harness.slot().total - before;
 }
 
 TEST("with jitter, children leave after different counts, each in the range") {
   constexpr std::uint64_t kLeast = 3;
   constexpr std::uint64_t kJitter = 7;
-  ChildStage stage(recycling_service(kLeast, kJitter));
+  ChildHarness harness(recycling_service(kLeast, kJitter));
   std::set<std::uint64_t> counts;
-  for (int i = 0; i < 100; i++) counts.insert(requests_of_a_child(stage));
+  for (int i = 0; i < 100; i++) counts.insert(requests_of_a_child(harness));
   CHECK(*counts.begin() >= kLeast);
   CHECK(*counts.rbegin() <= kLeast + kJitter);
   CHECK(counts.size() > 4);
 }
 
 TEST("without jitter, all children leave after the same count") {
-  ChildStage stage(recycling_service(4));
-  for (int i = 0; i < 20; i++) CHECK_EQ(requests_of_a_child(stage), 4);
+  ChildHarness harness(recycling_service(4));
+  for (int i = 0; i < 20; i++) CHECK_EQ(requests_of_a_child(harness), 4);
 }
 
 // ---- the work timeout -------------------------------------------------------------------------
@@ -197,15 +197,15 @@ std::optional<Timeout> parse_timeout(const std::string& record) {
 TEST(
     "work that takes too long ends the child: a record names the request, the client gets no "
     "word") {
-  ChildStage stage(timing_service(kEndlessWork, 20 * kMillisecond));
-  stage.slot().total = 7;
-  Process child = stage.fork_child();
-  TestClient client = greeted(stage, child);
-  TestClient queued(stage.port());
+  ChildHarness harness(timing_service(kEndlessWork, 20 * kMillisecond));
+  harness.slot().total = 7;
+  Process child = harness.fork_child();
+  TestClient client = greeted(harness, child);
+  TestClient queued(harness.port());
   client.send("foobar:la\"la\x1b on 1\n");
   CHECK_EQ(client.rest(), "");
   CHECK(exited(child.wait(), kExitStuck));
-  const auto records = ChildStage::records();
+  const auto records = ChildHarness::records();
   CHECK_EQ(records.size(), 2);
   CHECK(records[0].starts_with("server "));
   const auto timeout = parse_timeout(records[1]);
@@ -213,16 +213,16 @@ TEST(
   CHECK_EQ(timeout->request, R"("la\"la\x1b on 1")");
   CHECK_EQ(timeout->pid, std::to_string(child.pid()));
   CHECK(timeout->milliseconds >= 20);
-  CHECK_EQ(stage.slot().total.load(), 7);
+  CHECK_EQ(harness.slot().total.load(), 7);
   CHECK(queued.is_silent());
-  CHECK(static_cast<bool>(stage.accept_left_over()));
+  CHECK(static_cast<bool>(harness.accept_left_over()));
 }
 
 TEST("spinning work is ended as well") {
-  ChildStage stage(
+  ChildHarness harness(
       timing_service({.kind = Work::Kind::spin, .duration = 3600 * kSecond}, 20 * kMillisecond));
-  Process child = stage.fork_child();
-  TestClient client = greeted(stage, child);
+  Process child = harness.fork_child();
+  TestClient client = greeted(harness, child);
   client.send("arijort:lalala\n");
   CHECK_EQ(client.rest(), "");
   CHECK(exited(child.wait(), kExitStuck));
@@ -231,26 +231,26 @@ TEST("spinning work is ended as well") {
 TEST("work that ends in time is answered, and without a timeout all work is") {
   constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 30 * kMillisecond};
   for (const Nanoseconds timeout : {Nanoseconds{0}, 3600 * kSecond}) {
-    ChildStage stage(timing_service(kWork, timeout));
-    const Process child = stage.fork_child();
-    TestClient client = greeted(stage, child);
+    ChildHarness harness(timing_service(kWork, timeout));
+    const Process child = harness.fork_child();
+    TestClient client = greeted(harness, child);
     for (int i = 0; i < 3; i++) serve(client, child, "lalala");
   }
 }
 
 TEST("the timeout is of each request, not of a connection or a child") {
   constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 50 * kMillisecond};
-  ChildStage stage(timing_service(kWork, kSecond));
-  const Process child = stage.fork_child();
-  TestClient client = greeted(stage, child);
+  ChildHarness harness(timing_service(kWork, kSecond));
+  const Process child = harness.fork_child();
+  TestClient client = greeted(harness, child);
   for (int i = 0; i < 25; i++) serve(client, child, "lalala");  // together, longer than that
 }
 
 TEST("an alarm while no work runs ends nothing") {
-  ChildStage stage(timing_service(kNoWork, 3600 * kSecond));
-  const Process child = stage.fork_child();
+  ChildHarness harness(timing_service(kNoWork, 3600 * kSecond));
+  const Process child = harness.fork_child();
   child.signal(SIGALRM);
-  TestClient client = greeted(stage, child);
+  TestClient client = greeted(harness, child);
   child.signal(SIGALRM);
   serve(client, child, "lalala");
   child.signal(SIGALRM);
@@ -258,25 +258,25 @@ TEST("an alarm while no work runs ends nothing") {
   child.signal(SIGALRM);
   client.send("a line\n");
   CHECK_EQ(client.line(), reply_of(child, "half a line"));
-  CHECK_EQ(ChildStage::records().size(), 4);
+  CHECK_EQ(ChildHarness::records().size(), 4);
 }
 
 TEST("the record has the time of that request, from the beginning of its work") {
   constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 100 * kMillisecond};
-  ChildStage stage(timing_service(kWork, 3600 * kSecond));
-  Process child = stage.fork_child();
-  TestClient client = greeted(stage, child);
+  ChildHarness harness(timing_service(kWork, 3600 * kSecond));
+  Process child = harness.fork_child();
+  TestClient client = greeted(harness, child);
   serve(client, child, "first");
   ::usleep(200'000);
   for (int i = 0; !child.has_ended(); i++) {
     CHECK(i < 20);  // the work may have ended before the alarm
     const Nanoseconds sent = monotonic_now();
     client.send("arijort:second\n");
-    CHECK(stage.reaches(State::working));
+    CHECK(harness.reaches(State::working));
     child.signal(SIGALRM);
     if (line_or_end(client) == reply_of(child, "second")) continue;
     CHECK(exited(child.wait(), kExitStuck));
-    const auto named = parse_timeout(ChildStage::records().back());
+    const auto named = parse_timeout(ChildHarness::records().back());
     CHECK(named.has_value());
     CHECK_EQ(named->request, "\"second\"");
     CHECK(named->milliseconds <= (monotonic_now() - sent) / kMillisecond);
@@ -286,31 +286,31 @@ TEST("the record has the time of that request, from the beginning of its work") 
 TEST("a child that retires or stops is ended by the timeout, or by SIGQUIT before it") {
   for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
     const Nanoseconds timeout = signal == SIGQUIT ? 3600 * kSecond : 50 * kMillisecond;
-    ChildStage stage(timing_service(kEndlessWork, timeout));
-    CHECK_EQ(::ftruncate(stage.log.get(), 0), 0);
-    Process child = stage.fork_child();
-    TestClient client = greeted(stage, child);
+    ChildHarness harness(timing_service(kEndlessWork, timeout));
+    CHECK_EQ(::ftruncate(harness.log.get(), 0), 0);
+    Process child = harness.fork_child();
+    TestClient client = greeted(harness, child);
     client.send("arijort:lalala\n");
-    CHECK(stage.reaches(State::working));
+    CHECK(harness.reaches(State::working));
     child.signal(signal);
     CHECK(exited(child.wait(), signal == SIGQUIT ? kExitAborted : kExitStuck));
     CHECK_EQ(client.rest(), "");
-    CHECK_EQ(ChildStage::records().size(), signal == SIGQUIT ? 1 : 2);
+    CHECK_EQ(ChildHarness::records().size(), signal == SIGQUIT ? 1 : 2);
   }
 }
 
 TEST("the timeout is recorded in the reopened log") {
-  ChildStage stage(timing_service(kEndlessWork, 100 * kMillisecond));
-  Process child = stage.fork_child();
-  TestClient client = greeted(stage, child);
+  ChildHarness harness(timing_service(kEndlessWork, 100 * kMillisecond));
+  Process child = harness.fork_child();
+  TestClient client = greeted(harness, child);
   client.send("arijort:lalala\n");
-  CHECK(stage.reaches(State::working));
-  publish_log(stage.log_broadcast, open_log(file("new")).get(), 1);
-  stage.board.header().log_epoch = 1;
+  CHECK(harness.reaches(State::working));
+  publish_log(harness.log_broadcast, open_log(file("new")).get(), 1);
+  harness.board.header().log_epoch = 1;
   CHECK(exited(child.wait(), kExitStuck));
-  CHECK_EQ(ChildStage::records().size(), 1);
-  CHECK_EQ(ChildStage::records(file("new")).size(), 1);
-  CHECK(parse_timeout(ChildStage::records(file("new"))[0]).has_value());
+  CHECK_EQ(ChildHarness::records().size(), 1);
+  CHECK_EQ(ChildHarness::records(file("new")).size(), 1);
+  CHECK(parse_timeout(ChildHarness::records(file("new"))[0]).has_value());
 }
 
 // The lines of what a client got, newlines included.
@@ -335,7 +335,7 @@ std::string message_of(std::size_t number) {
 // request during which the child ended has a received record and a timeout record.
 void check_ledger(const Process& child, const std::vector<std::string>& replies, bool timed_out,
                   Nanoseconds timeout) {
-  const auto records = ChildStage::records();
+  const auto records = ChildHarness::records();
   CHECK_EQ(records.size(), replies.size() * 2 + (timed_out ? 2 : 0));
   for (std::size_t i = 0; i * 2 < records.size(); i++) {
     const std::string quoted = '"' + message_of(i) + '"';
@@ -377,29 +377,29 @@ std::vector<std::string> exchange(TestClient& client, bool pipelined) {
 // Makes the work and its timeout nearly equally long: adjusts the timeout until half of the
 // children time out.
 void race(Work work) {
-  ChildStage stage(timing_service(work, work.duration + work.duration / 5));
+  ChildHarness harness(timing_service(work, work.duration + work.duration / 5));
   std::size_t answered = 0;
   std::size_t timed_out = 0;
   std::size_t timed_out_later = 0;  // not the first request of its child
   for (int i = 0; i < kConnections; i++) {
-    CHECK_EQ(::ftruncate(stage.log.get(), 0), 0);
-    stage.slot().total = 0;
-    const Nanoseconds timeout = stage.service.work_timeout;
-    Process child = stage.fork_child();
-    TestClient client = greeted(stage, child);
+    CHECK_EQ(::ftruncate(harness.log.get(), 0), 0);
+    harness.slot().total = 0;
+    const Nanoseconds timeout = harness.service.work_timeout;
+    Process child = harness.fork_child();
+    TestClient client = greeted(harness, child);
     const auto replies = exchange(client, i % 2 == 0);
     client.close();
     const bool all = replies.size() == kRequests;
     if (all) child.signal(SIGTERM);
     CHECK(exited(child.wait(), all ? kExitOrdered : kExitStuck));
     check_ledger(child, replies, !all, timeout);
-    CHECK_EQ(stage.slot().total.load(), replies.size());
+    CHECK_EQ(harness.slot().total.load(), replies.size());
     answered += replies.size();
     timed_out += all ? 0 : 1;
     timed_out_later += all || replies.empty() ? 0 : 1;
     // In steps of about a microsecond, so that most requests end close to their timeout.
     const Nanoseconds step = std::max(kMicrosecond, timeout / 200);
-    stage.service.work_timeout += replies.size() < kRequests / 2 ? step : -step;
+    harness.service.work_timeout += replies.size() < kRequests / 2 ? step : -step;
   }
   CHECK(answered > 0);
   CHECK(timed_out > 0);
@@ -426,11 +426,11 @@ TEST("no request is ended by the alarm of the one before it") {
   std::mt19937 random(17);
   std::uniform_int_distribution<Nanoseconds> gaps(kTimeout - 80 * kMicrosecond,
                                                   kTimeout + 20 * kMicrosecond);
-  ChildStage stage(timing_service(kNoWork, kTimeout));
+  ChildHarness harness(timing_service(kNoWork, kTimeout));
   for (int sent = 0; sent < kRaces;) {
-    CHECK_EQ(::ftruncate(stage.log.get(), 0), 0);
-    Process child = stage.fork_child();
-    TestClient client = greeted(stage, child);
+    CHECK_EQ(::ftruncate(harness.log.get(), 0), 0);
+    Process child = harness.fork_child();
+    TestClient client = greeted(harness, child);
     bool ended = false;
     for (; sent < kRaces && !ended; sent++) {
       const Nanoseconds until = monotonic_now() + gaps(random);
@@ -442,7 +442,7 @@ TEST("no request is ended by the alarm of the one before it") {
     }
     if (!ended) break;
     CHECK(exited(child.wait(), kExitStuck));
-    const auto named = parse_timeout(ChildStage::records().back());
+    const auto named = parse_timeout(ChildHarness::records().back());
     CHECK(named.has_value());
     CHECK(named->milliseconds >= kTimeout / kMillisecond);
   }

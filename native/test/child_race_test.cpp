@@ -5,12 +5,12 @@
 #include <random>
 
 #include "check.hpp"
-#include "child_stage.hpp"
+#include "child_harness.hpp"
 
 namespace kilofork {
 namespace {
 
-using check::ChildStage;
+using check::ChildHarness;
 using check::exited;
 using check::Process;
 using check::TestClient;
@@ -34,14 +34,14 @@ void spin(Nanoseconds duration) {
 }
 
 // One child gets one client and one signal.
-void run_round(ChildStage& stage, int signal, Nanoseconds delay, Outcomes& outcomes) {
-  Process child = stage.fork_child();
+void run_round(ChildHarness& harness, int signal, Nanoseconds delay, Outcomes& outcomes) {
+  Process child = harness.fork_child();
   const bool connects_first = delay >= 0;
   if (!connects_first) {
     child.signal(signal);
     spin(-delay);
   }
-  TestClient client(stage.port());
+  TestClient client(harness.port());
   // The child may have refused the client and closed the connection.
   (void)::send(client.fd(), "arijort:lalala\n", 15, MSG_NOSIGNAL);
   (void)::shutdown(client.fd(), SHUT_WR);
@@ -51,7 +51,7 @@ void run_round(ChildStage& stage, int signal, Nanoseconds delay, Outcomes& outco
   }
   CHECK(exited(child.wait(), kExitOrdered));
 
-  const Fd left_over = stage.accept_left_over();
+  const Fd left_over = harness.accept_left_over();
   if (left_over) {
     CHECK(client.is_silent());
     outcomes.left_over++;
@@ -63,7 +63,7 @@ void run_round(ChildStage& stage, int signal, Nanoseconds delay, Outcomes& outco
   if (got == served)
     outcomes.served++;
   else if (got.ends_with(
-               stage.service.refusals.at(static_cast<std::size_t>(Refusal::shutting_down))))
+               harness.service.refusals.at(static_cast<std::size_t>(Refusal::shutting_down))))
     outcomes.refused++;
   else
     check::fail_at(__FILE__, __LINE__, "accepted and dropped: " + check::quote(got));
@@ -72,10 +72,10 @@ void run_round(ChildStage& stage, int signal, Nanoseconds delay, Outcomes& outco
 Outcomes race(int signal) {
   std::mt19937 random(static_cast<unsigned>(signal));
   std::uniform_int_distribution<Nanoseconds> delays(-30 * kMicrosecond, 150 * kMicrosecond);
-  ChildStage stage;
+  ChildHarness harness;
   Outcomes outcomes;
-  for (int i = 0; i < kRounds; i++) run_round(stage, signal, delays(random), outcomes);
-  CHECK_EQ(stage.slot().total.load(), outcomes.served);
+  for (int i = 0; i < kRounds; i++) run_round(harness, signal, delays(random), outcomes);
+  CHECK_EQ(harness.slot().total.load(), outcomes.served);
   return outcomes;
 }
 
@@ -94,9 +94,9 @@ TEST("a child that stops while a client connects answers it or leaves it in the 
 TEST("an order just before accept() is not lost, although no client connects any more") {
   std::mt19937 random(17);
   std::uniform_int_distribution<Nanoseconds> delays(0, 5 * kMicrosecond);
-  ChildStage stage;
+  ChildHarness harness;
   for (int i = 0; i < kRounds; i++) {
-    Process child = stage.fork_child();
+    Process child = harness.fork_child();
     spin(delays(random));
     child.signal(i % 2 == 0 ? SIGTERM : SIGUSR2);
     CHECK(exited(child.wait(), kExitOrdered));
@@ -109,10 +109,10 @@ TEST("a stop just before recv() is not lost, and does not complete a partial lin
   Service service = check::make_service();
   service.idle_timeout = 3600 * kSecond;  // the moment that it takes to set time-outs is when
   service.read_timeout = 1800 * kSecond;  // the race is lost most often
-  ChildStage stage(service);
+  ChildHarness harness(service);
   for (int i = 0; i < kRounds; i++) {
-    Process child = stage.fork_child();
-    TestClient client(stage.port());
+    Process child = harness.fork_child();
+    TestClient client(harness.port());
     if (i % 4 != 0) client.send("arijort:half a line");
     spin(delays(random));
     child.signal(SIGUSR2);
@@ -120,21 +120,21 @@ TEST("a stop just before recv() is not lost, and does not complete a partial lin
     CHECK(check::holds_in_time([&] { return client.has_ended() || child.has_ended(); }));
     if (client.has_ended()) client.end_sending();
     CHECK(exited(child.wait(), kExitOrdered));
-    if (stage.accept_left_over()) continue;
+    if (harness.accept_left_over()) continue;
     CHECK(client.rest().find("recvd") == std::string::npos);
   }
-  CHECK_EQ(stage.slot().total.load(), 0);
+  CHECK_EQ(harness.slot().total.load(), 0);
 }
 
 TEST("SIGUSR1 at any moment, also just before accept(), makes a child adopt the reopened log") {
-  ChildStage stage;
-  const Process child = stage.fork_child();
-  auto& newest = stage.board.header().log_epoch;
-  for (std::uint32_t generation = 1; generation <= kRounds * 5; generation++) {
-    publish_log(stage.log_broadcast, stage.log.get(), generation);
-    newest = generation;
+  ChildHarness harness;
+  const Process child = harness.fork_child();
+  auto& newest = harness.board.header().log_epoch;
+  for (std::uint32_t epoch = 1; epoch <= kRounds * 5; epoch++) {
+    publish_log(harness.log_broadcast, harness.log.get(), epoch);
+    newest = epoch;
     child.signal(SIGUSR1);
-    CHECK(check::holds_in_time([&] { return stage.slot().log_epoch == generation; }));
+    CHECK(check::holds_in_time([&] { return harness.slot().log_epoch == epoch; }));
   }
 }
 

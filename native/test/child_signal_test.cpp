@@ -4,12 +4,12 @@
 #include <sys/prctl.h>
 
 #include "check.hpp"
-#include "child_stage.hpp"
+#include "child_harness.hpp"
 
 namespace kilofork {
 namespace {
 
-using check::ChildStage;
+using check::ChildHarness;
 using check::exited;
 using check::file;
 using check::greeting_of;
@@ -24,45 +24,45 @@ constexpr Work kLongWork{.kind = Work::Kind::sleep, .duration = 100 * kMilliseco
 constexpr Work kEndlessWork{.kind = Work::Kind::sleep, .duration = 3600 * kSecond};
 
 // A client whose request is being worked on.
-TestClient in_work(const ChildStage& stage, const Process& child) {
-  TestClient client(stage.port());
+TestClient in_work(const ChildHarness& harness, const Process& child) {
+  TestClient client(harness.port());
   CHECK_EQ(client.line(), greeting_of(child));
   client.send("arijort:lalala\n");
-  CHECK(stage.reaches(State::working));
+  CHECK(harness.reaches(State::working));
   return client;
 }
 
 TEST("an idle child that gets an order to leave does so, with the exit code for that") {
   for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
-    ChildStage stage;
-    Process child = stage.fork_child();
+    ChildHarness harness;
+    Process child = harness.fork_child();
     child.signal(signal);
     CHECK(exited(child.wait(), kExitOrdered));
-    if (signal != SIGQUIT) CHECK_EQ(stage.slot().occupancy().state, State::stopping);
+    if (signal != SIGQUIT) CHECK_EQ(harness.slot().occupancy().state, State::stopping);
   }
 }
 
 TEST("a child that leaves accepts no connection from the queue") {
   for (const int signal : {SIGTERM, SIGUSR2, SIGQUIT}) {
-    ChildStage stage(make_service(kLongWork));
-    Process child = stage.fork_child();
-    TestClient served = in_work(stage, child);
-    TestClient queued(stage.port());
+    ChildHarness harness(make_service(kLongWork));
+    Process child = harness.fork_child();
+    TestClient served = in_work(harness, child);
+    TestClient queued(harness.port());
     queued.send("arijort:waiting\n");
     child.signal(signal);
     served.end_sending();
     CHECK(exited(child.wait(), signal == SIGQUIT ? kExitAborted : kExitOrdered));
     CHECK(queued.is_silent());
-    const Fd left_over = stage.accept_left_over();
+    const Fd left_over = harness.accept_left_over();
     CHECK(static_cast<bool>(left_over));
-    CHECK(!stage.accept_left_over());
+    CHECK(!harness.accept_left_over());
   }
 }
 
 TEST("a child that retires serves its present client to the end") {
-  ChildStage stage(make_service(kLongWork));
-  Process child = stage.fork_child();
-  TestClient client = in_work(stage, child);
+  ChildHarness harness(make_service(kLongWork));
+  Process child = harness.fork_child();
+  TestClient client = in_work(harness, child);
   child.signal(SIGTERM);
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
   client.send("foobar:and another\n");
@@ -70,16 +70,16 @@ TEST("a child that retires serves its present client to the end") {
   client.end_sending();
   CHECK_EQ(client.rest(), "");
   CHECK(exited(child.wait(), kExitOrdered));
-  CHECK_EQ(stage.slot().total.load(), 2);
+  CHECK_EQ(harness.slot().total.load(), 2);
 }
 
 TEST("a child that retires between two requests still waits for the next one") {
-  ChildStage stage;
-  Process child = stage.fork_child();
-  TestClient client(stage.port());
+  ChildHarness harness;
+  Process child = harness.fork_child();
+  TestClient client(harness.port());
   CHECK_EQ(client.line(), greeting_of(child));
   client.send("ari");
-  CHECK(stage.reaches(State::reading));
+  CHECK(harness.reaches(State::reading));
   for (int i = 0; i < 3; i++) child.signal(SIGTERM);
   client.send("jort:lalala\n");
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
@@ -88,35 +88,35 @@ TEST("a child that retires between two requests still waits for the next one") {
 }
 
 TEST("a stopped child answers the request in work, then closes") {
-  ChildStage stage(make_service(kLongWork));
-  Process child = stage.fork_child();
-  TestClient client = in_work(stage, child);
+  ChildHarness harness(make_service(kLongWork));
+  Process child = harness.fork_child();
+  TestClient client = in_work(harness, child);
   child.signal(SIGUSR2);
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
   CHECK_EQ(client.rest(), "");
   CHECK(exited(child.wait(), kExitOrdered));
-  CHECK_EQ(stage.slot().total.load(), 1);
-  CHECK_EQ(ChildStage::records().size(), 2);
+  CHECK_EQ(harness.slot().total.load(), 1);
+  CHECK_EQ(ChildHarness::records().size(), 2);
 }
 
 TEST("a stopped child refuses requests that were pipelined behind the one in work") {
-  ChildStage stage(make_service(kLongWork));
-  Process child = stage.fork_child();
-  TestClient client(stage.port());
+  ChildHarness harness(make_service(kLongWork));
+  Process child = harness.fork_child();
+  TestClient client(harness.port());
   client.send("arijort:one\narijort:two\n");
-  CHECK(stage.reaches(State::working));
+  CHECK(harness.reaches(State::working));
   child.signal(SIGUSR2);
   CHECK_EQ(client.line(), greeting_of(child));
   CHECK_EQ(client.line(), reply_of(child, "one"));
   CHECK_EQ(client.rest(), kShuttingDown);
   CHECK(exited(child.wait(), kExitOrdered));
-  CHECK_EQ(stage.slot().total.load(), 1);
+  CHECK_EQ(harness.slot().total.load(), 1);
 }
 
 TEST("a stopped child closes a kept connection without a text") {
-  ChildStage stage;
-  Process child = stage.fork_child();
-  TestClient client(stage.port());
+  ChildHarness harness;
+  Process child = harness.fork_child();
+  TestClient client(harness.port());
   client.send("arijort:lalala\n");
   CHECK_EQ(client.line(), greeting_of(child));
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
@@ -126,9 +126,9 @@ TEST("a stopped child closes a kept connection without a text") {
 }
 
 TEST("a stop never makes a request of a partial line") {
-  ChildStage stage;
-  Process child = stage.fork_child();
-  TestClient client(stage.port());
+  ChildHarness harness;
+  Process child = harness.fork_child();
+  TestClient client(harness.port());
   CHECK_EQ(client.line(), greeting_of(child));
   client.send("arijort:half a li");
   ::usleep(5000);  // so that it has been read; it would make no difference to the outcome
@@ -136,152 +136,152 @@ TEST("a stop never makes a request of a partial line") {
   const std::string rest = client.rest();
   CHECK(rest == kShuttingDown || rest.empty());
   CHECK(exited(child.wait(), kExitOrdered));
-  CHECK_EQ(stage.slot().total.load(), 0);
+  CHECK_EQ(harness.slot().total.load(), 0);
 }
 
 TEST("SIGQUIT during a request ends a child at once, with the exit code for an aborted request") {
-  ChildStage stage(make_service(kEndlessWork));
-  Process child = stage.fork_child();
-  TestClient client = in_work(stage, child);
+  ChildHarness harness(make_service(kEndlessWork));
+  Process child = harness.fork_child();
+  TestClient client = in_work(harness, child);
   child.signal(SIGQUIT);
   CHECK(exited(child.wait(), kExitAborted));
   CHECK_EQ(client.rest(), "");
-  CHECK_EQ(stage.slot().total.load(), 0);
-  CHECK_EQ(ChildStage::records().size(), 1);
+  CHECK_EQ(harness.slot().total.load(), 0);
+  CHECK_EQ(ChildHarness::records().size(), 1);
 }
 
 TEST("SIGQUIT while its client is idle aborts no request") {
-  ChildStage stage;
-  Process child = stage.fork_child();
-  TestClient client(stage.port());
+  ChildHarness harness;
+  Process child = harness.fork_child();
+  TestClient client(harness.port());
   client.send("arijort:lalala\n");
   CHECK_EQ(client.line(), greeting_of(child));
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
-  CHECK(stage.reaches(State::reading));
+  CHECK(harness.reaches(State::reading));
   child.signal(SIGQUIT);
   CHECK(exited(child.wait(), kExitOrdered));
 }
 
 TEST("a child ignores the signals of a terminal, and SIGPIPE") {
-  ChildStage stage(make_service(kLongWork));
-  const Process child = stage.fork_child();
-  TestClient client = in_work(stage, child);
+  ChildHarness harness(make_service(kLongWork));
+  const Process child = harness.fork_child();
+  TestClient client = in_work(harness, child);
   for (const int signal : {SIGINT, SIGHUP, SIGPIPE, SIGUSR1, SIGCHLD}) child.signal(signal);
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
 }
 
 TEST("signals that let a request finish do not shorten its work") {
-  ChildStage stage(make_service(kLongWork));
-  const Process child = stage.fork_child();
+  ChildHarness harness(make_service(kLongWork));
+  const Process child = harness.fork_child();
   const Nanoseconds before = monotonic_now();
-  TestClient client = in_work(stage, child);
+  TestClient client = in_work(harness, child);
   for (const int signal : {SIGUSR1, SIGTERM, SIGUSR2}) child.signal(signal);
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
   CHECK(monotonic_now() - before >= kLongWork.duration);
 }
 
-void reopen(const ChildStage& stage, const std::string& path) {
-  auto& generation = stage.board.header().log_epoch;
-  publish_log(stage.log_broadcast, open_log(path).get(), generation + 1);
-  generation.fetch_add(1);
+void reopen(const ChildHarness& harness, const std::string& path) {
+  auto& epoch = harness.board.header().log_epoch;
+  publish_log(harness.log_broadcast, open_log(path).get(), epoch + 1);
+  epoch.fetch_add(1);
 }
 
 TEST("a child writes its next record to the reopened log, with or without a signal") {
-  ChildStage stage;
-  const Process child = stage.fork_child();
-  TestClient client(stage.port());
+  ChildHarness harness;
+  const Process child = harness.fork_child();
+  TestClient client(harness.port());
   client.send("arijort:old\n");
   client.line();
   CHECK_EQ(client.line(), reply_of(child, "old"));
-  reopen(stage, file("new"));
+  reopen(harness, file("new"));
   client.send("arijort:new\n");
   CHECK_EQ(client.line(), reply_of(child, "new"));
-  CHECK_EQ(ChildStage::records().size(), 2);
-  CHECK_EQ(ChildStage::records(file("new")).size(), 2);
-  CHECK_EQ(stage.slot().log_epoch.load(), 1);
+  CHECK_EQ(ChildHarness::records().size(), 2);
+  CHECK_EQ(ChildHarness::records(file("new")).size(), 2);
+  CHECK_EQ(harness.slot().log_epoch.load(), 1);
 }
 
 TEST("SIGUSR1 makes an idle child close the old log at once, which frees its lock") {
-  ChildStage stage;
-  const Process child = stage.fork_child();
-  stage.log.reset();
+  ChildHarness harness;
+  const Process child = harness.fork_child();
+  harness.log.reset();
   for (std::uint32_t i = 1; i <= 20; i++) {
-    reopen(stage, file("log." + std::to_string(i)));
+    reopen(harness, file("log." + std::to_string(i)));
     child.signal(SIGUSR1);
-    CHECK(check::holds_in_time([&] { return stage.slot().log_epoch == i; }));
+    CHECK(check::holds_in_time([&] { return harness.slot().log_epoch == i; }));
     const std::string last = i == 1 ? file("log") : file("log." + std::to_string(i - 1));
     (void)open_log(last);
   }
 }
 
 TEST("SIGUSR1 makes a child with a silent client close the old log, too") {
-  ChildStage stage;
-  const Process child = stage.fork_child();
-  TestClient client(stage.port());
+  ChildHarness harness;
+  const Process child = harness.fork_child();
+  TestClient client(harness.port());
   CHECK_EQ(client.line(), greeting_of(child));
   ::usleep(5000);  // so that it waits for the request
-  reopen(stage, file("new"));
+  reopen(harness, file("new"));
   child.signal(SIGUSR1);
-  CHECK(check::holds_in_time([&] { return stage.slot().log_epoch == 1; }));
+  CHECK(check::holds_in_time([&] { return harness.slot().log_epoch == 1; }));
 }
 
 // Forks a child of a supervisor that is then killed; returns when that child is gone.
-void orphan_a_child(ChildStage& stage) {
+void orphan_a_child(ChildHarness& harness) {
   std::array<int, 2> witness{};
   CHECK_EQ(::pipe2(witness.data(), O_CLOEXEC), 0);
   Fd seen(witness[0]);
   Fd held(witness[1]);
   Process supervisor([&] {
     seen.reset();
-    stage.front_end.reset();
-    ChildContext context = stage.make_context();
+    harness.front_end.reset();
+    ChildContext context = harness.make_context();
     ChildSignals signals;
     set_up_signals_of_children(signals);
-    if (::fork() == 0) run_child(context, stage.slot(), stage.slot().word);
+    if (::fork() == 0) run_child(context, harness.slot(), harness.slot().word);
     ::pause();
   });
   held.reset();
-  CHECK(stage.reaches(State::idle));
+  CHECK(harness.reaches(State::idle));
   supervisor.signal(SIGKILL);
   char none = 0;
   CHECK_EQ(::read(seen.get(), &none, 1), 0);
 }
 
 TEST("a child ends with its supervisor, and leaves the segment to the front") {
-  ChildStage stage;
+  ChildHarness harness;
   std::ofstream(file("segment")) << "";
-  orphan_a_child(stage);
+  orphan_a_child(harness);
   CHECK_EQ(::access(file("segment").c_str(), F_OK), 0);
 }
 
 TEST("a child whose supervisor and front are both dead removes the segment") {
-  ChildStage stage;
+  ChildHarness harness;
   std::ofstream(file("segment")) << "";
-  stage.front_end.reset();
-  orphan_a_child(stage);
+  harness.front_end.reset();
+  orphan_a_child(harness);
   CHECK(::access(file("segment").c_str(), F_OK) != 0);
 }
 
 TEST("a child whose supervisor died before prctl() leaves at once") {
-  ChildStage stage;
-  ChildContext context = stage.make_context();
+  ChildHarness harness;
+  ChildContext context = harness.make_context();
   context.supervisor = 1;  // not the parent
   Process child([&] {
     ChildSignals signals;
     set_up_signals_of_children(signals);
-    run_child(context, stage.slot(), stage.slot().word);
+    run_child(context, harness.slot(), harness.slot().word);
   });
   CHECK(exited(child.wait(), kExitOrdered));
 }
 
 TEST("a child that cannot accept ends with the exit code for that") {
-  ChildStage stage;
-  ChildContext context = stage.make_context();
-  context.listener = stage.wakeup.get();
+  ChildHarness harness;
+  ChildContext context = harness.make_context();
+  context.listener = harness.wakeup.get();
   Process child([&] {
     ChildSignals signals;
     set_up_signals_of_children(signals);
-    run_child(context, stage.slot(), stage.slot().word);
+    run_child(context, harness.slot(), harness.slot().word);
   });
   CHECK(exited(child.wait(), kExitSick));
 }

@@ -2,12 +2,12 @@
 #include <signal.h>
 
 #include "check.hpp"
-#include "child_stage.hpp"
+#include "child_harness.hpp"
 
 namespace kilofork {
 namespace {
 
-using check::ChildStage;
+using check::ChildHarness;
 using check::exited;
 using check::file;
 using check::greeting_of;
@@ -26,18 +26,18 @@ Service synced(Work work = {.kind = Work::Kind::none, .duration = 0}) {
   return service;
 }
 
-TestClient greeted(const ChildStage& stage, const Process& child) {
-  TestClient client(stage.port());
+TestClient greeted(const ChildHarness& harness, const Process& child) {
+  TestClient client(harness.port());
   CHECK_EQ(client.line(), greeting_of(child));
   return client;
 }
 
 // A client whose request waits for the sync of its completed record.
-TestClient syncing(const ChildStage& stage, const Process& child) {
-  TestClient client = greeted(stage, child);
+TestClient syncing(const ChildHarness& harness, const Process& child) {
+  TestClient client = greeted(harness, child);
   client.send("arijort:lalala\n");
-  CHECK(check::holds_in_time([&] { return stage.board.header().commit.joined() == 1; }));
-  CHECK_EQ(stage.slot().occupancy().state, State::syncing);
+  CHECK(check::holds_in_time([&] { return harness.board.header().commit.joined() == 1; }));
+  CHECK_EQ(harness.slot().occupancy().state, State::syncing);
   return client;
 }
 
@@ -49,43 +49,43 @@ Records received_and_completed(const Process& child) {
           "completed req \"lalala\" on " + number(child) + " total reqs 1"};
 }
 
-void fail_sync(const ChildStage& stage) {
-  GroupCommit& commit = stage.board.header().commit;
+void fail_sync(const ChildHarness& harness) {
+  GroupCommit& commit = harness.board.header().commit;
   commit.begin_sync();
   commit.fail_sync(0, EIO);
 }
 
-Fd offer_another(const ChildStage& stage) {
+Fd offer_another(const ChildHarness& harness) {
   Fd log = open_log(file("log-1"));
-  publish_log(stage.log_broadcast, log.get(), 1);
-  stage.board.header().commit.offer(1);
+  publish_log(harness.log_broadcast, log.get(), 1);
+  harness.board.header().commit.offer(1);
   return log;
 }
 
 TEST("the reply waits for the sync, and so does the count") {
-  ChildStage stage(synced());
-  const Process child = stage.fork_child();
-  TestClient client = syncing(stage, child);
-  CHECK(ChildStage::records() == received_and_completed(child));
+  ChildHarness harness(synced());
+  const Process child = harness.fork_child();
+  TestClient client = syncing(harness, child);
+  CHECK(ChildHarness::records() == received_and_completed(child));
   CHECK(client.is_silent());
-  CHECK_EQ(stage.slot().total.load(), 0);
-  GroupCommit& commit = stage.board.header().commit;
+  CHECK_EQ(harness.slot().total.load(), 0);
+  GroupCommit& commit = harness.board.header().commit;
   commit.begin_sync();
   CHECK(client.is_silent());
   commit.end_sync(1);
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
-  CHECK_EQ(stage.slot().total.load(), 1);
+  CHECK_EQ(harness.slot().total.load(), 1);
 }
 
 TEST("signals other than orders to leave do not end the wait") {
-  ChildStage stage(synced());
-  const Process child = stage.fork_child();
-  TestClient client = syncing(stage, child);
+  ChildHarness harness(synced());
+  const Process child = harness.fork_child();
+  TestClient client = syncing(harness, child);
   for (int i = 0; i < 10; i++)
     for (const int signal : {SIGUSR1, SIGTERM, SIGUSR2}) child.signal(signal);
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   CHECK(client.is_silent());
-  GroupCommit& commit = stage.board.header().commit;
+  GroupCommit& commit = harness.board.header().commit;
   commit.begin_sync();
   commit.end_sync(1);
   CHECK_EQ(client.line(), reply_of(child, "lalala"));
@@ -94,81 +94,81 @@ TEST("signals other than orders to leave do not end the wait") {
 TEST(
     "after a failed sync the client is refused at once, and the request retracted in the next "
     "log") {
-  ChildStage stage(synced());
-  const Process child = stage.fork_child();
-  TestClient client = syncing(stage, child);
-  fail_sync(stage);
+  ChildHarness harness(synced());
+  const Process child = harness.fork_child();
+  TestClient client = syncing(harness, child);
+  fail_sync(harness);
   CHECK_EQ(client.line(), kUnavailable);
-  CHECK_EQ(stage.slot().occupancy().state, State::syncing);  // it still has_pending its record
-  const Fd another = offer_another(stage);
+  CHECK_EQ(harness.slot().occupancy().state, State::syncing);  // it still has_pending its record
+  const Fd another = offer_another(harness);
   CHECK_EQ(client.rest(), "");
-  CHECK(stage.reaches(State::replying) || stage.reaches(State::idle));
-  CHECK(ChildStage::records() == received_and_completed(child));
-  CHECK(ChildStage::records(file("log-1")) ==
+  CHECK(harness.reaches(State::replying) || harness.reaches(State::idle));
+  CHECK(ChildHarness::records() == received_and_completed(child));
+  CHECK(ChildHarness::records(file("log-1")) ==
         Records{"not acknowledged: req \"lalala\" on " + number(child) + " total reqs 1"});
-  CHECK_EQ(stage.slot().total.load(), 0);
-  CHECK_EQ(stage.slot().retracted.load(), 1);
-  CHECK_EQ(stage.refused(Refusal::unavailable), 1);
+  CHECK_EQ(harness.slot().total.load(), 0);
+  CHECK_EQ(harness.slot().retracted.load(), 1);
+  CHECK_EQ(harness.refused(Refusal::unavailable), 1);
 }
 
 TEST("it is not retracted in the dead log while there is no other") {
-  ChildStage stage(synced());
-  const Process child = stage.fork_child();
-  TestClient client = syncing(stage, child);
-  fail_sync(stage);
+  ChildHarness harness(synced());
+  const Process child = harness.fork_child();
+  TestClient client = syncing(harness, child);
+  fail_sync(harness);
   CHECK_EQ(client.line(), kUnavailable);
-  stage.board.header().commit.offer(1);  // said, and not there
+  harness.board.header().commit.offer(1);  // said, and not there
   std::this_thread::sleep_for(std::chrono::milliseconds(150));
-  const Fd another = offer_another(stage);
+  const Fd another = offer_another(harness);
   CHECK_EQ(client.rest(), "");
-  CHECK(ChildStage::records() == received_and_completed(child));
-  CHECK_EQ(ChildStage::records(file("log-1")).size(), 1);
+  CHECK(ChildHarness::records() == received_and_completed(child));
+  CHECK_EQ(ChildHarness::records(file("log-1")).size(), 1);
 }
 
 TEST("a request received in a log that is dead by now is not completed in the next log") {
-  ChildStage stage(synced({.kind = Work::Kind::sleep, .duration = 100 * kMillisecond}));
-  const Process child = stage.fork_child();
-  TestClient client = greeted(stage, child);
+  ChildHarness harness(synced({.kind = Work::Kind::sleep, .duration = 100 * kMillisecond}));
+  const Process child = harness.fork_child();
+  TestClient client = greeted(harness, child);
   client.send("arijort:lalala\n");
-  CHECK(stage.reaches(State::working));
-  fail_sync(stage);
-  const Fd another = offer_another(stage);
-  stage.board.header().log_epoch = 1;
+  CHECK(harness.reaches(State::working));
+  fail_sync(harness);
+  const Fd another = offer_another(harness);
+  harness.board.header().log_epoch = 1;
   CHECK_EQ(client.rest(), kUnavailable + "\n");
   client.close();
-  CHECK_EQ(ChildStage::records().size(), 1);
-  CHECK_EQ(ChildStage::records(file("log-1")).size(), 0);
-  TestClient next = greeted(stage, child);
+  CHECK_EQ(ChildHarness::records().size(), 1);
+  CHECK_EQ(ChildHarness::records(file("log-1")).size(), 0);
+  TestClient next = greeted(harness, child);
   next.send("arijort:lalala\n");
-  CHECK(check::holds_in_time([&] { return stage.board.header().commit.joined() == 1; }));
-  CHECK(ChildStage::records(file("log-1")) == received_and_completed(child));
+  CHECK(check::holds_in_time([&] { return harness.board.header().commit.joined() == 1; }));
+  CHECK(ChildHarness::records(file("log-1")) == received_and_completed(child));
 }
 
 TEST("nothing is written to a dead log, and nothing is acknowledged") {
-  ChildStage stage(synced());
-  const Process child = stage.fork_child();
-  fail_sync(stage);
+  ChildHarness harness(synced());
+  const Process child = harness.fork_child();
+  fail_sync(harness);
   for (const auto* line : {"arijort:lalala\n", "arijort:again\n"}) {
-    TestClient client = greeted(stage, child);
+    TestClient client = greeted(harness, child);
     client.send(line);
     CHECK_EQ(client.rest(), kUnavailable + "\n");
   }
-  TestClient stranger = greeted(stage, child);
+  TestClient stranger = greeted(harness, child);
   stranger.send("nobody:lalala\n");
   CHECK_EQ(stranger.rest(), "error unauthorized: not a user\n");
-  CHECK_EQ(ChildStage::records().size(), 0);
+  CHECK_EQ(ChildHarness::records().size(), 0);
 }
 
 TEST("a child that must stop or quit before there is another log aborts its request") {
   for (const int signal : {SIGUSR2, SIGQUIT}) {
-    ChildStage stage(synced());
-    Process child = stage.fork_child();
-    TestClient client = syncing(stage, child);
-    fail_sync(stage);
+    ChildHarness harness(synced());
+    Process child = harness.fork_child();
+    TestClient client = syncing(harness, child);
+    fail_sync(harness);
     CHECK_EQ(client.line(), kUnavailable);
     child.signal(signal);
     CHECK(exited(child.wait(), kExitAborted));
-    CHECK_EQ(stage.slot().retracted.load(), 1);
+    CHECK_EQ(harness.slot().retracted.load(), 1);
   }
 }
 

@@ -1,7 +1,8 @@
 #include "net/endpoint.hpp"
 
 #include <netinet/in.h>
-#include <unistd.h>
+
+#include <array>
 
 #include "base/error.hpp"
 #include "base/fd.hpp"

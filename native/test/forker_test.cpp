@@ -10,12 +10,12 @@
 #include <memory>
 
 #include "check.hpp"
-#include "child_stage.hpp"
+#include "child_harness.hpp"
 
 namespace kilofork {
 namespace {
 
-using check::ChildStage;
+using check::ChildHarness;
 using check::exited;
 using check::holds_in_time;
 using check::TestClient;
@@ -24,23 +24,23 @@ constexpr std::size_t kSlots = 100;
 
 // The test's process is the supervisor: it has all signals blocked, and reaps. Not for the stack,
 // which children do not have.
-struct Stage {
-  static std::unique_ptr<Stage> make() { return std::make_unique<Stage>(); }
-  Stage() {
+struct Harness {
+  static std::unique_ptr<Harness> make() { return std::make_unique<Harness>(); }
+  Harness() {
     sigset_t all;
     sigfillset(&all);
     ::sigprocmask(SIG_BLOCK, &all, nullptr);
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     for (std::size_t i = 0; i < kSlots; i++) all_slots.push_back(i);
   }
-  ~Stage() {
-    for (const Slot& slot : stage.board.slots())
+  ~Harness() {
+    for (const Slot& slot : children.board.slots())
       if (const pid_t pid = slot.occupancy().pid; pid > 0) ::kill(pid, SIGKILL);
     if (forker.pid() > 0) ::kill(forker.pid(), SIGKILL);
     (void)holds_in_time([] { return ::waitpid(-1, nullptr, WNOHANG) < 0; });
   }
-  Stage(const Stage&) = delete;
-  Stage& operator=(const Stage&) = delete;
+  Harness(const Harness&) = delete;
+  Harness& operator=(const Harness&) = delete;
 
   std::vector<pid_t> fork(const std::vector<std::size_t>& slots) {
     since++;  // as time goes on, so that no slot is reserved twice in the same way
@@ -49,7 +49,7 @@ struct Stage {
     forker.fork_children(slots, pids);
     return pids;
   }
-  [[nodiscard]] const Scoreboard& board() const { return stage.board; }
+  [[nodiscard]] const Scoreboard& board() const { return children.board; }
   [[nodiscard]] bool all_are_idle() const {
     return holds_in_time([&] {
       const auto slots = board().slots();
@@ -58,8 +58,8 @@ struct Stage {
     });
   }
 
-  ChildStage stage{check::make_service(), check::file("log"), kSlots};
-  ChildContext context = stage.make_context();
+  ChildHarness children{check::make_service(), check::file("log"), kSlots};
+  ChildContext context = children.make_context();
   Forker forker{context,
                 {context.listener, context.log, board().fd(), context.lifeline,
                  context.log_broadcast, context.wakeup}};
@@ -68,12 +68,12 @@ struct Stage {
 };
 
 TEST("each slot gets a child of the caller's, that serves") {
-  const auto stage = Stage::make();
-  const auto pids = stage->fork(stage->all_slots);
-  CHECK(stage->all_are_idle());
+  const auto harness = Harness::make();
+  const auto pids = harness->fork(harness->all_slots);
+  CHECK(harness->all_are_idle());
   for (std::size_t i = 0; i < kSlots; i++)
-    CHECK_EQ(stage->board().slots()[i].occupancy().pid, pids[i]);
-  TestClient client(stage->stage.port());
+    CHECK_EQ(harness->board().slots()[i].occupancy().pid, pids[i]);
+  TestClient client(harness->children.port());
   CHECK(client.line().starts_with("this is server thread "));
   client.send("arijort:lalala\n");
   CHECK(client.line().find("lalala") != std::string::npos);
@@ -87,93 +87,94 @@ TEST("each slot gets a child of the caller's, that serves") {
 }
 
 TEST("what cannot be forked is left out, and errno says why") {
-  const auto stage = Stage::make();
-  stage->forker.start();
+  const auto harness = Harness::make();
+  harness->forker.start();
   const rlimit none{.rlim_cur = 0, .rlim_max = 0};
   if (::getuid() == 0) return;  // the superuser is exempt
-  CHECK_EQ(::prlimit(stage->forker.pid(), RLIMIT_NPROC, &none, nullptr), 0);
-  const auto pids = stage->fork({3, 4});
+  CHECK_EQ(::prlimit(harness->forker.pid(), RLIMIT_NPROC, &none, nullptr), 0);
+  const auto pids = harness->fork({3, 4});
   CHECK_EQ(errno, EAGAIN);
   CHECK_EQ(pids[0] + pids[1], 0);
 }
 
 TEST("a server that was killed is replaced with the next order") {
-  const auto stage = Stage::make();
+  const auto harness = Harness::make();
   for (std::size_t round = 0; round < 3; round++) {
-    CHECK(stage->fork({round})[0] > 0);
-    const pid_t before = stage->forker.pid();
+    CHECK(harness->fork({round})[0] > 0);
+    const pid_t before = harness->forker.pid();
     CHECK_EQ(::kill(before, SIGKILL), 0);
     CHECK_EQ(::waitpid(before, nullptr, 0), before);
-    stage->forker.on_exit(before);
-    CHECK_EQ(stage->forker.pid(), 0);
+    harness->forker.on_exit(before);
+    CHECK_EQ(harness->forker.pid(), 0);
   }
 }
 
 TEST("one that does not answer is given up, and a child that it forks later finds no place") {
-  const auto stage = Stage::make();
-  stage->forker.start();
-  const pid_t stuck = stage->forker.pid();
+  const auto harness = Harness::make();
+  harness->forker.start();
+  const pid_t stuck = harness->forker.pid();
   CHECK_EQ(::kill(stuck, SIGSTOP), 0);
-  const auto pids = stage->fork({7});
+  const auto pids = harness->fork({7});
   CHECK_EQ(pids[0], 0);
   CHECK_EQ(errno, EAGAIN);
-  CHECK_EQ(stage->board().slots()[7].occupancy().state, State::vacant);
-  CHECK_EQ(stage->forker.pid(), 0);
-  CHECK(stage->fork({7})[0] > 0);
-  CHECK(holds_in_time([&] { return stage->board().slots()[7].occupancy().state == State::idle; }));
+  CHECK_EQ(harness->board().slots()[7].occupancy().state, State::vacant);
+  CHECK_EQ(harness->forker.pid(), 0);
+  CHECK(harness->fork({7})[0] > 0);
+  CHECK(
+      holds_in_time([&] { return harness->board().slots()[7].occupancy().state == State::idle; }));
 }
 
 TEST("killed in the middle of many, none of its children is lost or counted twice") {
   for (int round = 0; round < 20; round++) {
-    const auto stage = Stage::make();
-    stage->forker.start();
-    const pid_t server = stage->forker.pid();
+    const auto harness = Harness::make();
+    harness->forker.start();
+    const pid_t server = harness->forker.pid();
     check::Process killer([&] {
       std::this_thread::sleep_for(std::chrono::microseconds(300 * round));
       ::kill(server, SIGKILL);
     });
-    auto pids = stage->fork(stage->all_slots);
+    auto pids = harness->fork(harness->all_slots);
     for (std::size_t i = 0; i < kSlots; i++)
-      if (pids[i] == 0) pids[i] = stage->fork({i})[0];
-    CHECK(stage->all_are_idle());
+      if (pids[i] == 0) pids[i] = harness->fork({i})[0];
+    CHECK(harness->all_are_idle());
     for (std::size_t i = 0; i < kSlots; i++)
-      CHECK_EQ(stage->board().slots()[i].occupancy().pid, pids[i]);
+      CHECK_EQ(harness->board().slots()[i].occupancy().pid, pids[i]);
     (void)killer.wait();
   }
 }
 
 TEST("a child that is not expected any more leaves") {
-  ChildStage stage;
-  ChildContext context = stage.make_context();
+  ChildHarness harness;
+  ChildContext context = harness.make_context();
   check::Process child([&] {
     ChildSignals signals;
     set_up_signals_of_children(signals);
-    run_child(context, stage.slot(), stage.slot().word + 1);
+    run_child(context, harness.slot(), harness.slot().word + 1);
   });
   CHECK(exited(child.wait(), kExitOrdered));
-  CHECK_EQ(stage.slot().occupancy().pid, 0);
+  CHECK_EQ(harness.slot().occupancy().pid, 0);
 }
 
 TEST("it lets go of an older log when told to") {
-  const auto stage = Stage::make();
-  stage->forker.start();
+  const auto harness = Harness::make();
+  harness->forker.start();
   const Fd reopened = open_log(check::file("log.new"));
-  publish_log(stage->stage.log_broadcast, reopened.get(), 1);
-  stage->stage.board.header().log_epoch = 1;
-  stage->forker.follow_log();
-  const auto link =
-      "/proc/" + std::to_string(stage->forker.pid()) + "/fd/" + std::to_string(stage->context.log);
+  publish_log(harness->children.log_broadcast, reopened.get(), 1);
+  harness->children.board.header().log_epoch = 1;
+  harness->forker.follow_log();
+  const auto link = "/proc/" + std::to_string(harness->forker.pid()) + "/fd/" +
+                    std::to_string(harness->context.log);
   CHECK_EQ(std::filesystem::read_symlink(link).string(), check::file("log.new"));
 }
 
 TEST("it ends with its supervisor") {
-  const auto stage = Stage::make();
+  const auto harness = Harness::make();
   check::Process supervisor([&] {
-    stage->forker.start();
+    harness->forker.start();
     ::_exit(0);
   });
   CHECK_EQ(supervisor.wait(), 0);
-  const pid_t forker = stage->board().header().forker;
+  const pid_t forker = harness->board().header().forker;
   CHECK(forker > 0);
   CHECK_EQ(::waitpid(forker, nullptr, 0), forker);  // the test reaps orphans
 }

@@ -1,10 +1,8 @@
 // Who waits for the disk: never too short, never for ever.
 #include "shm/group_commit.hpp"
 
-#include <signal.h>
 #include <sys/mman.h>
 
-#include <array>
 #include <cstring>
 #include <optional>
 #include <random>

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "check.hpp"
-#include "load_stage.hpp"
+#include "load_harness.hpp"
 
 namespace kilofork {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "base/error.hpp"
 #include "check.hpp"
-#include "load_stage.hpp"
+#include "load_harness.hpp"
 
 namespace kilofork {
 namespace {

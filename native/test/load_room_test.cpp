@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "check.hpp"
-#include "load_stage.hpp"
+#include "load_harness.hpp"
 
 namespace {
 thread_local int full_for = 0;  // calls of this thread

@@ -18,17 +18,16 @@
 
 #include <linux/sockios.h>
 
-#include <algorithm>
 #include <cstring>
 
 #include "check.hpp"
-#include "child_stage.hpp"
+#include "child_harness.hpp"
 #include "sandbox.hpp"
 
 namespace kilofork {
 namespace {
 
-using check::ChildStage;
+using check::ChildHarness;
 using check::exited;
 using check::file;
 using check::Process;
@@ -241,16 +240,16 @@ TEST("a process that has dropped its privileges has no capability, and can gain 
 }
 
 TEST("a child serves, turns to a reopened log and retires with what is left to it") {
-  ChildStage stage;
-  Process child = stage.fork_child();
-  check::TestClient client(stage.port());
+  ChildHarness harness;
+  Process child = harness.fork_child();
+  check::TestClient client(harness.port());
   client.send("arijort:one\n");
-  CHECK(stage.reaches(State::reading));
+  CHECK(harness.reaches(State::reading));
   const Fd reopened = open_log(check::file("log.new"));
-  publish_log(stage.log_broadcast, reopened.get(), 1);
-  stage.board.header().log_epoch = 1;
+  publish_log(harness.log_broadcast, reopened.get(), 1);
+  harness.board.header().log_epoch = 1;
   child.signal(SIGUSR1);
-  CHECK(check::holds_in_time([&] { return stage.slot().log_epoch == 1; }));
+  CHECK(check::holds_in_time([&] { return harness.slot().log_epoch == 1; }));
   client.send("arijort:two\n");
   client.end_sending();
   CHECK(client.rest().find("two") != std::string::npos);

@@ -28,12 +28,12 @@ using check::unsyncable;
 constexpr Nanoseconds kLater = kSecond;
 
 // A supervisor without children.
-struct Stage {
-  explicit Stage(Fd first_log, const std::optional<ExecState>& predecessor = std::nullopt)
+struct Harness {
+  explicit Harness(Fd first_log, const std::optional<ExecState>& predecessor = std::nullopt)
       : log(std::move(first_log)), manager(parts(), predecessor) {
     Segment::remove(segment_name());
   }
-  ~Stage() {
+  ~Harness() {
     if (syncer() > 0) on_exit(SIGKILL);
   }
 
@@ -94,96 +94,96 @@ struct Stage {
 };
 
 TEST("a syncer that is killed between two syncs has a successor, which syncs what it left") {
-  Stage stage(unsyncable());
-  stage.maintain();
-  stage.on_exit(SIGKILL);
-  CHECK(!stage.commit.is_dead(0));
-  const std::uint32_t sync = stage.commit.join();
-  stage.maintain(kMillisecond);
-  CHECK_EQ(stage.syncer(), 0);  // not at once
-  stage.maintain(kLater);
-  stage.commit.wait(sync);
-  CHECK(stage.commit.is_dead(0));
+  Harness harness(unsyncable());
+  harness.maintain();
+  harness.on_exit(SIGKILL);
+  CHECK(!harness.commit.is_dead(0));
+  const std::uint32_t sync = harness.commit.join();
+  harness.maintain(kMillisecond);
+  CHECK_EQ(harness.syncer(), 0);  // not at once
+  harness.maintain(kLater);
+  harness.commit.wait(sync);
+  CHECK(harness.commit.is_dead(0));
 }
 
 TEST("what was written to a log that is reopened while there is no syncer is synced all the same") {
   for (const bool can_be : {true, false}) {
-    Stage stage(can_be ? open_log(file("log")) : unsyncable());
-    stage.maintain();
-    stage.on_exit(SIGKILL);
-    const std::uint32_t sync = stage.commit.join();
-    stage.manager.reopen(open_log(file("log-1")), 1, stage.roster);
-    stage.commit.wait(sync);
-    CHECK_EQ(stage.commit.is_dead(0), !can_be);
+    Harness harness(can_be ? open_log(file("log")) : unsyncable());
+    harness.maintain();
+    harness.on_exit(SIGKILL);
+    const std::uint32_t sync = harness.commit.join();
+    harness.manager.reopen(open_log(file("log-1")), 1, harness.roster);
+    harness.commit.wait(sync);
+    CHECK_EQ(harness.commit.is_dead(0), !can_be);
   }
 }
 
 TEST("or is not acknowledged, where none can be had at that time") {
   Process starved([] {
-    Stage stage(open_log(file("log")));
-    stage.maintain();
-    stage.commit.wait(stage.commit.join());
-    stage.on_exit(SIGKILL);
-    const std::uint32_t sync = stage.commit.join();
+    Harness harness(open_log(file("log")));
+    harness.maintain();
+    harness.commit.wait(harness.commit.join());
+    harness.on_exit(SIGKILL);
+    const std::uint32_t sync = harness.commit.join();
     Fd next = open_log(file("log-1"));
     const rlimit few{.rlim_cur = 64, .rlim_max = 64};
     CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
     std::vector<Fd> all;
-    do all.emplace_back(::dup(stage.wakeup.get()));
+    do all.emplace_back(::dup(harness.wakeup.get()));
     while (all.back());
-    stage.manager.reopen(std::move(next), 1, stage.roster);
+    harness.manager.reopen(std::move(next), 1, harness.roster);
     all.clear();
-    CHECK_EQ(stage.syncer(), 0);
-    stage.maintain(kLater);
-    stage.commit.wait(sync);
-    CHECK(stage.commit.is_dead(0));
-    CHECK(!stage.commit.is_dead(1));
+    CHECK_EQ(harness.syncer(), 0);
+    harness.maintain(kLater);
+    harness.commit.wait(sync);
+    CHECK(harness.commit.is_dead(0));
+    CHECK(!harness.commit.is_dead(1));
   });
   CHECK_EQ(starved.wait(), 0);
 }
 
 TEST("what was written while a syncer left by itself is not acknowledged") {
-  Stage stage(open_log(file("log")));
-  stage.maintain();
-  stage.commit.wait(stage.commit.join());
-  CHECK_EQ(::kill(stage.syncer(), SIGTERM), 0);
+  Harness harness(open_log(file("log")));
+  harness.maintain();
+  harness.commit.wait(harness.commit.join());
+  CHECK_EQ(::kill(harness.syncer(), SIGTERM), 0);
   siginfo_t ended{};
-  CHECK_EQ(::waitid(P_PID, static_cast<id_t>(stage.syncer()), &ended, WEXITED | WNOWAIT), 0);
-  const std::uint32_t sync = stage.commit.join();
-  stage.manager.reopen(open_log(file("log-1")), 1, stage.roster);
-  stage.on_exit(0);
-  stage.maintain(kLater);
-  stage.commit.wait(sync);
-  CHECK(stage.commit.is_dead(0));
-  CHECK(!stage.commit.is_dead(1));
+  CHECK_EQ(::waitid(P_PID, static_cast<id_t>(harness.syncer()), &ended, WEXITED | WNOWAIT), 0);
+  const std::uint32_t sync = harness.commit.join();
+  harness.manager.reopen(open_log(file("log-1")), 1, harness.roster);
+  harness.on_exit(0);
+  harness.maintain(kLater);
+  harness.commit.wait(sync);
+  CHECK(harness.commit.is_dead(0));
+  CHECK(!harness.commit.is_dead(1));
 }
 
 TEST("a log that is reopened while the syncer is replaced is synced by the next one") {
-  Stage stage(open_log(file("log")));
-  stage.maintain();
+  Harness harness(open_log(file("log")));
+  harness.maintain();
   ExecState predecessor;
-  stage.manager.save_to(predecessor);
+  harness.manager.save_to(predecessor);
   predecessor.inbox = ::dup(predecessor.inbox);
-  LogManager next(stage.parts(), predecessor);
-  next.maintain(stage.roster, stage.start);  // which tells it to leave
-  const std::uint32_t sync = stage.commit.join();
-  next.reopen(open_log(file("log-1")), 1, stage.roster);
-  CHECK(stage.syncer() != predecessor.syncer);
-  stage.commit.wait(sync);
-  CHECK(!stage.commit.is_dead(0));
+  LogManager next(harness.parts(), predecessor);
+  next.maintain(harness.roster, harness.start);  // which tells it to leave
+  const std::uint32_t sync = harness.commit.join();
+  next.reopen(open_log(file("log-1")), 1, harness.roster);
+  CHECK(harness.syncer() != predecessor.syncer);
+  harness.commit.wait(sync);
+  CHECK(!harness.commit.is_dead(0));
 }
 
 TEST("a syncer lets go of the old log when the last child has, though nobody waits for a sync") {
-  Stage stage(open_log(file("log")));
-  stage.maintain();
+  Harness harness(open_log(file("log")));
+  harness.maintain();
   for (std::uint32_t epoch = 1; epoch <= 20; epoch++) {
     const std::string name = "log-" + std::to_string(epoch);
-    stage.manager.reopen(open_log(file(name)), epoch, stage.roster);
-    stage.maintain(epoch * kMillisecond);
-    CHECK(holds_in_time([&] { return stage.board.header().oldest_unsynced == epoch; }));
+    harness.manager.reopen(open_log(file(name)), epoch, harness.roster);
+    harness.maintain(epoch * kMillisecond);
+    CHECK(holds_in_time([&] { return harness.board.header().oldest_unsynced == epoch; }));
   }
-  CHECK(!stage.commit.is_dead(0));
-  CHECK_EQ(stage.commit.joined(), 0);
+  CHECK(!harness.commit.is_dead(0));
+  CHECK_EQ(harness.commit.joined(), 0);
 }
 
 TEST("without a syncer, nobody is told to leave in its place") {
@@ -192,32 +192,32 @@ TEST("without a syncer, nobody is told to leave in its place") {
     Process last_syncer([] { ::pause(); });
     ExecState predecessor;
     predecessor.syncer = last_syncer.pid();
-    Stage stage(open_log(file("log")), predecessor);
+    Harness harness(open_log(file("log")), predecessor);
     last_syncer.signal(SIGKILL);
     last_syncer.wait();
-    stage.manager.on_exit(last_syncer.pid());
+    harness.manager.on_exit(last_syncer.pid());
     const rlimit none{.rlim_cur = 3, .rlim_max = 3};
     CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);  // so that there is no other one
-    stage.maintain();
-    CHECK_EQ(stage.syncer(), 0);
-    CHECK(stage.manager.next_deadline() > stage.start);
+    harness.maintain();
+    CHECK_EQ(harness.syncer(), 0);
+    CHECK(harness.manager.next_deadline() > harness.start);
   });
   CHECK_EQ(group.wait(), 0);
 }
 
 TEST("what the control channel had no room for is reported again") {
-  Stage stage(open_log(file("log")));
-  while (stage.control.send("growth-limit none")) continue;
-  stage.board.header().log_error = ENOSPC;
-  stage.commit.fail_sync(0, EIO);
-  stage.maintain();
-  CHECK(stage.told().find("sync-failed") == std::string::npos);
-  CHECK(stage.manager.next_deadline() < kNever);
-  stage.maintain();
-  CHECK_EQ(stage.told(),
+  Harness harness(open_log(file("log")));
+  while (harness.control.send("growth-limit none")) continue;
+  harness.board.header().log_error = ENOSPC;
+  harness.commit.fail_sync(0, EIO);
+  harness.maintain();
+  CHECK(harness.told().find("sync-failed") == std::string::npos);
+  CHECK(harness.manager.next_deadline() < kNever);
+  harness.maintain();
+  CHECK_EQ(harness.told(),
            "log-error " + std::to_string(ENOSPC) + "\nsync-failed " + std::to_string(EIO) + "\n");
-  stage.maintain();
-  CHECK_EQ(stage.told(), "");
+  harness.maintain();
+  CHECK_EQ(harness.told(), "");
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "process/memory.hpp"
 
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <sstream>

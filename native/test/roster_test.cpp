@@ -11,7 +11,6 @@
 #include <map>
 #include <numeric>
 #include <random>
-#include <set>
 
 #include "check.hpp"
 #include "child/child.hpp"

@@ -1,7 +1,6 @@
 // The process that syncs, with logs that can be synced and others that cannot.
 #include "log/syncer.hpp"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -23,8 +22,8 @@ using check::Process;
 using check::segment_name;
 using check::unsyncable;
 
-struct Stage {
-  Stage() {
+struct Harness {
+  Harness() {
     std::array<int, 2> ends{};
     CHECK_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), 0);
     inbox.reset(ends[0]);
@@ -41,7 +40,7 @@ struct Stage {
     });
   }
   void sync() { header.commit.wait(header.commit.join()); }
-  bool was_rung() {
+  bool was_woken() {
     std::uint64_t count = 0;
     return ::read(wakeup.get(), &count, sizeof count) > 0;
   }
@@ -54,111 +53,111 @@ struct Stage {
 };
 
 TEST("what joins is synced, and counted") {
-  Stage stage;
+  Harness harness;
   const Fd log = open_log(file("log"));
-  CHECK(send_log(stage.inbox.get(), log.get(), 0));
-  Process syncer = stage.start();
-  for (int i = 0; i < 10; i++) stage.sync();
-  CHECK_EQ(stage.header.commit.syncs(), 10);
-  CHECK_EQ(stage.header.commit.joined(), 10);
-  CHECK(!stage.header.commit.is_dead(0));
-  CHECK(!stage.was_rung());
+  CHECK(send_log(harness.inbox.get(), log.get(), 0));
+  Process syncer = harness.start();
+  for (int i = 0; i < 10; i++) harness.sync();
+  CHECK_EQ(harness.header.commit.syncs(), 10);
+  CHECK_EQ(harness.header.commit.joined(), 10);
+  CHECK(!harness.header.commit.is_dead(0));
+  CHECK(!harness.was_woken());
 }
 
 TEST("a log that cannot be synced is dead, the supervisor is rung, and the next one is synced") {
-  Stage stage;
-  CHECK(send_log(stage.inbox.get(), unsyncable().get(), 0));
-  Process syncer = stage.start();
-  stage.sync();
-  CHECK(stage.header.commit.is_dead(0));
-  CHECK_EQ(stage.header.commit.error(), EINVAL);
-  CHECK(holds_in_time([&] { return stage.was_rung(); }));
-  CHECK(send_log(stage.inbox.get(), open_log(file("log")).get(), 1));
-  stage.sync();
-  CHECK(!stage.header.commit.is_dead(1));
-  CHECK(!stage.was_rung());
+  Harness harness;
+  CHECK(send_log(harness.inbox.get(), unsyncable().get(), 0));
+  Process syncer = harness.start();
+  harness.sync();
+  CHECK(harness.header.commit.is_dead(0));
+  CHECK_EQ(harness.header.commit.error(), EINVAL);
+  CHECK(holds_in_time([&] { return harness.was_woken(); }));
+  CHECK(send_log(harness.inbox.get(), open_log(file("log")).get(), 1));
+  harness.sync();
+  CHECK(!harness.header.commit.is_dead(1));
+  CHECK(!harness.was_woken());
 }
 
 TEST("an older log is synced as long as somebody may still write to it") {
-  Stage stage;
-  CHECK(send_log(stage.inbox.get(), open_log(file("log.0")).get(), 0));
-  CHECK(send_log(stage.inbox.get(), open_log(file("log.1")).get(), 1));
-  Process syncer = stage.start();
-  stage.sync();
-  CHECK_EQ(stage.header.oldest_unsynced.load(), 0);
-  stage.header.log_settled = 1;
-  stage.sync();
-  CHECK(holds_in_time([&] { return stage.header.oldest_unsynced == 1; }));
-  CHECK(send_log(stage.inbox.get(), unsyncable().get(), 2));
-  CHECK(send_log(stage.inbox.get(), open_log(file("log.3")).get(), 3));
-  stage.sync();
-  CHECK(stage.header.commit.is_dead(3));
+  Harness harness;
+  CHECK(send_log(harness.inbox.get(), open_log(file("log.0")).get(), 0));
+  CHECK(send_log(harness.inbox.get(), open_log(file("log.1")).get(), 1));
+  Process syncer = harness.start();
+  harness.sync();
+  CHECK_EQ(harness.header.oldest_unsynced.load(), 0);
+  harness.header.log_settled = 1;
+  harness.sync();
+  CHECK(holds_in_time([&] { return harness.header.oldest_unsynced == 1; }));
+  CHECK(send_log(harness.inbox.get(), unsyncable().get(), 2));
+  CHECK(send_log(harness.inbox.get(), open_log(file("log.3")).get(), 3));
+  harness.sync();
+  CHECK(harness.header.commit.is_dead(3));
 }
 
 TEST("more logs than it can hold are all dead, the newest too, that it has not received") {
   constexpr std::uint32_t kMany = 260;
-  Stage stage;
+  Harness harness;
   const Fd log = open_log(file("log"));
-  Process syncer = stage.start();
-  stage.sync();
+  Process syncer = harness.start();
+  harness.sync();
   for (std::uint32_t i = 0; i < kMany; i++) {
-    CHECK(send_log(stage.inbox.get(), log.get(), i));
-    stage.header.commit.offer(i);
+    CHECK(send_log(harness.inbox.get(), log.get(), i));
+    harness.header.commit.offer(i);
   }
-  stage.sync();
-  CHECK(stage.header.commit.is_dead(kMany - 1));
-  CHECK_EQ(stage.header.commit.error(), EMFILE);
+  harness.sync();
+  CHECK(harness.header.commit.is_dead(kMany - 1));
+  CHECK_EQ(harness.header.commit.error(), EMFILE);
 }
 
 TEST("without any log, nothing is synced") {
-  Stage stage;
-  Process syncer = stage.start();
-  stage.sync();
-  CHECK(stage.header.commit.is_dead(0));
+  Harness harness;
+  Process syncer = harness.start();
+  harness.sync();
+  CHECK(harness.header.commit.is_dead(0));
 }
 
 TEST("a log that gets lost on the way, since no descriptor is free, is dead") {
-  Stage stage;
+  Harness harness;
   const Fd log = open_log(file("log"));
   const pid_t parent = ::getpid();
   Process syncer([&] {
     const rlimit few{.rlim_cur = 20, .rlim_max = 20};
     CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
-    run_syncer({.scoreboard = stage.board,
+    run_syncer({.scoreboard = harness.board,
                 .supervisor = parent,
-                .inbox = stage.theirs.get(),
-                .wakeup = stage.wakeup.get()});
+                .inbox = harness.theirs.get(),
+                .wakeup = harness.wakeup.get()});
   });
   for (std::uint32_t i = 0; i < 30; i++) {
-    CHECK(send_log(stage.inbox.get(), log.get(), i));
-    stage.header.commit.offer(i);
+    CHECK(send_log(harness.inbox.get(), log.get(), i));
+    harness.header.commit.offer(i);
   }
-  stage.sync();
-  CHECK(stage.header.commit.is_dead(29));
+  harness.sync();
+  CHECK(harness.header.commit.is_dead(29));
 }
 
 TEST("told to leave, it leaves in order, and not in the middle of a sync") {
-  Stage stage;
-  CHECK(send_log(stage.inbox.get(), open_log(file("log")).get(), 0));
-  Process syncer = stage.start();
-  stage.sync();
+  Harness harness;
+  CHECK(send_log(harness.inbox.get(), open_log(file("log")).get(), 0));
+  Process syncer = harness.start();
+  harness.sync();
   syncer.signal(SIGTERM);
   const int status = syncer.wait();
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  CHECK(!stage.header.commit.is_syncing());
+  CHECK(!harness.header.commit.is_syncing());
 }
 
 TEST("one whose supervisor is gone leaves") {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // so that we see its end
-  Stage stage;
+  Harness harness;
   Process supervisor([&] {
-    Process syncer = stage.start();
-    stage.sync();
-    stage.header.syncer = syncer.pid();
+    Process syncer = harness.start();
+    harness.sync();
+    harness.header.syncer = syncer.pid();
     for (;;) ::pause();
   });
-  CHECK(holds_in_time([&] { return stage.header.syncer != 0; }));
-  const pid_t pid = stage.header.syncer;
+  CHECK(holds_in_time([&] { return harness.header.syncer != 0; }));
+  const pid_t pid = harness.header.syncer;
   supervisor.signal(SIGKILL);
   (void)supervisor.wait();
   int status = -1;

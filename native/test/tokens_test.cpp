@@ -1,7 +1,7 @@
 #include "base/tokens.hpp"
 
 #include <cstdint>
-#include <string>
+#include <string_view>
 
 #include "check.hpp"
 

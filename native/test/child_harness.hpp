@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,14 +43,14 @@ inline Service make_service(Work work = {.kind = Work::Kind::none, .duration = 0
                        "error busy: too many of you\n"}};
 }
 
-class ChildStage {
+class ChildHarness {
  public:
-  explicit ChildStage(Service service_of_children = make_service(),
-                      const std::string& path = file("log"), std::uint32_t slots = 1)
+  explicit ChildHarness(Service service_of_children = make_service(),
+                        const std::string& path = file("log"), std::uint32_t slots = 1)
       : service(std::move(service_of_children)),
         board(Scoreboard::create(segment_name(), slots, 4, {})),
         log(open_log(path)) {
-    ::tzset();                           // a child may not open the file of the time zone
+    ::tzset();                        // a child may not open the file of the time zone
     Segment::remove(segment_name());  // the mapping stays
     board.users().replace({"arijort", "foobar"});
   }

@@ -1,7 +1,6 @@
 // A run of the load engine against a scripted server: options, run and results.
 #pragma once
 
-#include <string>
 #include <utility>
 #include <vector>
 
