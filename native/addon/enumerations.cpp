@@ -10,7 +10,8 @@
 #include "base/cause.hpp"
 #include "base/protocol.hpp"
 #include "load/load_engine.hpp"
-#include "shm/scoreboard.hpp"
+#include "shm/header.hpp"
+#include "shm/slot.hpp"
 
 namespace kilofork {
 

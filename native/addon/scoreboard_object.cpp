@@ -24,7 +24,7 @@ Napi::Array to_numbers(Napi::Env env, const Counts& counts) {
   return array;
 }
 
-PoolBounds get_limits(const Napi::Object& options) {
+PoolBounds get_bounds(const Napi::Object& options) {
   return {.start = static_cast<std::size_t>(get_number(options, "start")),
           .min_spare = static_cast<std::size_t>(get_number(options, "minSpare")),
           .max_spare = static_cast<std::size_t>(get_number(options, "maxSpare")),
@@ -71,15 +71,15 @@ ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(
       return;
     }
     const auto options = info[1].As<Napi::Object>();
-    const PoolBounds limits = get_limits(options.Get("limits").As<Napi::Object>());
+    const PoolBounds bounds = get_bounds(options.Get("limits").As<Napi::Object>());
     board_.emplace(
-        Scoreboard::create(name, static_cast<std::uint32_t>(limits.max),
+        Scoreboard::create(name, static_cast<std::uint32_t>(bounds.max),
                            static_cast<std::uint32_t>(get_number(options, "users")),
                            {.host = get_string(options, "host"),
                             .address = get_string(options, "address"),
                             .port = static_cast<std::uint16_t>(get_number(options, "port")),
                             .backlog = static_cast<std::uint32_t>(get_number(options, "backlog")),
-                            .limits = limits,
+                            .bounds = bounds,
                             .synced = options.Get("synced").As<Napi::Boolean>(),
                             .log = get_string(options, "log"),
                             .release = get_string(options, "release")}));

@@ -5,8 +5,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -31,7 +29,7 @@ const Scoreboard::Identity kIdentity{
     .address = "127.0.0.1",
     .port = 31337,
     .backlog = 4096,
-    .limits = {.start = 5, .min_spare = 6, .max_spare = 7, .max = 1000, .shrink_after = kSecond},
+    .bounds = {.start = 5, .min_spare = 6, .max_spare = 7, .max = 1000, .shrink_after = kSecond},
     .log = "/var/log/server.log",
     .release = "1.2.3"};
 
@@ -146,7 +144,7 @@ TEST("a long text is cut, not written past its place") {
                                                .address = std::string(1000, 'a'),
                                                .port = 1,
                                                .backlog = 1,
-                                               .limits = {},
+                                               .bounds = {},
                                                .log = std::string(1000, 'l'),
                                                .release = std::string(1000, 'r')});
   CHECK_EQ(std::string(board.header().host.data()), std::string(255, 'h'));

@@ -52,11 +52,11 @@ TEST("each setting goes to its place") {
   CHECK_EQ(service.work_timeout, 6);
   CHECK_EQ(service.max_requests, 7);
   CHECK_EQ(service.max_requests_jitter, 8);
-  CHECK_EQ(settings.limits.start, 9);
-  CHECK_EQ(settings.limits.min_spare, 10);
-  CHECK_EQ(settings.limits.max_spare, 11);
-  CHECK_EQ(settings.limits.max, 12);
-  CHECK_EQ(settings.limits.shrink_after, 13);
+  CHECK_EQ(settings.bounds.start, 9);
+  CHECK_EQ(settings.bounds.min_spare, 10);
+  CHECK_EQ(settings.bounds.max_spare, 11);
+  CHECK_EQ(settings.bounds.max, 12);
+  CHECK_EQ(settings.bounds.shrink_after, 13);
   CHECK_EQ(settings.bytes_per_child, 14);
   CHECK_EQ(settings.memory_reserve, 15);
   CHECK_EQ(service.max_per_address, 16);
@@ -141,7 +141,7 @@ std::string problem_of(const std::vector<std::string>& lines, std::size_t slots 
 
 TEST("a whole set of settings is accepted") {
   CHECK_EQ(problem_of(whole()), "");
-  CHECK_EQ(parse_settings(whole(), 10).limits.max_spare, 7);
+  CHECK_EQ(parse_settings(whole(), 10).bounds.max_spare, 7);
 }
 
 TEST("a setting that is missing is named, whichever it is") {

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <functional>
 #include <random>
-#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -15,12 +14,12 @@ namespace {
 constexpr Nanoseconds kLook = Sizing::kSampleEvery;
 constexpr std::int64_t kSamplesSoon = Sizing::kSoon / kLook;
 constexpr Nanoseconds kEighth = 1250 * kMillisecond;  // of shrink_after
-constexpr PoolBounds kLimits{
+constexpr PoolBounds kBounds{
     .start = 10, .min_spare = 5, .max_spare = 20, .max = 1000, .shrink_after = 8 * kEighth};
 
 // A pool that is looked at as often as it should be.
 struct Looks {
-  explicit Looks(const PoolBounds& limits = kLimits) : sizing(limits) { sizing.begin({}, now); }
+  explicit Looks(const PoolBounds& bounds = kBounds) : sizing(bounds) { sizing.begin({}, now); }
   Need look(const Census& census, Nanoseconds after = kLook) {
     now += after;
     return sizing.sample(census, now);
@@ -57,7 +56,7 @@ TEST("a queue that is about to be gone costs no fork, however long it is") {
   std::int64_t finished = 0;
   for (int i = 0; i < 1000; i++) {
     finished += 200;
-    const auto waiting = static_cast<std::size_t>(200 * kSamplesSoon) - kLimits.min_spare;
+    const auto waiting = static_cast<std::size_t>(200 * kSamplesSoon) - kBounds.min_spare;
     const Need need =
         looks.look({.alive = 10, .idle = 0, .waiting = waiting, .finished = finished});
     CHECK_EQ(need.queue + need.spare, 0);
@@ -192,23 +191,23 @@ TEST("whatever a pool looks like, what it needs stays within its limits") {
                         .waiting = up_to(up_to(4096)),
                         .finished = finished += static_cast<std::int64_t>(up_to(up_to(500)))};
     const Need need = looks.look(census, static_cast<Nanoseconds>(up_to(20)) * kMillisecond);
-    CHECK(census.alive + need.queue + need.spare <= kLimits.max);
+    CHECK(census.alive + need.queue + need.spare <= kBounds.max);
     CHECK(need.queue <= census.waiting);
-    CHECK(need.spare <= kLimits.min_spare);
+    CHECK(need.spare <= kBounds.min_spare);
     if (census.idle >= census.waiting) CHECK_EQ(need.queue, 0);
-    if (census.idle >= census.waiting + kLimits.min_spare) CHECK_EQ(need.spare, 0);
+    if (census.idle >= census.waiting + kBounds.min_spare) CHECK_EQ(need.spare, 0);
   }
 }
 
 TEST("a pool is dynamic when it may be smaller than its maximum") {
   const PoolBounds fixed{.start = 8, .min_spare = 1, .max_spare = 8, .max = 8, .shrink_after = 1};
   CHECK(!fixed.is_dynamic());
-  PoolBounds limits = fixed;
-  limits.start = 7;
-  CHECK(limits.is_dynamic());
-  limits = fixed;
-  limits.max_spare = 7;
-  CHECK(limits.is_dynamic());
+  PoolBounds bounds = fixed;
+  bounds.start = 7;
+  CHECK(bounds.is_dynamic());
+  bounds = fixed;
+  bounds.max_spare = 7;
+  CHECK(bounds.is_dynamic());
 }
 
 // ---- shrinking --------------------------------------------------------------------------------
@@ -221,11 +220,11 @@ struct Retirement {
 
 // The retirements of a pool whose children are all idle: an eighth of those too many with each
 // eighth of the time, from the end of the first whole time on.
-std::vector<Retirement> expected_retirements(std::size_t idle, const PoolBounds& limits) {
+std::vector<Retirement> expected_retirements(std::size_t idle, const PoolBounds& bounds) {
   std::vector<Retirement> all;
-  for (Nanoseconds after = limits.shrink_after; idle > limits.max_spare;
-       after += limits.shrink_after / 8) {
-    const std::size_t eighth = (idle - limits.max_spare + 7) / 8;
+  for (Nanoseconds after = bounds.shrink_after; idle > bounds.max_spare;
+       after += bounds.shrink_after / 8) {
+    const std::size_t eighth = (idle - bounds.max_spare + 7) / 8;
     all.push_back({.after = after, .count = eighth});
     idle -= eighth;
   }
@@ -248,61 +247,61 @@ struct Shrinking {
   }
   static constexpr Nanoseconds kStart = 1000 * kSecond;
   std::size_t alive;
-  Sizing sizing{kLimits};
+  Sizing sizing{kBounds};
 };
 
 TEST("children that are idle too many leave by eighths, down to the spare limit and not below") {
   for (const std::size_t idle : {21U, 22U, 28U, 29U, 100U, 1000U}) {
     Shrinking pool{.alive = idle};
-    const auto retirements = pool.run(100 * kLimits.shrink_after, [](auto) { return 0; });
-    CHECK(retirements == expected_retirements(idle, kLimits));
-    CHECK_EQ(pool.alive, kLimits.max_spare);
+    const auto retirements = pool.run(100 * kBounds.shrink_after, [](auto) { return 0; });
+    CHECK(retirements == expected_retirements(idle, kBounds));
+    CHECK_EQ(pool.alive, kBounds.max_spare);
   }
 }
 
 TEST("children that are not idle too many stay") {
   for (const std::size_t idle : {0U, 1U, 19U, 20U}) {
     Shrinking pool{.alive = idle};
-    CHECK(pool.run(10 * kLimits.shrink_after, [](auto) { return 0; }).empty());
+    CHECK(pool.run(10 * kBounds.shrink_after, [](auto) { return 0; }).empty());
   }
 }
 
 TEST("children that were busy for one look within the time stay, for ever so long") {
   Shrinking pool{.alive = 100};
   const auto busy = [](Nanoseconds after) -> std::size_t {
-    return after % kLimits.shrink_after == 7 * kLook ? 80 : 0;
+    return after % kBounds.shrink_after == 7 * kLook ? 80 : 0;
   };
-  CHECK(pool.run(50 * kLimits.shrink_after, busy).empty());
+  CHECK(pool.run(50 * kBounds.shrink_after, busy).empty());
 }
 
 TEST("only those leave that were idle during all of the time, those needed now and then stay") {
   Shrinking pool{.alive = 100};
   const auto busy = [](Nanoseconds after) -> std::size_t {
-    return after % (kLimits.shrink_after / 2) == 7 * kLook ? 50 : 0;
+    return after % (kBounds.shrink_after / 2) == 7 * kLook ? 50 : 0;
   };
-  (void)pool.run(50 * kLimits.shrink_after, busy);
-  CHECK_EQ(pool.alive, 50 + kLimits.max_spare);
+  (void)pool.run(50 * kBounds.shrink_after, busy);
+  CHECK_EQ(pool.alive, 50 + kBounds.max_spare);
 }
 
 TEST("children that have become idle a moment ago have the whole time before them") {
   Shrinking pool{.alive = 100};
-  const Nanoseconds ends = 3 * kLimits.shrink_after;
-  const auto retirements = pool.run(20 * kLimits.shrink_after, [&](Nanoseconds after) {
+  const Nanoseconds ends = 3 * kBounds.shrink_after;
+  const auto retirements = pool.run(20 * kBounds.shrink_after, [&](Nanoseconds after) {
     return after < ends ? std::size_t{95} : 0;
   });
   CHECK(!retirements.empty());
-  CHECK(retirements.front().after >= ends + kLimits.shrink_after);
-  CHECK(retirements.front().after <= ends + kLimits.shrink_after + kEighth);
+  CHECK(retirements.front().after >= ends + kBounds.shrink_after);
+  CHECK(retirements.front().after <= ends + kBounds.shrink_after + kEighth);
 }
 
 TEST("a pool that is looked at only when its surplus asks for it shrinks all the same") {
-  Sizing sizing(kLimits);
+  Sizing sizing(kBounds);
   Nanoseconds now = 1000 * kSecond;
   std::size_t idle = 100;
   std::vector<Retirement> retirements;
   CHECK_EQ(sizing.surplus(idle, now), 0);
   while (const Nanoseconds next = sizing.next_surplus(idle)) {
-    CHECK(next <= 1000 * kSecond + 100 * kLimits.shrink_after);
+    CHECK(next <= 1000 * kSecond + 100 * kBounds.shrink_after);
     CHECK_EQ(next, now + kEighth);
     CHECK_EQ(sizing.surplus(idle, next - 1), 0);
     now = next;
@@ -310,8 +309,8 @@ TEST("a pool that is looked at only when its surplus asks for it shrinks all the
     if (count > 0) retirements.push_back({.after = now - 1000 * kSecond, .count = count});
     idle -= count;
   }
-  CHECK(retirements == expected_retirements(100, kLimits));
-  CHECK_EQ(idle, kLimits.max_spare);
+  CHECK(retirements == expected_retirements(100, kBounds));
+  CHECK_EQ(idle, kBounds.max_spare);
 }
 
 // ---- both -------------------------------------------------------------------------------------
@@ -337,20 +336,20 @@ class PaperPool {
     retired += count;
     alive += need.queue + need.spare;
     forks += need.queue + need.spare;
-    CHECK(alive <= kLimits.max);
+    CHECK(alive <= kBounds.max);
   }
   void pass_idly(Nanoseconds time) {
     for (Nanoseconds end = now + time; now < end;) pass(0, 0);
   }
 
-  std::size_t alive = kLimits.start;
+  std::size_t alive = kBounds.start;
   std::size_t busy = 0;
   std::size_t forks = 0;
   std::size_t retired = 0;
   Nanoseconds now = 0;
 
  private:
-  Sizing sizing_{kLimits};
+  Sizing sizing_{kBounds};
   std::size_t waiting_ = 0;
   std::int64_t finished_ = 0;
 };
@@ -370,9 +369,9 @@ TEST("a load in waves makes a pool grow once, however the waves rise, and then i
     PaperPool pool;
     pool.pass_idly(kSecond);
     wave(pool, per_look);
-    CHECK_EQ(pool.forks, kWave + kLimits.min_spare - kLimits.start);
+    CHECK_EQ(pool.forks, kWave + kBounds.min_spare - kBounds.start);
     for (int i = 1; i < 100; i++) wave(pool, per_look);
-    CHECK_EQ(pool.forks, kWave + kLimits.min_spare - kLimits.start);
+    CHECK_EQ(pool.forks, kWave + kBounds.min_spare - kBounds.start);
     CHECK_EQ(pool.retired, 0);
   }
 }
@@ -381,26 +380,26 @@ TEST("once the waves have ended, the pool comes back to its spare limit in the t
   PaperPool pool;
   for (int i = 0; i < 100; i++) wave(pool, kWave);
   const Nanoseconds ended = pool.now - kHalfWave;
-  const auto steps = static_cast<Nanoseconds>(expected_retirements(pool.alive, kLimits).size());
-  while (pool.alive > kLimits.max_spare && pool.now < ended + 100 * kLimits.shrink_after)
+  const auto steps = static_cast<Nanoseconds>(expected_retirements(pool.alive, kBounds).size());
+  while (pool.alive > kBounds.max_spare && pool.now < ended + 100 * kBounds.shrink_after)
     pool.pass(0, 0);
   // The eighth in which the last wave ended is not counted; the first eighth of the children
   // leaves when eight more are over.
   CHECK(pool.now - ended >= (7 + steps) * kEighth);
   CHECK(pool.now - ended <= (8 + steps) * kEighth + 2 * kLook);
-  pool.pass_idly(5 * kLimits.shrink_after);
-  CHECK_EQ(pool.alive, kLimits.max_spare);
-  CHECK_EQ(pool.forks, kWave + kLimits.min_spare - kLimits.start);
+  pool.pass_idly(5 * kBounds.shrink_after);
+  CHECK_EQ(pool.alive, kBounds.max_spare);
+  CHECK_EQ(pool.forks, kWave + kBounds.min_spare - kBounds.start);
 }
 
 TEST("waves that are further apart than the time of shrinking are grown for each time") {
   PaperPool pool;
   for (int i = 0; i < 3; i++) {
     wave(pool, kWave);
-    pool.pass_idly(20 * kLimits.shrink_after);
-    CHECK_EQ(pool.alive, kLimits.max_spare);
+    pool.pass_idly(20 * kBounds.shrink_after);
+    CHECK_EQ(pool.alive, kBounds.max_spare);
   }
-  CHECK(pool.retired > 2 * (kWave - kLimits.max_spare));
+  CHECK(pool.retired > 2 * (kWave - kBounds.max_spare));
 }
 
 TEST("a pool whose clients come and go steadily is neither forked for nor shrunk") {

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <ctime>
 #include <limits>
-#include <string_view>
 
 namespace kilofork {
 

@@ -8,7 +8,6 @@
 #include <atomic>
 #include <optional>
 #include <span>
-#include <string_view>
 
 #include "child/child_log.hpp"
 #include "child/connection.hpp"

@@ -3,17 +3,13 @@
 // have an AppendLog of their own on the same open file.
 #pragma once
 
-#include <sys/types.h>
-
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "base/clock.hpp"
-#include "base/escape.hpp"
 #include "base/fd.hpp"
 
 namespace kilofork {

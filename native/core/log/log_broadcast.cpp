@@ -6,7 +6,6 @@
 
 #include <array>
 #include <cstring>
-#include <span>
 
 #include "base/error.hpp"
 #include "process/fd_passing.hpp"

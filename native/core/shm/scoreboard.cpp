@@ -51,9 +51,9 @@ Scoreboard Scoreboard::create(const std::string& name, std::uint32_t slots, std:
   header.front = ::getpid();
   header.port = identity.port;
   header.backlog = identity.backlog;
-  header.start = static_cast<std::uint32_t>(identity.limits.start);
-  header.min_spare = static_cast<std::uint32_t>(identity.limits.min_spare);
-  header.max_spare = static_cast<std::uint32_t>(identity.limits.max_spare);
+  header.start = static_cast<std::uint32_t>(identity.bounds.start);
+  header.min_spare = static_cast<std::uint32_t>(identity.bounds.min_spare);
+  header.max_spare = static_cast<std::uint32_t>(identity.bounds.max_spare);
   header.synced = identity.synced ? 1 : 0;
   header.pid_namespace = pid_namespace();
   header.created = monotonic_now();

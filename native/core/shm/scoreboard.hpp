@@ -30,7 +30,7 @@ class Scoreboard {
     std::string address;
     std::uint16_t port = 0;
     std::uint32_t backlog = 0;
-    PoolBounds limits{};
+    PoolBounds bounds{};
     bool synced = false;
     std::string log;
     std::string release;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <optional>
 
 #include "base/error.hpp"
 #include "base/tokens.hpp"

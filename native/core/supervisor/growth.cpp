@@ -56,7 +56,7 @@ void Growth::sample() {
   const auto limit = static_cast<GrowthLimit>(parts_.scoreboard.header().growth_limit.load());
   const bool may_grow = limit == GrowthLimit::none || limit == GrowthLimit::maximum;
   const Nanoseconds interval =
-      parts_.settings.limits.is_dynamic() && may_grow ? Sizing::kSampleEvery : kSparseSamples;
+      parts_.settings.bounds.is_dynamic() && may_grow ? Sizing::kSampleEvery : kSparseSamples;
   next_sample_ = now + std::max(interval, (monotonic_now() - now) * kCostlySample);
 }
 
@@ -92,7 +92,7 @@ Nanoseconds Growth::next_deadline() const {
 // Full: each child that the pool may have has a client, and the next client has to wait.
 void Growth::note_fullness(const Census& census) {
   Header& header = parts_.scoreboard.header();
-  const bool full = census.idle == 0 && census.alive >= parts_.settings.limits.max;
+  const bool full = census.idle == 0 && census.alive >= parts_.settings.bounds.max;
   const std::int64_t since = header.full_since.load(std::memory_order_relaxed);
   const std::int64_t age = parts_.scoreboard.age();
   if (full && since == 0) {

@@ -20,7 +20,7 @@ namespace kilofork {
 class Growth {
  public:
   Growth(PoolParts& parts, Forker& forker, int listener)
-      : parts_(parts), forker_(forker), sizing_(parts.settings.limits), listener_(listener) {}
+      : parts_(parts), forker_(forker), sizing_(parts.settings.bounds), listener_(listener) {}
 
   // In the loop. `log_epoch`: of the log that new children are forked with.
   void sample();

@@ -10,7 +10,6 @@
 #include <array>
 #include <cerrno>
 
-#include "base/error.hpp"
 #include "log/syncer.hpp"
 #include "process/descriptors.hpp"
 

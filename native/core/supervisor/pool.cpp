@@ -133,7 +133,7 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
     announced_ = predecessor->announced;
     replacement_.resume();
   } else {
-    for (std::size_t i = 0; i < settings_.limits.start; i++) roster_.add_pending(i, Cause::start);
+    for (std::size_t i = 0; i < settings_.bounds.start; i++) roster_.add_pending(i, Cause::start);
     scoreboard_.header().child_epoch++;
     growth_.set_limit(GrowthLimit::none);
   }

@@ -5,8 +5,6 @@
 // its own: growth, replacement, shutdown, log_manager. fork(2), waitpid(2), prctl(2), eventfd(2).
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <optional>

@@ -76,12 +76,12 @@ constexpr auto kSettings = std::to_array<Setting>({
     {"greeting", [](auto& all, auto value) { return parse_template(value, all.service.greeting); }},
     {"reply", [](auto& all, auto value) { return parse_template(value, all.service.reply); }},
     {"refusal", [](auto& all, auto value) { return parse_refusal(value, all.service); }},
-    {"start-children", [](auto& all, auto value) { return parse_number(value, all.limits.start); }},
-    {"min-spare", [](auto& all, auto value) { return parse_number(value, all.limits.min_spare); }},
-    {"max-spare", [](auto& all, auto value) { return parse_number(value, all.limits.max_spare); }},
-    {"max-children", [](auto& all, auto value) { return parse_number(value, all.limits.max); }},
+    {"start-children", [](auto& all, auto value) { return parse_number(value, all.bounds.start); }},
+    {"min-spare", [](auto& all, auto value) { return parse_number(value, all.bounds.min_spare); }},
+    {"max-spare", [](auto& all, auto value) { return parse_number(value, all.bounds.max_spare); }},
+    {"max-children", [](auto& all, auto value) { return parse_number(value, all.bounds.max); }},
     {"shrink-after",
-     [](auto& all, auto value) { return parse_duration(value, all.limits.shrink_after); }},
+     [](auto& all, auto value) { return parse_duration(value, all.bounds.shrink_after); }},
     {"bytes-per-child",
      [](auto& all, auto value) { return parse_number(value, all.bytes_per_child); }},
     {"memory-reserve",
@@ -110,7 +110,7 @@ void require(bool holds, std::string_view name, const std::string& why) {
 
 // What the pool divides by, indexes with, or gives to std::clamp.
 void check_ranges(const PoolSettings& settings, std::size_t slots) {
-  const PoolBounds& bounds = settings.limits;
+  const PoolBounds& bounds = settings.bounds;
   require(settings.service.max_line > 0, "max-line", "is 0");
   require(settings.bytes_per_child > 0, "bytes-per-child", "is 0");
   require(bounds.max > 0, "max-children", "is 0");

@@ -19,7 +19,7 @@ namespace kilofork {
 
 struct PoolSettings {
   Service service{};
-  PoolBounds limits{};
+  PoolBounds bounds{};
   std::size_t bytes_per_child = 0;   // memory that a child takes
   std::size_t memory_reserve = 0;    // memory that is left to others: growth stops before it
   std::uint32_t log_epoch = 0;       // of the log that the supervisor is started with

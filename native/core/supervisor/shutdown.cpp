@@ -2,8 +2,6 @@
 
 #include <signal.h>
 
-#include <algorithm>
-
 namespace kilofork {
 
 Shutdown::Shutdown(PoolParts& parts, int listener)

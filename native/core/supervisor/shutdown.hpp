@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/clock.hpp"
 #include "supervisor/backlog_drain.hpp"

@@ -22,12 +22,12 @@ Need Sizing::sample(const Census& census, Nanoseconds now) {
   const auto leaving = static_cast<std::size_t>(finished * kSoon / elapsed);
   const std::size_t served = census.idle + leaving;  // can be accepted within kSoon
 
-  const std::size_t room = beyond(limits_.max, census.alive);
+  const std::size_t room = beyond(bounds_.max, census.alive);
   const std::size_t queue = std::min(beyond(census.waiting, served), room);
-  const std::size_t missing_spare = beyond(census.waiting + limits_.min_spare, served) - queue;
+  const std::size_t missing_spare = beyond(census.waiting + bounds_.min_spare, served) - queue;
   // Two samples must miss a spare child.
   const std::size_t spare =
-      std::min({missing_spare, missing_spare_, room - queue, limits_.min_spare});
+      std::min({missing_spare, missing_spare_, room - queue, bounds_.min_spare});
 
   finished_ = census.finished;
   sampled_at_ = now;
@@ -41,12 +41,12 @@ std::size_t Sizing::surplus(std::size_t idle, Nanoseconds now) {
   if (now < step_ends_) return 0;
 
   const std::size_t least = *std::min_element(lows_.begin(), lows_.end());
-  const std::size_t unneeded = step_ends_ == 0 ? 0 : beyond(least, limits_.max_spare);
+  const std::size_t unneeded = step_ends_ == 0 ? 0 : beyond(least, bounds_.max_spare);
   const std::size_t retired = (unneeded + kSteps - 1) / kSteps;
   for (std::size_t& each : lows_) each -= std::min(each, retired);
   step_ = (step_ + 1) % kSteps;
   lows_.at(step_) = idle - retired;
-  step_ends_ = now + limits_.shrink_after / static_cast<Nanoseconds>(kSteps);
+  step_ends_ = now + bounds_.shrink_after / static_cast<Nanoseconds>(kSteps);
   return retired;
 }
 

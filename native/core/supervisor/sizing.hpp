@@ -40,7 +40,7 @@ class Sizing {
   static constexpr Nanoseconds kSampleEvery = 10 * kMillisecond;
   static constexpr Nanoseconds kSoon = 50 * kMillisecond;
 
-  explicit Sizing(const PoolBounds& limits) : limits_(limits) {}
+  explicit Sizing(const PoolBounds& bounds) : bounds_(bounds) {}
 
   // The first sample after a pause, which is no measure of the present rate.
   void begin(const Census& census, Nanoseconds now);
@@ -51,13 +51,13 @@ class Sizing {
   [[nodiscard]] std::size_t surplus(std::size_t idle, Nanoseconds now);
   // When to ask for the surplus again; 0: when something has changed.
   [[nodiscard]] Nanoseconds next_surplus(std::size_t idle) const {
-    return idle > limits_.max_spare ? step_ends_ : 0;
+    return idle > bounds_.max_spare ? step_ends_ : 0;
   }
 
  private:
   static constexpr std::size_t kSteps = 8;
 
-  PoolBounds limits_;
+  PoolBounds bounds_;
   std::int64_t finished_ = 0;
   Nanoseconds sampled_at_ = 0;
   std::size_t missing_spare_ = 0;  // in the last sample

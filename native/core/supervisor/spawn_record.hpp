@@ -10,9 +10,7 @@
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
