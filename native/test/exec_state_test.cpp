@@ -64,14 +64,12 @@ TEST("each cause is read back, told or pending or neither") {
     const auto cause = static_cast<Cause>(i);
     const auto pid = static_cast<pid_t>(1000 + i);
     state.children.push_back(
-        {.slot = i * 3,
-         .member = {.pid = pid, .cause = cause, .pending = false, .told_at = 0}});
+        {.slot = i * 3, .member = {.pid = pid, .cause = cause, .pending = false, .told_at = 0}});
     state.children.push_back(
         {.slot = i * 3 + 1,
          .member = {.pid = pid, .cause = cause, .pending = false, .told_at = 1}});
     state.children.push_back(
-        {.slot = i * 3 + 2,
-         .member = {.pid = 0, .cause = cause, .pending = true, .told_at = 0}});
+        {.slot = i * 3 + 2, .member = {.pid = 0, .cause = cause, .pending = true, .told_at = 0}});
   }
   check_same(written_and_read(state), state);
 }

@@ -1,5 +1,5 @@
 // Why a child was forked, was told to leave, or has ended. Log, shared memory and spawn record use
-// this list. The successor of a child is forked with the cause of its end.
+// this list. A successor is forked with the cause of its predecessor's end.
 #pragma once
 
 #include <array>
@@ -12,20 +12,20 @@ namespace kilofork {
 
 enum class Cause : std::uint8_t {
   // of a fork
-  start,      // one of the first
+  start,      // one of the children that the server starts with
   spare_low,  // fewer idle children than --min-spare
   queue,      // clients wait, and no child is about to accept them
   // of an ordered end
   idle,      // more idle children than --max-spare
   recycled,  // has served --max-requests
   replaced,  // all children are being replaced
-  asked,     // received SIGTERM from elsewhere
+  asked,     // received SIGTERM from another process than the supervisor
   stopped,   // the server stops
   // of a death
-  cut,           // the server stopped before its request was done
-  crashed,       // by itself: SIGSEGV, an unknown exit code
-  killed,        // by a signal from outside
-  sick,          // could not accept
+  cut,           // aborted: the server stopped before its request was done
+  crashed,       // ended by itself: SIGSEGV, an unknown exit code
+  killed,        // ended by a signal from outside
+  sick,          // accept(2) failed
   work_timeout,  // its request took longer than --work-timeout
   orphaned,      // ended with its supervisor
 };

@@ -7,7 +7,6 @@ namespace kilofork {
 
 namespace {
 
-// Writes two digits.
 void write_two(char* out, unsigned number) {
   out[0] = static_cast<char>('0' + number / 10);
   out[1] = static_cast<char>('0' + number % 10);

@@ -42,13 +42,14 @@ inline Nanoseconds realtime_now() {
   return read_clock(CLOCK_REALTIME);
 }
 
-// The seconds by which local time is ahead of UTC, cached in memory that processes share. Offsets
-// change at quarters of an hour only, so one process asks localtime_r(3) once in each: every
-// process that asks has pages of its own from then on. Load the zone (tzset(3)) before forking.
+// The seconds by which local time is ahead of UTC. Lies in memory that children share: a child that
+// calls localtime_r(3) writes to pages of the C library, which are then copied for it. Offsets
+// change at quarters of an hour only, so one process calls it once in each. The zone must be loaded
+// (tzset(3)) before children are forked.
 class UtcOffset {
  public:
   [[nodiscard]] std::int32_t at(std::time_t time);
-  // One that this process does not share.
+  // One in the memory of this process alone.
   static UtcOffset& of_process();
 
  private:

@@ -1,5 +1,5 @@
-// A failed system call: the step, and errno. Code that sets up throws it, in front and supervisor.
-// Code that serves a client throws nothing: it handles each result of a system call.
+// A failed system call: the step that failed, and errno. Front, supervisor and the client's threads
+// throw it while they set up. A child throws nothing: it handles each result of a system call.
 #pragma once
 
 #include <cerrno>

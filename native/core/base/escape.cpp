@@ -15,8 +15,8 @@ bool is_plain(std::uint8_t byte) {
   return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
 }
 
-// The length of the printable multi-byte character at i. 0 if the bytes are a C1 control, or are
-// not UTF-8: RFC 3629 allows no overlong form, no surrogate, and nothing above U+10FFFF.
+// The length of the printable multi-byte character at i; 0 if the bytes are a C1 control, or are
+// not UTF-8. RFC 3629 allows no overlong form, no surrogate, and nothing above U+10FFFF.
 std::size_t character_length(std::string_view text, std::size_t i) {
   const std::uint8_t first = byte_at(text, i);
   std::size_t length = 0;

@@ -1,4 +1,4 @@
-// How many children a pool may have, and how many of them may be idle. The front sets them.
+// How many children a pool may have, and how many of them may be idle. Set by the front.
 #pragma once
 
 #include <cstddef>

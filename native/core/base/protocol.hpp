@@ -1,6 +1,6 @@
-// The grammar of a request, and templates for the texts around it. docs/protocol.md has the rules;
-// this parser and the one in TypeScript are tested against test/protocol-vectors.json. TypeScript
-// provides the texts as data, so none of them stands here.
+// The grammar of a request, the reasons to refuse one, and templates for the texts around it.
+// docs/protocol.md has the rules. This parser and the one in TypeScript are tested against
+// test/protocol-vectors.json. The texts themselves are settings, which come from TypeScript.
 #pragma once
 
 #include <array>
@@ -14,15 +14,15 @@
 namespace kilofork {
 
 enum class Refusal : std::uint8_t {
-  protocol,       // not <username>:<message>
-  unauthorized,   // not a user
+  protocol,       // the line is not <username>:<message>
+  unauthorized,   // there is no such user
   too_long,       // no newline within the longest line
   timeout,        // no complete line in time
   unavailable,    // a record could not be written, or may not be on disk
   shutting_down,  // the server is being stopped
-  busy,           // its address has the maximum number of connections
+  busy,           // the client's address has the maximum number of connections
 };
-// The names of the refusals on the wire and in the log.
+// The names that clients and the log are given.
 inline constexpr auto kRefusalNames = std::to_array<std::string_view>(
     {"protocol", "unauthorized", "too-long", "timeout", "unavailable", "shutting-down", "busy"});
 constexpr std::size_t kRefusals = kRefusalNames.size();
@@ -39,8 +39,8 @@ struct Request {
   std::string_view message;
 };
 
-// Parses a line, given without its newline. `ended`: the line had one; then one carriage return
-// before it is dropped. Empty if the line is no request. The views point into `line`.
+// Parses a line, given without its newline. `ended`: the line had a newline; then one carriage
+// return before it is dropped. Empty if the line is no request. The result points into `line`.
 std::optional<Request> parse_request(std::string_view line, bool ended);
 
 // A text with fields in braces, like "this is server thread {pid}". Rendering allocates nothing.
@@ -56,7 +56,7 @@ class Template {
   };
 
   Template() = default;
-  // A brace that does not begin a field is a brace; so is "{{", which never begins one.
+  // "{{" is a brace that begins no field. Any other brace that begins no field stays as it is.
   explicit Template(std::string_view text);
 
   // The length of the rendered text.

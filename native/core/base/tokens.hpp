@@ -1,4 +1,5 @@
-// Parses lines of tokens and numbers separated by single spaces, as the control channel has them.
+// Parses lines of tokens and numbers that single spaces separate, as the control channel and the
+// exec state have them.
 #pragma once
 
 #include <charconv>
@@ -14,7 +15,7 @@ inline std::string_view take_token(std::string_view& line) {
   return token;
 }
 
-// False if the text is not a number that fits, and nothing else.
+// False if the text is anything but one number that fits.
 template <typename Number>
 bool parse_number(std::string_view text, Number& number) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);

@@ -43,7 +43,7 @@ class Child {
   const Service& service_;
   ChildSignals& signals_;
   const OwnSlot own_;
-  const std::uint64_t last_total_;  // the child is recycled when its slot's total reaches this
+  const std::uint64_t last_total_;  // the total of the slot at which the child is recycled
   const std::span<char> input_;
   const std::span<char> output_;
   ChildLog log_;
@@ -109,7 +109,7 @@ void Child::serve(Connection& client) {
 
 // True if the client may send requests.
 bool Child::greet(Connection& client) {
-  // A stop that came before intake_ had the connection has not shut it.
+  // A stop that came just before the connection was accepted has not ended its input.
   if (signals_.stopping != 0) {
     refuse(client, Refusal::shutting_down);
     return false;
@@ -121,7 +121,7 @@ bool Child::greet(Connection& client) {
   return client.send(texts_.greeting());
 }
 
-// Checks a line and answers it. `ended`: with a newline. True if the connection may be kept.
+// Checks a line and answers it. `ended`: by a newline. True if the connection may be kept.
 bool Child::answer(Connection& client, bool ended) {
   const std::optional<Request> request = parse_request(client.line(), ended);
   if (!request) {
@@ -139,6 +139,7 @@ bool Child::answer(Connection& client, bool ended) {
   return kept;
 }
 
+// Carries out a valid request and answers it. True if the connection may be kept.
 bool Child::perform(Connection& client, const Request& request) {
   const RequestLedger::Outcome outcome = ledger_.perform(request);
   switch (outcome.result) {
@@ -150,14 +151,14 @@ bool Child::perform(Connection& client, const Request& request) {
     case RequestLedger::Result::unsynced:
       break;
   }
-  // The client is told at once: the retraction may have to wait for a log.
+  // The client is refused first: the retraction may have to wait for a log.
   const bool was_sent = send_refusal(client, Refusal::unavailable);
   if (!ledger_.retract(request, signals_.stopping)) leave(kExitAborted);
   if (was_sent) client.linger(service_.linger_timeout);
   return false;
 }
 
-// Records and sends the reason, then waits until the client can have read it.
+// Records the reason, sends it, and waits until the client can have read it.
 void Child::refuse(Connection& client, Refusal refusal) {
   // An unknown user has a record of its own, and without a log there is no record.
   if (refusal != Refusal::unauthorized && refusal != Refusal::unavailable)
@@ -177,10 +178,11 @@ bool Child::send_refusal(Connection& client, Refusal refusal) {
 
 // ---- the supervisor -----------------------------------------------------------------------------
 
-// A parked supervisor wants to know when a child turns from idle to busy or back. It sets the flag
-// and then reads the states once more; the child writes its state and then reads the flag. With a
-// full fence on both sides, at least one sees the other. Only the supervisor clears the flag: if a
-// child cleared it and was stopped before it wrote to the eventfd, the wakeup would be lost.
+// A parked supervisor is woken when a child turns from idle to busy or back. The supervisor sets
+// the flag and then reads the states once more; the child writes its state and then reads the flag.
+// With a full fence on both sides, at least one sees the other (Growth::park()). Only the
+// supervisor clears the flag: if a child cleared it and was stopped before it wrote to the eventfd,
+// the wakeup would be lost.
 void Child::wake_supervisor_if_parked() const {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (own_.scoreboard.header().supervisor_parked.load(std::memory_order_relaxed) != 0)
@@ -194,7 +196,7 @@ void Child::leave(ChildExit how) {
 
 // ---- birth --------------------------------------------------------------------------------------
 
-// With a random part, so that the children of a pool are not recycled all at the same time.
+// Has a random part, so that the children of a pool are not recycled all at the same time.
 std::uint64_t last_total(const Service& service, std::uint64_t total_at_birth) {
   constexpr std::uint64_t kMixer = 0x9e3779b97f4a7c15;  // the golden ratio: spreads close numbers
   if (service.max_requests == 0) return UINT64_MAX;
@@ -220,7 +222,7 @@ Child::Child(const ChildContext& context, ChildSignals& signals, Slot& slot)
   signals.log = &log_;
   signals.work = &work_;
   own_.enter(State::starting);
-  log_.adopt_newest();  // the fork server may be older than the newest log
+  log_.adopt_newest();  // the forker may have had an older one
 }
 
 // The kernel ends the child with the supervisor. If the supervisor died before prctl(), the parent

@@ -23,8 +23,8 @@ void ChildLog::adopt_newest() {
   adopt(header_.log_epoch);
 }
 
-// SIGUSR1 is blocked meanwhile: its handler does the same, and the older of both logs might then
-// replace the newer one.
+// SIGUSR1 is blocked meanwhile: its handler does the same, and in between the older of two logs
+// might replace the newer one.
 void ChildLog::adopt(const std::atomic<std::uint32_t>& newest) {
   if (newest.load(std::memory_order_acquire) == epoch_) return;
   sigset_t new_log;
@@ -65,8 +65,8 @@ bool ChildLog::sync() {
   return false;
 }
 
-// This child writes nothing else before. Other children write nothing for some time either: the
-// supervisor waits for children in State::syncing before it lets the new log be used.
+// The retraction is the first record of this child in the new log. It comes before those of other
+// children, too: LogManager waits for children in State::syncing before it lets them take that log.
 bool ChildLog::retract(const Request& request, std::uint64_t count,
                        const volatile sig_atomic_t& stopping) {
   constexpr useconds_t kBetweenTries = 100'000;
@@ -109,8 +109,8 @@ void ChildLog::close_torn_head() {
   if (!log_.close_torn_head()) header_.pending.torn_heads.fetch_add(1);
 }
 
-// Called with the result of commit(), and returns it. Tells the supervisor when a write is the
-// first that fails, or the first that succeeds again.
+// Given the result of commit(), which it returns. Tells the supervisor about the first write that
+// fails, and the first that succeeds again.
 bool ChildLog::report(bool written) {
   auto& error = header_.log_error;
   if (written != (error.load(std::memory_order_relaxed) == 0)) {

@@ -23,26 +23,26 @@ class ChildLog {
  public:
   ChildLog(const ChildContext& context, Slot& slot, pid_t pid, std::span<char> buffer);
 
-  // Changes to the newest log, if it is offered at this moment. Safe in a signal handler: makes
-  // system calls only, and leaves a record that is being built alone.
+  // Changes to the newest log, if it is published at this moment. Safe in a signal handler: makes
+  // system calls only, and does not touch a record that is being built.
   void adopt_newest();
 
-  // True if the record is in a log that may be acknowledged from.
+  // False if the record could not be written, or the request's log is dead.
   [[nodiscard]] bool record_received(const Request& request);
   [[nodiscard]] bool record_completed(const Request& request, std::uint64_t count);
-  // Waits until the completed record is on disk. False if the log's sync failed: then the record
-  // may or may not be there.
+  // Waits until the completed record is on disk. False if the sync failed: then the record may or
+  // may not be there.
   [[nodiscard]] bool sync();
-  // Records, in the log that replaces the failed one, that the completed record does not count.
-  // Waits for such a log. False if `stopping` was set first.
+  // Retracts: records in the log that replaces the dead one that the completed record does not
+  // count. Waits for that log. False if `stopping` was set first.
   bool retract(const Request& request, std::uint64_t count, const volatile sig_atomic_t& stopping);
 
   void record_unknown_user(std::string_view user);
   void record_refusal(Refusal refusal);
   void record_work_timeout(std::string_view message, Nanoseconds took);
 
-  // Called before the child exits: closes a partial record with the marker, or leaves that to the
-  // supervisor. Safe in a signal handler.
+  // Called before the child exits: closes a torn head with the marker, or leaves that to the
+  // supervisor if the disk is still full. Safe in a signal handler.
   void close_torn_head();
 
  private:

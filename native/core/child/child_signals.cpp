@@ -32,8 +32,8 @@ void on_stop(int /*signal*/) {
   errno = saved;
 }
 
-// An orphan whose front is gone too removes the segment: no other process is left to do it. It
-// waits a moment, because supervisor and front may be dying at the same time.
+// An orphan whose front is gone, too, removes the segment: no other process is left to do it. It
+// waits for a moment, because supervisor and front may be dying at the same time.
 void remove_segment_of_dead_server(const ChildContext& context) {
   constexpr int kWaitForFront = 20;  // ms
   if (::getppid() == context.supervisor) return;
@@ -47,8 +47,8 @@ void on_quit(int /*signal*/) {
   ::_exit(g_signals->in_request != 0 ? kExitAborted : kExitOrdered);
 }
 
-// Done here and not in the loop: the signal may come after the loop has looked at the log and
-// before it waits in accept(), and then the child would keep the old log until its next client.
+// Adopts the log here and not in the loop: the signal may come just before the loop waits in
+// accept(), and the child would keep the old log until its next client.
 void on_new_log(int /*signal*/) {
   const int saved = errno;
   g_signals->log->adopt_newest();

@@ -1,13 +1,13 @@
 // The signal handlers of a child, and the flags that they share with its loop. Runs in a child.
 //
-//   SIGTERM   retire: takes no further connection, serves the present one to its end
-//   SIGUSR2   stop: answers the request in work, then closes the connection
-//   SIGQUIT   leave at once; the kernel sends it when the supervisor dies (PR_SET_PDEATHSIG)
+//   SIGTERM   retire: serve the present connection to its end, and take no other
+//   SIGUSR2   stop: answer the request in work, then close the connection
+//   SIGQUIT   quit: leave at once; the kernel sends it when the supervisor dies (PR_SET_PDEATHSIG)
 //   SIGUSR1   adopt the newest log
-//   SIGALRM   the timer of the child itself: the work of a request takes too long
+//   SIGALRM   from the child's own timer: the work of a request takes too long
 //
-// Handlers make system calls only, and none interrupts a write() to the log half-way: a file write
-// is not interruptible. So a child that leaves in a handler tears no record. signal-safety(7).
+// Handlers make system calls only. None interrupts a write to the log half-way, since a write to a
+// file is not interruptible; so a child that leaves in a handler tears no record. signal-safety(7).
 #pragma once
 
 #include <signal.h>
@@ -32,9 +32,9 @@ struct ChildSignals {
   [[nodiscard]] bool is_told_to_leave() const { return retiring != 0 || stopping != 0; }
 };
 
-// Called by the process that forks children, with all signals blocked; children inherit the
-// handlers. The caller keeps `signals` on its stack, whose page each child writes to anyway; a
-// global variable would cost each child one more private page.
+// Called by the forker, with all signals blocked; children inherit the handlers. The caller keeps
+// `signals` on its stack, whose page each child writes to anyway; a global variable would cost each
+// child one more page.
 void set_up_signals_of_children(ChildSignals& signals);
 
 // Called by a child before it unblocks its signals.

@@ -50,8 +50,8 @@ Connection::Got Connection::next_line() {
     if (got > 0) {
       end_ += static_cast<std::size_t>(got);
     } else if (got == 0) {
-      if (stopping_ != 0)
-        return Got::stopped;  // on_stop() caused this end of file: it completes no line
+      // on_stop() caused this end of file: it completes no line.
+      if (stopping_ != 0) return Got::stopped;
       if (held == 0) return Got::end;
       line_ = {input_.data(), held};
       start_ = end_;
@@ -89,7 +89,7 @@ bool Connection::send(std::string_view bytes) {
 
 // close(2) resets a connection that has unread bytes, and the reset may destroy the last text
 // before the client reads it. So this ends the sending side, then reads until the client ends its
-// own.
+// own side.
 void Connection::linger(Nanoseconds timeout) {
   ::shutdown(fd_, SHUT_WR);
   const Nanoseconds deadline = monotonic_now() + timeout;

@@ -40,13 +40,13 @@ class Connection {
   Got next_line();
   // The line without its newline; valid until the next call of next_line() or linger().
   [[nodiscard]] std::string_view line() const { return line_; }
-  // Whether bytes have come that next_line() has not yielded.
+  // Whether bytes have come that next_line() has not returned.
   [[nodiscard]] bool has_unread_input() const;
   // Sends all of `bytes`. False if the client is gone, or the write timeout has passed; a part may
   // have been sent then.
   bool send(std::string_view bytes);
-  // Ends the sending side, and waits until the client can have read all that was sent, but no
-  // longer than `timeout`.
+  // Ends the sending side, and waits until the client can have read all that was sent; `timeout` at
+  // most.
   void linger(Nanoseconds timeout);
 
  private:
@@ -56,7 +56,7 @@ class Connection {
   const Service& service_;
   const std::span<char> input_;
   const volatile sig_atomic_t& stopping_;
-  // [start_, end_) of input_ was read and is not yet yielded; line_ lies before start_.
+  // [start_, end_) of input_ was read and not yet returned; line_ lies before start_.
   std::size_t start_ = 0;
   std::size_t end_ = 0;
   std::string_view line_;

@@ -13,8 +13,8 @@ namespace kilofork {
 
 namespace {
 
-// Errors of accept(2) that concern one client or one call, and not the listener.
-bool is_passing(int error) {
+// True for an error of accept(2) that concerns one client or one call, and not the listener.
+bool is_transient(int error) {
   return error == EINTR || error == ECONNABORTED || error == EPROTO || error == EPERM;
 }
 
@@ -38,7 +38,7 @@ Intake::Took Intake::take() {
     ::poll(&listener, 1, 100);
     return Took::nothing;
   }
-  return signals_.is_told_to_leave() || is_passing(errno) ? Took::nothing : Took::broken;
+  return signals_.is_told_to_leave() || is_transient(errno) ? Took::nothing : Took::broken;
 }
 
 // As accept4(2). Asks for the client's address only if connections per address are limited.
@@ -51,15 +51,15 @@ int Intake::accept() {
   return fd;
 }
 
-// Two children that accept from one address at the same time see each other, so the limit is never
-// exceeded; both may then refuse.
+// Each child stores the address before it counts. So two that accept from one address at the same
+// time see each other, and the maximum is never exceeded; both may then refuse.
 bool Intake::admits() {
   if (connections_of_peer() <= context_.service.max_per_address) return true;
   peer_.store(0, std::memory_order_relaxed);
   return false;
 }
 
-// Counted over the children's own words, so that a killed child no longer counts. 0 if connections
+// Counts over the words of all children, so that a killed child no longer counts. 0 if connections
 // per address are not limited.
 std::uint64_t Intake::connections_of_peer() const {
   const std::uint64_t own = peer_.load(std::memory_order_relaxed);
@@ -77,14 +77,14 @@ void Intake::give_back() {
   ::close(fd);
 }
 
-// Puts another descriptor in the place of the listener, so that accept() fails, also a call that is
-// about to begin. With a flag alone, a signal between the test of the flag and accept() would be
+// Puts another descriptor in the place of the listener, so that accept() fails, even in a call that
+// is about to begin. With a flag alone, a signal between the test of the flag and accept() would be
 // lost until the next client comes.
 void Intake::close() const {
   ::dup2(context_.lifeline, context_.listener);
 }
 
-// Closes the same race for recv(): the socket stays shut when the call begins.
+// Closes the same race for recv(): a call that is about to begin finds the end of file.
 void Intake::end_input() const {
   if (fd_ >= 0) ::shutdown(fd_, SHUT_RD);
 }

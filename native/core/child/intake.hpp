@@ -1,7 +1,6 @@
 // How a child gets its connections and gives them back: accept(2) on the listener that all
-// children share. Runs in a child. The child's loop depends on take(), admits() and give_back()
-// only, and the signal handlers on close() and end_input(); another way to get connections offers
-// the same functions.
+// children share. Runs in a child. Another way to get connections would offer the same functions to
+// the child's loop and to its signal handlers. accept(2), poll(2).
 #pragma once
 
 #include <atomic>
@@ -14,9 +13,9 @@ namespace kilofork {
 class Intake {
  public:
   enum class Took : std::uint8_t {
-    connection,  // fd() is the client's
-    nothing,     // a signal came, or the client left before it was accepted
-    broken,      // the listener fails: this child cannot serve
+    connection,  // fd() is the client's socket
+    nothing,     // a signal came, or the client left before it was accepted: try again
+    broken,      // accept(2) failed: this child cannot serve
   };
 
   Intake(const ChildContext& context, const ChildSignals& signals, const Slot& slot);
@@ -24,8 +23,8 @@ class Intake {
   // Waits for the next connection.
   Took take();
   [[nodiscard]] int fd() const { return fd_; }
-  // False if the client's address already has the maximum number of connections; the present one no
-  // longer counts then.
+  // False if the client's address has more than the maximum number of connections; then the present
+  // one no longer counts.
   bool admits();
   // Ends the present connection.
   void give_back();

@@ -1,4 +1,4 @@
-// The slot that a child has: only this child writes its state and counts while it runs.
+// The slot of this child, which alone writes its state and counts while it runs. Runs in a child.
 #pragma once
 
 #include <sys/types.h>

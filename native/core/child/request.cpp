@@ -19,8 +19,8 @@ RequestLedger::Outcome RequestLedger::perform(const Request& request) {
   own_.enter(State::working);
   work_.run(request.message);
 
-  // 3. completed. The state changes before the log is tested: LogManager::wait_for_retractions()
-  //    relies on that order.
+  // 3. completed, and synced. The state changes before record_completed() tests whether the log is
+  //    dead: LogManager::wait_for_retractions() relies on that order.
   own_.enter(service_.synced ? State::syncing : State::replying);
   const std::uint64_t total = next_total();
   if (!log_.record_completed(request, total - total_at_birth_)) {

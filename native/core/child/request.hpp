@@ -1,9 +1,9 @@
-// One request, in the order that the ledger rests on: received record, work, completed record,
-// count, reply. Runs in a child. Knows no socket: it takes a parsed request and yields the text of
-// the reply, or the reason why there is none.
+// One request, in the order that the ledger depends on: received record, work, completed record,
+// sync, count, reply. Runs in a child. Uses no socket: it takes a parsed request and returns the
+// text of the reply, or the reason why there is none.
 //
 // Because of this order, at every moment, whichever process was killed:
-//   replies received <= total in shared memory <= completed records.
+//   replies received <= total in shared memory <= completed records
 #pragma once
 
 #include <signal.h>
@@ -24,7 +24,7 @@ class RequestLedger {
   enum class Result : std::uint8_t {
     counted,     // send the reply
     unrecorded,  // a record could not be written: refuse as unavailable
-    unsynced,    // the completed record may not be on disk: refuse as unavailable, then retract()
+    unsynced,    // the completed record may not be on disk: refuse likewise, then retract()
   };
   struct Outcome {
     Result result;
@@ -35,8 +35,8 @@ class RequestLedger {
                 Texts& texts);
 
   Outcome perform(const Request& request);
-  // Records that a request with Result::unsynced does not count. Waits for a log that takes the
-  // record. False if `stopping` was set first.
+  // After Result::unsynced: records that the request does not count, see ChildLog::retract(). False
+  // if `stopping` was set first.
   bool retract(const Request& request, const volatile sig_atomic_t& stopping);
 
  private:

@@ -1,5 +1,5 @@
-// What a child does for a client, as data: the front decides, the supervisor and its children carry
-// it out. No value has a default here.
+// What a child does for its clients, as data. The front decides it, the supervisor parses it
+// (supervisor/settings.cpp), children carry it out. No value has a default here.
 #pragma once
 
 #include <array>
@@ -33,7 +33,7 @@ struct Service {
   Nanoseconds work_timeout;           // for the work of a request; 0: none
   std::uint64_t max_per_address;      // maximum number of connections; 0: no limit
   std::uint64_t max_requests;         // requests after which a child is recycled; 0: no limit
-  std::uint64_t max_requests_jitter;  // upper bound of the random number added to it
+  std::uint64_t max_requests_jitter;  // upper bound of a random number that is added
   Template greeting;                  // of {pid}
   Template reply;                     // of {pid}, {user} and {message}
   std::array<std::string, kRefusals> refusals;  // by Refusal; newline included

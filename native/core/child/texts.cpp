@@ -7,8 +7,8 @@
 
 namespace kilofork {
 
-// The longest record exceeds the longest reply to the same message, because of its escapes, unless
-// the template of the reply is long.
+// A record is longer than the reply to the same message, because of its escapes, unless the
+// template of the reply is long.
 std::size_t Texts::buffer_bytes(const Service& service) {
   const Template::Values longest_names{
       .pid = "4194304", .user = "1234567890123456789012345678901", .message = {}, .n = {}};

@@ -1,6 +1,5 @@
-// The texts that a child fills in for its clients: greeting and reply. Runs in a child. They are
-// built in the same buffer as the records of the log, one after the other, so each is valid only
-// until the next text or record.
+// The texts that a child fills in for its clients: greeting and reply. Runs in a child. Texts and
+// records of the log are built in one buffer, so each is valid until the next text or record only.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +15,7 @@ namespace kilofork {
 
 class Texts {
  public:
-  // The size of the buffer.
+  // The size of that buffer.
   static std::size_t buffer_bytes(const Service& service);
 
   Texts(const Service& service, pid_t pid, std::span<char> buffer);

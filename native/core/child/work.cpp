@@ -49,7 +49,7 @@ void TimedWork::run(std::string_view message) {
   is_running_ = 1;
   set_alarm(service_.work_timeout);
   run_untimed(service_.work);
-  is_running_ = 0;  // an alarm from here on is late, and ends nothing
+  is_running_ = 0;  // from here on, an alarm is late and ends nothing
   set_alarm(0);
 }
 

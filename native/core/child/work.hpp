@@ -1,4 +1,4 @@
-// The work of a request: none, sleep or spin, with its timeout. Runs in a child. setitimer(2).
+// The work of a request: none, sleep or spin; and its timeout. Runs in a child. setitimer(2).
 #pragma once
 
 #include <signal.h>
@@ -18,8 +18,8 @@ class TimedWork {
   // Returns when the work is done. If it takes longer than the work timeout, the child ends.
   void run(std::string_view message);
 
-  // Signal handler of SIGALRM: records the timeout and ends the child, if work is running. No
-  // record is being built then, so the log's buffer is free.
+  // The handler of SIGALRM: if work is running, records the timeout and ends the child. While work
+  // is running no record is being built, so the buffer is free.
   void time_out();
 
  private:

@@ -17,7 +17,7 @@ namespace kilofork {
 
 namespace {
 constexpr std::string_view kSeparator = " -- ";
-// Names, pids and counts around the message; the longest take far less.
+// For the names, pids and counts around the message, which take far less.
 constexpr std::size_t kFrame = 256;
 
 bool write_torn_marker(int log) {
@@ -83,12 +83,13 @@ bool AppendLog::commit() {
     std::copy(kTornMarker.begin(), kTornMarker.end(), start);
   }
   const auto length = end_ - start;
-  // In case a signal handler ends the process during the write: a marker too many does no harm.
+  // A signal handler may end the process during the write and close a torn head that is none: a
+  // marker too many does no harm.
   const bool was_torn = std::exchange(torn_, true);
   ssize_t written = 0;
   do {
     written = ::write(fd_, start, static_cast<std::size_t>(length));
-  } while (written < 0 && errno == EINTR);  // nothing was written; happens with pipes and terminals
+  } while (written < 0 && errno == EINTR);  // nothing was written; only pipes and terminals do that
   if (written == length) {
     torn_ = false;
     return true;

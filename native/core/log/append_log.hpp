@@ -15,30 +15,30 @@
 namespace kilofork {
 
 // Opens or creates a log with mode 0640 and locks it by flock(2), so that a second server is
-// refused. Follows no link. Accepts character devices (/dev/null). Throws SystemError: EWOULDBLOCK
-// if another server has locked it; EMEDIUMTYPE if it is no regular file; EPERM if it has another
-// owner; EMLINK if it has other names. The last three may have been planted to have them written
-// to.
+// refused. Follows no link. Accepts character devices (/dev/null), and locks none. Throws
+// SystemError: EWOULDBLOCK if another server has locked the file; EMEDIUMTYPE if it is not a
+// regular file; EPERM if it has another owner; EMLINK if it has other names. The last three guard
+// against a file that somebody has planted to have it written to.
 Fd open_log(const std::string& path);
 
 class AppendLog {
  public:
-  // What the longest record needs, for requests whose lines have up to `longest_line` bytes.
+  // What the longest record needs, if the lines of clients have up to `longest_line` bytes.
   static std::size_t buffer_bytes(std::size_t longest_line);
 
   // `buffer`: buffer_bytes() of memory where records are built; the caller keeps it.
   AppendLog(int fd, std::span<char> buffer, UtcOffset& offset = UtcOffset::of_process())
       : fd_(fd), buffer_(buffer), time_(offset) {}
 
-  // Build a record: log.record().text("have child pid ").number(17);
+  // Build a record, as in log.record().text("have child pid ").number(17).
   AppendLog& record();
   AppendLog& text(std::string_view text);
   AppendLog& number(std::int64_t number);
   AppendLog& quoted(std::string_view text);  // adds quotes, escapes the text
 
-  // Writes it. True: the whole record is in the file. False: it is not, errno says why, and nothing
-  // may be acknowledged. A short write (full disk) leaves a torn head, which is not completed,
-  // since another process may have written behind it. The next record of this process begins with
+  // Writes the record. True: all of it is in the file. False: it is not, errno says why, and
+  // nothing may be acknowledged. A short write (full disk) leaves a torn head. It is not completed,
+  // because another process may have written behind it; the next record of this process begins with
   // the marker that closes it.
   bool commit();
 
@@ -56,8 +56,8 @@ class AppendLog {
 
 // Closes a torn head: a line that ends in it is no record.
 constexpr std::string_view kTornMarker = "<torn>\n";
-// Writes the markers that processes which have ended could not write, as many as fit; `heads`
-// counts them.
+// Supervisor, and the front at the end. Closes torn heads of processes that have ended, as many as
+// the disk has room for. `heads`: how many are left.
 void close_torn_heads(int log, std::atomic<std::uint32_t>& heads);
 
 }  // namespace kilofork

@@ -20,9 +20,9 @@ LogBroadcast make_log_broadcast() {
 }
 
 void publish_log(const LogBroadcast& broadcast, int log, std::uint32_t epoch) {
-  // Withdraw the last message first; reading it without asking for its descriptor drops that. A
-  // child that looks in between finds nothing, goes on with its log, and looks again before its
-  // next record.
+  // Withdraw the last message first; reading it without asking for its descriptor closes that. A
+  // child that receives in between finds no message, keeps its log, and tries again before its next
+  // record.
   char discarded = 0;
   while (::recv(broadcast.receive.get(), &discarded, sizeof discarded, MSG_DONTWAIT) >= 0) continue;
   std::array<char, sizeof epoch> bytes{};

@@ -64,11 +64,11 @@ class Syncer {
     Fd fd;
     std::uint32_t epoch;
   };
-  // Logs that children may still write to. There is more than one only while a log is reopened.
+  // Of logs that children may still write to. It holds more than one only while a log is reopened.
   static constexpr std::size_t kMostLogs = 256;
 
-  // A sync costs the same for one child and for many. So wait, for 1.2 ms at most, while more
-  // children join; but not if one child was alone twice in a row.
+  // A sync costs the same for one child and for many. So wait while more children join, for 1.2 ms
+  // at most; but do not wait if this sync and the last one are for one child.
   void gather() {
     constexpr Nanoseconds kNap = 100 * kMicrosecond;
     constexpr int kMostNaps = 12;
@@ -89,7 +89,7 @@ class Syncer {
     commit_.begin_sync();
     if (!receive_logs()) return fail(EMFILE);
     if (logs_.empty() && !commit_.is_dead(commit_.offered())) return fail(EBADF);
-    // Read it before the sync: all writes to older logs came before it.
+    // Read before the sync: all writes to older logs came before this value.
     const std::uint32_t settled = header_.log_settled.load(std::memory_order_acquire);
     const Nanoseconds began = monotonic_now();
     for (const Log& log : logs_)
@@ -99,15 +99,15 @@ class Syncer {
     commit_.end_sync(monotonic_now() - began);
   }
 
-  // The newest log is dead, too, also if it is still on its way to us.
+  // All logs up to the newest are dead, also one that is still on its way here.
   void fail(std::uint32_t error) {
     commit_.fail_sync(std::max(newest_sent_, commit_.offered().load()), error);
     logs_.clear();
     wake_up(context_.wakeup);
   }
 
-  // Receives all logs that children may have written to, since each is sent before children can
-  // have it. False if there are more than can be held.
+  // Receives all logs that children may have written to: each is sent before children can have it.
+  // False if there are more than can be held, or a descriptor was lost.
   bool receive_logs() {
     while (logs_.size() < kMostLogs) {
       std::uint32_t epoch = 0;
@@ -129,8 +129,8 @@ class Syncer {
   GroupCommit& commit_;
   std::vector<Log> logs_;  // the oldest first
   std::uint32_t newest_sent_ = 0;
-  std::uint64_t covered_;  // how many of all that ever joined have been synced
-  bool alone_ = true;      // the last sync served one child
+  std::uint64_t covered_;  // how many had joined before the last sync
+  bool alone_ = true;      // the last sync was for one child
 };
 
 }  // namespace

@@ -1,7 +1,6 @@
 // Where a socket is bound or connected: an address of a family, with its port where the family has
-// one. Used by the listener, the load engine, the query for the accept queue and the count of
-// connections per address. Names are resolved in TypeScript, because glibc's name service does not
-// work in a static binary. sockaddr(3type), ip(7), ipv6(7).
+// one. Runs in front, child and client. Names are resolved in TypeScript, because glibc's name
+// service does not work in a static executable. sockaddr(3type), ip(7), ipv6(7).
 #pragma once
 
 #include <sys/socket.h>
@@ -15,11 +14,11 @@ namespace kilofork {
 
 class Endpoint {
  public:
-  // Of no family: to be filled in by a system call.
+  // Of no family, to be filled in by accept().
   Endpoint() = default;
   // `address` is numeric, IPv4 or IPv6. Throws SystemError (EINVAL) for anything else.
   Endpoint(const std::string& address, std::uint16_t port);
-  // Where a socket is bound: getsockname(2). Throws SystemError.
+  // Where the socket is bound: getsockname(2). Throws SystemError.
   static Endpoint of_socket(int fd);
   // accept4(2) with SOCK_CLOEXEC; `peer` becomes the endpoint of the client.
   static int accept(int listener, Endpoint& peer);

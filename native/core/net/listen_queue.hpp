@@ -1,5 +1,5 @@
 // The accept queue of a listening socket, as the kernel counts it. Any process of the same network
-// namespace may ask; it needs no descriptor of the socket. sock_diag(7), netlink(7).
+// namespace may ask, without a descriptor of the socket. sock_diag(7), netlink(7).
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace kilofork {
 
 struct ListenQueue {
-  std::uint32_t waiting = 0;  // established connections, not yet accepted
+  std::uint32_t waiting = 0;  // established connections that nobody has accepted
   std::uint32_t limit = 0;    // the backlog
   std::uint32_t dropped = 0;  // handshakes that found the queue full, since listen(2)
 };

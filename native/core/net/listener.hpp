@@ -1,5 +1,5 @@
-// The listening socket, and the options that its clients' sockets inherit. Created by the front;
-// the supervisor and its children inherit the descriptor. socket(7), tcp(7), ip(7).
+// The listening socket, and the options that accepted sockets inherit from it. Created by the
+// front; supervisor, forker and children inherit the descriptor. socket(7), tcp(7), ip(7).
 #pragma once
 
 #include <cstddef>

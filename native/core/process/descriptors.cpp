@@ -9,8 +9,8 @@ namespace kilofork {
 
 namespace {
 
-// Up to and with `last`. One by one where the kernel has no close_range(2), before Linux 5.9, or a
-// filter forbids it.
+// Closes the descriptors from `first` to `last`, both included. One by one where there is no
+// close_range(2): before Linux 5.9, or under a filter that forbids it.
 void close_all(unsigned first, unsigned last) {
   if (first > last || ::close_range(first, last, 0) == 0) return;
   rlimit limit{};

@@ -1,12 +1,12 @@
-// Which descriptors a process has. Each process names those that it keeps; all others are closed.
-// close_range(2).
+// The descriptors that the supervisor is started with, and how a forked process closes all but
+// those that it keeps. supervisor/pool_descriptors.hpp lists them for each process. close_range(2).
 #pragma once
 
 #include <vector>
 
 namespace kilofork {
 
-// What the front starts the supervisor with, beside 0, 1 and 2.
+// What the supervisor is started with, beside 0, 1 and 2.
 enum SupervisorFd : int {
   kControlFd = 3,   // stream socket to the front, see supervisor/control.hpp
   kListenerFd = 4,  // the listening socket
@@ -18,7 +18,7 @@ enum SupervisorFd : int {
   kFirstFreeFd = 9,
 };
 
-// In a process that was just forked: closes all descriptors but these and 0, 1 and 2.
+// Called by a process that was just forked: closes all descriptors but these and 0, 1 and 2.
 void keep_only(std::vector<int> kept);
 
 }  // namespace kilofork

@@ -1,4 +1,4 @@
-// Sends and receives bytes together with an open descriptor, over a unix(7) socket.
+// Sends and receives bytes together with an open descriptor, over a unix(7) socket (SCM_RIGHTS).
 #pragma once
 
 #include <sys/types.h>

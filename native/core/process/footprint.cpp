@@ -36,8 +36,8 @@ constexpr bool kHasStacks = true;
 constexpr bool kHasStacks = false;
 #endif
 constexpr std::size_t kStackBytes = std::size_t{256} * 1024;  // unused pages cost nothing
-constexpr std::size_t kGuardBytes =
-    std::size_t{64} * 1024;  // below it, not accessible: an overflow ends the process
+// Below the stack, and not accessible: an overflow ends the process.
+constexpr std::size_t kGuardBytes = std::size_t{64} * 1024;
 
 std::span<std::byte> map_stack() {
   constexpr int kKind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -57,7 +57,7 @@ std::string read_file(const char* path) {
   return text;
 }
 
-// Finds the stack in proc_pid_maps(5): "7ffd1c5e1000-7ffd1c602000 rw-p … [stack]".
+// Reads the place of the stack from proc_pid_maps(5): "7ffd1c5e1000-7ffd1c602000 rw-p … [stack]".
 void keep_first_stack_from_children() {
   const std::string maps = read_file("/proc/self/maps");
   const std::size_t name = maps.find("[stack]");
@@ -72,9 +72,9 @@ void keep_first_stack_from_children() {
   if (until > from) ::madvise(stack, until - from, MADV_DONTFORK);
 }
 
-// Copies the command line, which is on the first stack, to the top of the new one, where ps(1)
-// finds it. Returns the bytes that this takes. Fields are those of proc_pid_stat(5), counted
-// from 1.
+// Copies the command line from the first stack to the top of the new one, and tells the kernel
+// (PR_SET_MM), so that ps(1) still shows it. Returns the bytes that this takes. Fields are those of
+// proc_pid_stat(5), counted from 1.
 std::size_t keep_command_line(std::span<std::byte> stack) {
   enum Field : std::uint8_t {
     kState = 3,  // the first after the name, which may contain anything
@@ -91,8 +91,7 @@ std::size_t keep_command_line(std::span<std::byte> stack) {
   words.remove_prefix(std::min(words.size(), words.rfind(") ") + 2));
   std::array<std::uint64_t, kFields> field{};
   for (std::size_t i = kState; i < kFields; i++)
-    parse_number(take_token(words),
-                 field.at(i));  // the fields that are no such number are not used
+    parse_number(take_token(words), field.at(i));  // a field that is negative is not used
   constexpr std::size_t kLongest = 1024;
   constexpr std::size_t kAlignment = 16;
   const std::string command = read_file("/proc/self/cmdline");

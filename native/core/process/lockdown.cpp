@@ -36,8 +36,8 @@ constexpr std::uint32_t kArchitecture = AUDIT_ARCH_X86_64;
 constexpr std::uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #endif
 
-// What a child, its signal handlers, and the C library on their behalf call. The calls of a request
-// come first, since the filter compares in this order.
+// The calls of a child, of its signal handlers, and of the C library on their behalf. Those of a
+// request come first, since the filter compares in this order.
 constexpr std::array kOfChildren{
     SYS_recvfrom,
     SYS_write,
@@ -80,7 +80,7 @@ constexpr int kRemovedPath = 0;
 constexpr std::uint32_t kRemove = SYS_unlinkat;
 constexpr int kRemovedPath = 1;
 #endif
-// The argument that carries the key: clone(2) does not read it with the flags below.
+// The argument that carries the key. With these flags clone(2) does not read it.
 constexpr int kKeyOfClone = 2;
 constexpr std::uint64_t kCloneFlags = CLONE_PARENT | SIGCHLD;
 
@@ -107,7 +107,8 @@ class Filter {
     int index;
     std::uint64_t value;
   };
-  // Allows the call with these arguments only. Call it after all plain calls.
+  // Allows the call with these arguments only. To be used after all calls without arguments: it
+  // changes what the filter has loaded.
   Filter& allow(std::uint32_t call, std::initializer_list<Argument> arguments) {
     constexpr std::size_t kBefore = 2;
     constexpr std::size_t kPerArgument = 4;
@@ -126,7 +127,7 @@ class Filter {
     end(kAllow);
     return *this;
   }
-  // For the rest of the process's life. False if the kernel refuses.
+  // False if the kernel refuses.
   bool install() {
     end(kKill);
     end(kAllow);
@@ -184,11 +185,11 @@ void drop_privileges() {
   if (::syscall(SYS_capset, &header, none.data()) != 0) fail("give up capabilities");
 }
 
-const char* keep_read_only(const std::string& path) {
-  const std::size_t bytes = path.size() + 1;
+const char* keep_read_only(const std::string& text) {
+  const std::size_t bytes = text.size() + 1;
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) fail("mmap of a path");
-  std::copy_n(path.c_str(), bytes, static_cast<char*>(memory));
+  std::copy_n(text.c_str(), bytes, static_cast<char*>(memory));
   if (::mprotect(memory, bytes, PROT_READ) != 0) fail("mprotect of a path");
   return static_cast<const char*>(memory);
 }
@@ -203,7 +204,7 @@ std::optional<ForkKey> lock_down_children(const Lockdown& lockdown) {
   filter
       // One ioctl(2): others can put text into the input of a terminal.
       .allow(SYS_ioctl, {{.index = 1, .value = SIOCOUTQ}})
-      // One path and one name, by their addresses, which are read-only memory.
+      // One path and one name, by their addresses in read-only memory.
       .allow(kRemove, {{.index = kRemovedPath, .value = address_of(lockdown.removable)}})
       .allow(SYS_prctl,
              {{.index = 0, .value = PR_SET_NAME}, {.index = 1, .value = address_of(lockdown.name)}})
@@ -222,8 +223,8 @@ std::optional<ForkKey> ForkKey::make() {
   return ForkKey(static_cast<const std::uint64_t*>(memory));
 }
 
-// The key goes from its page into a register. The register is cleared in both processes before
-// anything else runs, and the key is on no stack.
+// Loads the key from its page into a register, and clears the register in both processes before
+// anything else runs. So the key is on no stack.
 pid_t fork_by_key(const ForkKey& key) {
 #if defined(__x86_64__)
   long result = SYS_clone;

@@ -1,5 +1,5 @@
-// Takes privileges and system calls from a process for the rest of its life. prctl(2),
-// capabilities(7), seccomp(2).
+// Takes privileges and system calls from a process for the rest of its life. Each function says
+// which process calls it. prctl(2), capabilities(7), seccomp(2).
 #pragma once
 
 #include <sys/types.h>
@@ -10,13 +10,13 @@
 
 namespace kilofork {
 
-// Supervisor; all that it forks inherit it. Drops all capabilities and sets no_new_privs. Throws
-// SystemError.
+// Supervisor; the processes that it forks inherit it. Drops all capabilities and sets no_new_privs.
+// Throws SystemError.
 void drop_privileges();
 
-// Copies a path to read-only memory, which is never freed. The filter allows the path by its
-// address.
-const char* keep_read_only(const std::string& path);
+// Supervisor. Copies a text to read-only memory, which is never freed. The filter compares
+// addresses and not texts, so what it allows must not change.
+const char* keep_read_only(const std::string& text);
 
 // The sanitizers make system calls of their own, so they are built without the filter. So are
 // builds for kernels that have no seccomp (KILOFORK_UNFILTERED).
@@ -26,8 +26,9 @@ constexpr bool kFiltersSystemCalls = false;
 constexpr bool kFiltersSystemCalls = true;
 #endif
 
-// A random number that fork_by_key() passes to clone(2). The filter lets clone(2) pass with this
-// number only. The page that holds it is wiped in every forked process (MADV_WIPEONFORK).
+// Forker. A random number that fork_by_key() passes to clone(2). The filter allows clone(2) with
+// this number only. In every forked process the page that holds it is wiped (MADV_WIPEONFORK), so a
+// child cannot fork.
 class ForkKey {
  public:
   static std::optional<ForkKey> make();
@@ -40,26 +41,28 @@ class ForkKey {
 };
 
 struct Lockdown {
-  const char* removable;  // the one path that unlink(2) may have; of keep_read_only()
-  const char* name;       // the one name that PR_SET_NAME may have; of keep_read_only()
+  const char* removable;  // the path that unlink(2) may remove; from keep_read_only()
+  const char* name;       // the name that PR_SET_NAME may set; from keep_read_only()
   bool waits_for_syncs;   // allows futex(2), see shm/group_commit.hpp
 };
 
-// Forker, before it forks the first child; children inherit it. Allows the system calls that
-// serving needs; any other one ends the process (SIGSYS). A child cannot execute a program, open a
-// file, connect, fork, signal or trace a process, or map memory. It leaves no core dump, and other
-// processes of its user cannot inspect it.
+// Forker, before it forks the first child; children inherit it. Allows the system calls that a
+// child needs to serve; any other one ends the process (SIGSYS). A child cannot execute a program,
+// open a file, connect, fork, signal or trace a process, or map memory. It leaves no core dump, and
+// other processes of its user cannot inspect it.
 //
 // The filter is installed once and inherited. A filter of its own for each child would be compiled
 // for each, and Linux 6.18 locks up when a thousand processes with filters of their own end at
 // once: bpf_prog_pack_free() waits for a worker while all workers wait for it.
 //
-// Nothing if the kernel refuses; then no client may be served.
+// Empty if the kernel refuses; then no client may be served.
 std::optional<ForkKey> lock_down_children(const Lockdown& lockdown);
-// As fork(2), but the new process is a child of the caller's parent (CLONE_PARENT).
+// Forker. As fork(2), but the new process is a child of the caller's parent, the supervisor
+// (CLONE_PARENT).
 pid_t fork_by_key(const ForkKey& key);
 
-// Syncer. Allows what it needs to receive logs, sync and wake others. False if the kernel refuses.
+// Syncer. Allows what it needs to receive logs, sync them and wake others. False if the kernel
+// refuses.
 [[nodiscard]] bool lock_down_syncer();
 
 }  // namespace kilofork

@@ -7,7 +7,7 @@
 
 namespace kilofork {
 
-// Does not block. Safe in a signal handler.
+// Child or syncer. Does not block. Safe in a signal handler.
 inline void wake_up(int wakeup) {
   const std::uint64_t one = 1;
   (void)!::write(wakeup, &one, sizeof one);

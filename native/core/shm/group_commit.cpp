@@ -22,7 +22,7 @@ void futex_wake(const Futex& word, std::uint32_t bits) {
             bits);
 }
 
-// The end of one sync does not wake those that wait for the next.
+// A futex bit for each sync, so that the end of one does not wake those that wait for the next.
 std::uint32_t bit_of(std::uint32_t sync) {
   return std::uint32_t{1} << sync % 32;
 }
@@ -43,9 +43,9 @@ std::uint32_t GroupCommit::request_sync() {
   std::uint32_t wanted = wanted_.load();
   while (is_before(wanted, sync + 1) && !wanted_.compare_exchange_weak(wanted, sync + 1)) {
   }
-  // The syncer announces that it parks and then looks at `wanted` again, so one of the two sees the
+  // The syncer announces that it parks and then reads `wanted_` again, so one of the two sees the
   // other. Only the syncer withdraws the announcement: if a child is killed before it wakes the
-  // syncer, the next one does.
+  // syncer, the next child wakes it.
   if (syncer_parked_.load() != 0) futex_wake(wanted_, FUTEX_BITSET_MATCH_ANY);
   return sync;
 }
@@ -73,7 +73,8 @@ void GroupCommit::wait_for_joiner() {
   syncer_parked_.store(0);
 }
 
-// Changes the word, as joining does: a futex wait that is about to begin returns at once.
+// Changes the word as request_sync() does, so that a futex wait that is about to begin returns at
+// once.
 void GroupCommit::wake_syncer() {
   wanted_.fetch_add(1);
 }

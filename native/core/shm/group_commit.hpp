@@ -1,12 +1,12 @@
-// Group commit: children that have appended to the log wait until it is on disk, and one syncer
-// makes one fdatasync(2) for all of them. Lies in shared memory, without locks. futex(2).
+// Group commit: children that have appended to the log wait until it is on disk, and the syncer
+// calls fdatasync(2) once for all of them. Lies in shared memory, without locks. futex(2).
 //
 // Syncs are numbered. A child appends its record and then reads the number of the sync that begins
-// next, which therefore covers the record. Numbers wrap around; they are compared by difference.
+// next: that sync covers the record. Numbers wrap around, so they are compared by difference.
 //
 // A sync that fails, or whose result is unknown, is not repeated: the kernel may have dropped the
-// data, and the next sync would succeed without it. The log and all before it are dead from then
-// on. Nothing in a dead log is acknowledged.
+// data, and the next sync would succeed without it. From then on that log and all before it are
+// dead. Nothing in a dead log is acknowledged.
 #pragma once
 
 #include <atomic>
@@ -19,9 +19,9 @@ namespace kilofork {
 class GroupCommit {
  public:
   // ---- child ----
-  // After appending: returns the sync that covers the record.
+  // Called after the record was appended. Returns the number of the sync that covers it.
   std::uint32_t join();
-  // Until that sync has ended or failed.
+  // Waits until that sync has ended or failed.
   void wait(std::uint32_t sync);
   // Whether the log of that epoch is dead.
   [[nodiscard]] bool is_dead(std::uint32_t log) const {
@@ -29,14 +29,14 @@ class GroupCommit {
   }
   // The newest log that retractions can be written to.
   [[nodiscard]] const std::atomic<std::uint32_t>& offered() const { return offered_; }
-  // Until another log than `last` is offered, or a signal comes, or a second has passed: a signal
-  // may have come just before the wait.
+  // Waits until another log than `last` is offered, or a signal comes. Waits for a second at most,
+  // because a signal may have come just before.
   void wait_for_offer(std::uint32_t last) const;
 
   // ---- syncer ----
-  // Until a child joins, or wake_syncer() is called.
+  // Waits until a child joins, or wake_syncer() is called.
   void wait_for_joiner();
-  // In a signal handler of the syncer: ends wait_for_joiner().
+  // Ends wait_for_joiner(). Safe in a signal handler.
   void wake_syncer();
   // How many requests have ever joined.
   [[nodiscard]] std::uint64_t joined() const { return joined_.load(std::memory_order_relaxed); }
@@ -52,8 +52,9 @@ class GroupCommit {
   // Requests a sync with no waiter, so that the syncer drains its inbox. Returns its number.
   std::uint32_t request_sync();
   [[nodiscard]] bool is_syncing() const { return next_.load() != ended_.load(); }
-  // Wakes those whose sync has ended, but whose syncer was killed before it woke them.
+  // Wakes children whose sync has ended, but whose syncer was killed before it woke them.
   void wake_missed();
+  // Retractions can be written to this log from now on.
   void offer(std::uint32_t log);
 
   // ---- readers ----
@@ -64,16 +65,17 @@ class GroupCommit {
  private:
   void end(std::uint32_t sync);
 
-  std::atomic<std::uint32_t> next_;           // number of the sync that begins next
-  std::atomic<std::uint32_t> wanted_;         // children wait for all syncs before it; a futex
-  std::atomic<std::uint32_t> syncer_parked_;  // 1: wake it; written by the syncer only
-  std::atomic<std::uint32_t> ended_;          // all syncs before it have ended; a futex
-  std::atomic<std::uint32_t> dead_;           // all logs before this epoch are dead
-  std::atomic<std::uint32_t> error_;          // of the last failed sync
-  std::atomic<std::uint32_t> offered_;        // epoch of a log; a futex
-  std::atomic<std::uint64_t> joined_;
-  std::atomic<std::uint64_t> syncs_;
-  std::atomic<Nanoseconds> took_;  // of the last sync
+  // In brackets: who writes it. "both": the syncer, and the supervisor once the syncer is gone.
+  std::atomic<std::uint32_t> next_;           // the sync that begins next [syncer]
+  std::atomic<std::uint32_t> wanted_;         // all syncs before it are wanted; a futex [all]
+  std::atomic<std::uint32_t> syncer_parked_;  // 1: wake it [syncer]
+  std::atomic<std::uint32_t> ended_;          // all syncs before it have ended; a futex [both]
+  std::atomic<std::uint32_t> dead_;           // all logs before this epoch are dead [both]
+  std::atomic<std::uint32_t> error_;          // of the last failed sync [both]
+  std::atomic<std::uint32_t> offered_;        // epoch of a log; a futex [supervisor]
+  std::atomic<std::uint64_t> joined_;         // requests that have ever joined [children]
+  std::atomic<std::uint64_t> syncs_;          // syncs that succeeded [syncer]
+  std::atomic<Nanoseconds> took_;             // the time of the last of them [syncer]
 };
 
 }  // namespace kilofork

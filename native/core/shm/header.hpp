@@ -1,5 +1,6 @@
 // The first page of a server's shared memory: what the server is, and what concerns all children.
-// Fixed-width types and lock-free atomics only: programs of other versions read its first fields.
+// Each field says who writes it; all may read. Fixed-width types and lock-free atomics only:
+// programs of other versions read the first fields.
 #pragma once
 
 #include <array>
@@ -27,13 +28,13 @@ inline constexpr auto kGrowthLimitNames =
     std::to_array<std::string_view>({"none", "maximum", "memory", "processes", "births"});
 static_assert(kGrowthLimitNames.size() == static_cast<std::size_t>(GrowthLimit::births) + 1);
 
-// Records that are missing in the log because the disk was full.
+// What is missing in the log because the disk was full.
 struct PendingRecords {
-  std::atomic<std::uint32_t> torn_heads;  // markers that close them; their writers have ended
-  std::atomic<std::uint32_t> ends;        // of children
+  std::atomic<std::uint32_t> torn_heads;  // of processes that have ended: markers that close them
+  std::atomic<std::uint32_t> ends;        // records of children's ends
 };
 
-// What the front can be ordered to do while the server runs.
+// What `kilofork ctl` can order the front to do while the server runs.
 enum class Order : std::uint8_t { reload, reopen, replace };
 inline constexpr auto kOrderNames =
     std::to_array<std::string_view>({"reload", "reopen", "replace"});
@@ -51,7 +52,7 @@ struct Answer {
 // has 0, each that is opened in its place has one more. docs/architecture.md has all positions of
 // the log in one table.
 struct Header {
-  // Written by the front before anybody else maps the segment.
+  // Written by the front, before anybody else maps the segment.
   std::uint64_t magic;
   std::uint32_t version;
   std::uint32_t header_bytes;
@@ -71,36 +72,39 @@ struct Header {
   std::array<char, 512> log;                  // path
   std::array<char, 32> release;               // of kilofork
 
-  // Read by children at every record and every connection, hence apart from what changes often.
-  alignas(128) std::atomic<std::uint32_t> log_epoch;  // of the newest log that children may take
-  std::atomic<std::uint32_t> log_error;               // errno of the last write; 0: it succeeded
+  // Read by children at every record and every connection, hence apart from what changes often. In
+  // brackets: who writes it.
+  alignas(128) std::atomic<std::uint32_t> log_epoch;  // the newest log for children [supervisor]
+  std::atomic<std::uint32_t> log_error;               // errno of the last write; 0: none [children]
   std::atomic<std::uint32_t> supervisor_parked;       // 1: wake it when a child turns busy or idle
-  PendingRecords pending;
-  UtcOffset utc_offset;  // of the times in the log
+                                                      // [supervisor]
+  PendingRecords pending;                             // [children, supervisor, front]
+  UtcOffset utc_offset;                               // of the times in the log [children]
 
-  // Written by children and syncer.
-  alignas(128) GroupCommit commit;
-  std::atomic<std::int32_t> syncer;            // pid, 0: none; written by the supervisor
-  std::atomic<std::int32_t> forker;            // pid, 0: none; written by the supervisor
-  std::atomic<std::uint32_t> oldest_unsynced;  // log that may hold records which are not on disk
+  // Written by children and syncer all the time, hence apart from the rest.
+  alignas(128) GroupCommit commit;   // who writes which word: shm/group_commit.hpp
+  std::atomic<std::int32_t> syncer;  // pid, 0: none [supervisor]
+  std::atomic<std::int32_t> forker;  // pid, 0: none [supervisor]
+  std::atomic<std::uint32_t>
+      oldest_unsynced;  // older logs are on disk or dead [syncer, supervisor]
 
   // Written by the supervisor.
   alignas(128) std::atomic<std::int32_t> supervisor;  // pid
-  std::atomic<std::uint32_t> child_epoch;  // counted up by each order to replace all children
-  std::atomic<std::uint32_t> log_settled;  // every child writes to this log or to a newer one
-  std::atomic<std::uint32_t> aborted;      // requests that a stop did not wait for
-  std::atomic<std::uint32_t> growth_limit;
-  std::atomic<std::uint32_t> full_times;  // how often all children of a full pool were busy
-  std::atomic<std::int64_t> full_since;   // age
-
-  std::atomic<std::int64_t> full_before;                   // milliseconds, earlier times together
+  std::atomic<std::uint32_t> child_epoch;   // counted up by each order to replace all children
+  std::atomic<std::uint32_t> log_settled;   // every child writes to this log or to a newer one
+  std::atomic<std::uint32_t> aborted;       // requests that a stop did not wait for
+  std::atomic<std::uint32_t> growth_limit;  // a GrowthLimit
+  // Full: the pool has its maximum of children, and each has a client.
+  std::atomic<std::uint32_t> full_times;  // how often the pool became full
+  std::atomic<std::int64_t> full_since;   // age; 0: it is not full
+  std::atomic<std::int64_t> full_before;  // milliseconds, the earlier times together
   std::array<std::atomic<std::uint64_t>, kCauses> forked;  // children, by Cause
-  std::array<std::atomic<std::uint64_t>, kCauses> ended;   // likewise; the front writes it, too
+  std::array<std::atomic<std::uint64_t>, kCauses> ended;   // likewise [front, too]
 
   // Written by the front.
   alignas(128) std::atomic<std::uint32_t> log_ordered;  // the log that children are ordered to take
   std::atomic<std::uint32_t> log_number;  // at the end of the log's name; 0: the name has none
-  std::atomic<std::uint32_t> stopping;    // 1: the server stops; the supervisor writes it, too
+  std::atomic<std::uint32_t> stopping;    // 1: the server stops [supervisor, too]
   std::array<Answer, kOrders> answers;    // by Order
 };
 

@@ -1,4 +1,5 @@
-// A line of text in shared memory that its one writer changes while others read it.
+// A line of text in shared memory, which one process writes while others read it: a sequence lock.
+// Used for the front's answers to orders.
 #pragma once
 
 #include <array>
@@ -15,9 +16,9 @@ class Notice {
  public:
   static constexpr std::size_t kBytes = 248;
 
-  // Text beyond kBytes - 1 is left out.
+  // The writer. Cuts the text off at kBytes - 1.
   void put(std::string_view text);
-  // Nothing while the text is being written.
+  // Any reader. Empty while the text is being written.
   [[nodiscard]] std::optional<std::string> get() const;
 
  private:

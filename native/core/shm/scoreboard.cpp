@@ -119,8 +119,8 @@ void Scoreboard::count_orphans() {
     for (const auto& count : counts) all += count.load();
     return all;
   };
-  // By the sums, not by the slots: a supervisor may be killed between counting an end and vacating
-  // the slot.
+  // The difference of the sums, and not the number of slots that were occupied: a supervisor may be
+  // killed after it counted an end and before it vacates the slot.
   header().ended.at(static_cast<std::size_t>(Cause::orphaned)) +=
       sum(header().forked) - sum(header().ended);
 }

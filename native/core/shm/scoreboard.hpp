@@ -1,8 +1,8 @@
 // The shared memory of a server: a header, the table of users, a slot for each child.
 //
-// The front creates it and writes the users. The supervisor reserves and vacates slots and writes
-// its part of the header. A child writes its own slot. Everybody reads at any time, without locks.
-// What can be counted from the slots is not kept beside them. shm_overview(7).
+// The front creates it and writes the users; header.hpp, slot.hpp and group_commit.hpp say who
+// writes which word of the rest. All may read at any time, without locks. What can be counted from
+// the slots is not kept beside them. shm_overview(7).
 #pragma once
 
 #include <atomic>
@@ -24,7 +24,7 @@ class Scoreboard {
  public:
   static constexpr std::uint32_t kVersion = 6;
 
-  // What the header says about the server for the whole of its life.
+  // What the header says about the server, and never changes.
   struct Identity {
     std::string host;
     std::string address;
@@ -36,32 +36,33 @@ class Scoreboard {
     std::string release;
   };
 
-  // Front. Throws SystemError; then nothing is left behind.
+  // Front. Throws SystemError, and leaves nothing behind then.
   static Scoreboard create(const std::string& name, std::uint32_t slots, std::uint32_t users,
                            const Identity& identity);
-  // Takes a segment that exists. Throws SystemError, with EPROTO if it has another version.
+  // A segment that exists. Throws SystemError, EPROTO, if it has another version.
   explicit Scoreboard(Segment segment);
 
   [[nodiscard]] Header& header() const { return *reinterpret_cast<Header*>(memory().data()); }
   [[nodiscard]] UserTable users() const;
   [[nodiscard]] std::span<Slot> slots() const;
-  // By slot: the address of the child's client as a number, the same for the same address; 0
-  // without a client, or where addresses have no limit. Side by side, so that they are counted
-  // quickly.
+  // By slot: the hash of the address of the child's client; 0 if there is no client, or connections
+  // per address are not limited. Written by the child, and cleared by vacate(). Side by side, so
+  // that they are counted quickly.
   [[nodiscard]] std::span<std::atomic<std::uint64_t>> peers() const;
   [[nodiscard]] int fd() const { return segment_.fd(); }
 
-  // Requests that were answered, over all slots.
+  // Requests that were answered: the sum over all slots.
   [[nodiscard]] std::uint64_t total() const;
 
-  // Supervisor, and the front once that is gone.
+  // Supervisor, and the front once the supervisor is gone.
   void count_fork(Cause cause, int times = 1);
   void count_end(Cause cause);
   void vacate(std::size_t slot);
-  // Counts every child that was forked and has no counted end as orphaned. All slots are vacant.
+  // Called when all slots are vacant: counts as orphaned every child whose fork was counted and
+  // whose end was not.
   void count_orphans();
 
-  // Milliseconds since the segment was created, by the coarse clock: some milliseconds behind.
+  // Milliseconds since the segment was created, by the coarse clock, which is some of them behind.
   [[nodiscard]] std::int64_t age() const;
 
  private:

@@ -19,10 +19,10 @@ Segment Segment::create(const std::string& name, std::size_t bytes) {
     struct stat status {};
     if (::flock(fd.get(), LOCK_SH) == 0 && ::fstat(fd.get(), &status) == 0 && status.st_nlink > 0)
       break;
-    // Between the two calls somebody swept it as abandoned: make another.
+    // Before it was locked, another process has swept it as abandoned: make another.
   }
   try {
-    // Allocate now: a full tmpfs must be an error here, and no SIGBUS in a child later.
+    // Allocate now, so that a full tmpfs is an error here and not a SIGBUS in a child later.
     if (const int error = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes)); error != 0)
       throw SystemError("allocate " + std::to_string(bytes) + " bytes for " + name, error);
     return {std::move(fd), bytes, true};
@@ -63,7 +63,7 @@ Segment::~Segment() {
 bool Segment::sweep(const std::string& name) {
   const Fd fd(::shm_open(name.c_str(), O_RDWR | O_CLOEXEC, 0));
   if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return false;
-  // If it was removed before we had the lock, the name may be another segment's by now.
+  // If the name was removed before the lock was ours, it may be another segment's by now.
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0 || status.st_nlink == 0) return false;
   return ::shm_unlink(name.c_str()) == 0;

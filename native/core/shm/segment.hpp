@@ -1,8 +1,8 @@
-// A segment of POSIX shared memory, as bytes. Knows nothing of what lies in it.
+// A segment of POSIX shared memory, as bytes; scoreboard.hpp says what lies in it.
 //
-// Every process that writes to a segment holds a shared flock(2) on it. Whoever gets the exclusive
-// lock knows that all of them have ended, and may remove the name. shm_open(3), posix_fallocate(3),
-// flock(2).
+// Every process that writes to a segment holds a shared flock(2) on it. A process that gets the
+// exclusive lock knows that all of those have ended, and may remove the name. shm_open(3),
+// posix_fallocate(3), flock(2).
 #pragma once
 
 #include <cstddef>
@@ -15,22 +15,21 @@ namespace kilofork {
 
 class Segment {
  public:
-  // Names begin with "/". All of these throw SystemError.
+  // Names begin with "/". These three throw SystemError.
   //
-  // A new one, mode 0600, zeroed, its memory allocated, locked. Leaves nothing behind when it
-  // fails.
+  // A new segment: mode 0600, zeroed, allocated, locked. Leaves nothing behind when it fails.
   static Segment create(const std::string& name, std::size_t bytes);
-  // One that exists; locked if `writable`.
+  // A segment that exists; locked if `writable`.
   static Segment open(const std::string& name, bool writable);
-  // The one that `fd` refers to, with whatever lock is on that descriptor.
+  // The segment that `fd` refers to, with the lock that the descriptor has or has not.
   static Segment map(Fd fd, bool writable);
 
-  // Removes the name if nobody holds a lock. False: somebody does, or it is another user's, or
-  // there is no such segment.
+  // Removes the name if no process holds a lock. False if one does, or the segment is another
+  // user's, or there is none.
   static bool sweep(const std::string& name);
-  // Whether a process holds a lock. True when that cannot be told.
+  // Whether a process holds a lock. True if that cannot be told.
   static bool is_locked(const std::string& name);
-  // A name that does not exist is no error.
+  // Throws SystemError. A name that does not exist is no error.
   static void remove(const std::string& name);
 
   Segment(Segment&& other) noexcept;

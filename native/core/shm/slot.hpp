@@ -1,5 +1,6 @@
 // A child's place in shared memory: who has it, what that child is doing, and what has been counted
-// there. One writer at a time, any number of readers, no locks.
+// there. The supervisor writes it until the child claims it, then the child, then the supervisor
+// again once the child has ended; the front, once the supervisor has died. All may read; no locks.
 #pragma once
 
 #include <sys/types.h>
@@ -15,7 +16,7 @@
 namespace kilofork {
 
 enum class State : std::uint8_t {
-  vacant,    // no process has the slot
+  vacant,    // no child has the slot
   starting,  // forked, and not yet waiting for a client
   idle,      // waits for a client
   reading,   // has a client, and waits for its next request
@@ -34,8 +35,8 @@ struct Occupancy {
   std::int64_t since;  // milliseconds after Header::created
 };
 
-// Two cache lines: the hardware prefetches them as a pair. Counts go on over all children that have
-// had the slot; a child's own count is the difference to where it began.
+// Two cache lines, which the hardware prefetches as a pair. A slot keeps its counts when its child
+// ends; the next child adds to them, and subtracts what it found to get its own.
 struct alignas(128) Slot {
   std::atomic<std::uint64_t> word;   // an Occupancy
   std::atomic<std::uint64_t> total;  // requests that were answered
@@ -47,8 +48,8 @@ struct alignas(128) Slot {
 
   [[nodiscard]] Occupancy occupancy() const;
   void enter(pid_t pid, State state, std::int64_t since);
-  // The child claims the slot that was reserved for it; whoever reserved it can give it up instead.
-  // They may race; exactly one wins. `reserved`: the word as it was reserved.
+  // The child claims the slot that was reserved for it, or the supervisor gives it up. The two may
+  // race; exactly one wins and gets true. `reserved`: the word as it was reserved.
   bool claim(std::uint64_t reserved, pid_t pid);
   bool give_up(std::uint64_t reserved, std::int64_t since);
 };

@@ -76,7 +76,7 @@ bool UserTable::contains(std::string_view name) const {
       else
         high = middle;
     }
-    // If the version is still the same, nobody has written to the table meanwhile.
+    // If the version is still the same, nobody has written to this table meanwhile.
     std::atomic_thread_fence(std::memory_order_acquire);
     if (head().version.load(std::memory_order_relaxed) == version) return found;
   }

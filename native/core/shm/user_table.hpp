@@ -1,8 +1,9 @@
 // The users that may send requests. The front replaces them while children look names up; neither
 // waits for the other.
 //
-// There are two tables. The front writes the one that is not in use and then counts the version up,
-// whose lowest bit names the table in use. A front that dies half-way has changed nothing.
+// There are two tables. The lowest bit of the version says which of them is in use. The front
+// writes the other one, and then increments the version. A front that dies before has changed
+// nothing.
 #pragma once
 
 #include <array>
@@ -28,7 +29,7 @@ class UserTable {
 
   // Front. `names`: at most `capacity`, each of 1 to kLongestUser bytes.
   void replace(const std::vector<std::string>& names);
-  // Child.
+  // Child. The check of a request's user.
   [[nodiscard]] bool contains(std::string_view name) const;
 
  private:
