@@ -1,9 +1,10 @@
 // Builds the fuzz targets of native/fuzz in build-fuzz, and runs each of them for a bounded time. If a
 // target fails, it names the file with the input and exits 1.
 //
-//   npm run fuzz                     runs every target as often as TARGETS says
-//   npm run fuzz -- --runs 20000     runs each this many times
-//   npm run fuzz -- --live 1000000   sends this many lines to a live server instead
+//   npm run fuzz                     runs each target as often as TARGETS says, 60 s at most
+//   npm run fuzz -- --runs 20000     runs each target so many times
+//   npm run fuzz -- --seconds 5      runs each target for so long at most
+//   npm run fuzz -- --live 1000000   sends so many lines to a live server instead
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +13,7 @@ import { parseArgs } from "node:util";
 
 const PACKAGES = "Debian: apt-get install clang libclang-rt-dev";
 
-/** `longest` is in bytes. Slow targets make system calls with every input. */
+/** `longest`: of an input, in bytes. Targets with fewer runs make system calls with every input. */
 const TARGETS = {
   parser: { runs: 1_000_000, longest: 256 },
   record: { runs: 300_000, longest: 1026 },
@@ -104,7 +105,7 @@ function run(target) {
     const edges = [...stderr.matchAll(/ cov: (\d+) /g)].at(-1)?.[1] ?? "0";
     const count = Number(done).toLocaleString("en").padStart(9);
     console.log(
-      `${target.padEnd(8)} ${count} runs  ${seconds.padStart(3)} s  ${edges.padStart(4)} edges  nothing found`,
+      `${target.padEnd(10)} ${count} runs  ${seconds.padStart(3)} s  ${edges.padStart(4)} edges  nothing found`,
     );
     return;
   }
@@ -112,7 +113,9 @@ function run(target) {
   const interesting = stderr.split("\n").filter((line) => !/^#\d+\s/.test(line));
   console.error(interesting.slice(-60).join("\n"));
   const inputs = readdirSync(folder).filter((name) => name.startsWith(`${target}-`));
-  console.error(`${target}: ended by ${signal ?? `exit ${status}`}. Again, for each input found:`);
+  console.error(
+    `${target}: ended by ${signal ?? `exit ${status}`}. To repeat it with each input found:`,
+  );
   for (const input of inputs) console.error(`  ${program} ${join(folder, input)}`);
 }
 

@@ -1,4 +1,4 @@
-// The formatter and the linter of the C++ and C sources: clang-format and clang-tidy, from the
+// The formatter and the linter of the C++ sources: clang-format and clang-tidy, from the
 // system (Debian: clang-format clang-tidy), and the order of the rooms (rooms.mjs). With --write,
 // formats in place and lints nothing.
 import { execFileSync, spawnSync } from "node:child_process";

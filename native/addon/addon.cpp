@@ -1,5 +1,6 @@
-// The addon: everything that JavaScript can ask of native code. This folder only translates; what
-// is done is done in ../core and in spawn.cpp. src/native gives it types.
+// The addon: all that JavaScript can ask of native code. Runs in front, client and commands. It
+// only translates between JavaScript and native/core; spawn.cpp and notify.cpp do what only the
+// front needs. src/native gives it types.
 #include <fcntl.h>
 #include <napi.h>
 #include <sys/resource.h>
@@ -38,8 +39,7 @@ Napi::Value listen(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// listenQueue(address, port) → {waiting, limit, dropped}, or null where the kernel knows no socket
-// that listens there.
+// listenQueue(address, port) → {waiting, limit, dropped}, or null if no socket listens there.
 Napi::Value listen_queue(const Napi::CallbackInfo& info) {
   const auto queue = guarded(info.Env(), [&] {
     return find_listen_queue(
@@ -81,8 +81,8 @@ Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// sendControl(fd, line, passed?): one line, with a descriptor beside it if one is given. False when
-// the supervisor is gone.
+// sendControl(fd, line, passed?) → false if the supervisor is gone. Sends one line, with the
+// descriptor `passed` if it is given.
 Napi::Value send_control(const Napi::CallbackInfo& info) {
   const int fd = info[0].As<Napi::Number>();
   const std::string line = info[1].As<Napi::String>().Utf8Value() + "\n";
@@ -91,8 +91,8 @@ Napi::Value send_control(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), sent == static_cast<ssize_t>(line.size()));
 }
 
-// reap(pid) → {exit} or {signal} once that child of the front has ended, else null. Never asks for
-// any other: libuv reaps its own.
+// reap(pid) → {exit} or {signal} once that child of the front has ended, else null. Waits for no
+// other child: libuv reaps its own.
 Napi::Value reap(const Napi::CallbackInfo& info) {
   int status = 0;
   if (::waitpid(info[0].As<Napi::Number>(), &status, WNOHANG) <= 0) return info.Env().Null();
@@ -104,9 +104,9 @@ Napi::Value reap(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// reapStranger(own) → true when a child that the front did not start had ended and is now reaped:
-// as process 1 of a container it inherits orphans. Looks before it takes, so that `own` is left
-// alone.
+// reapStranger(own) → true if it has reaped a child other than `own`. As process 1 of a container,
+// the front inherits orphans that it did not start. WNOWAIT finds out first which child has ended,
+// so that `own` is left to reap().
 Napi::Value reap_stranger(const Napi::CallbackInfo& info) {
   siginfo_t ended{};
   const bool found = ::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
@@ -115,8 +115,8 @@ Napi::Value reap_stranger(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), found);
 }
 
-// limits() → {files, processes}, Infinity where there is none. Of files the hard limit: Node has
-// raised its own to it. Of processes the soft one, which is what our children run into.
+// limits() → {files, processes}, Infinity if there is none. The hard limit of files, to which Node
+// has raised the soft one; the soft limit of processes, which is what children run into.
 Napi::Value limits(const Napi::CallbackInfo& info) {
   const auto limit_of = [](auto resource, rlim_t rlimit::*kind) {
     rlimit limit{};
@@ -130,7 +130,7 @@ Napi::Value limits(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// closeOnExec(fd): no process that this one starts from now on inherits the descriptor.
+// closeOnExec(fd): no program that this process starts from now on inherits the descriptor.
 void close_on_exec(const Napi::CallbackInfo& info) {
   const int fd = info[0].As<Napi::Number>().Int32Value();
   guarded(info.Env(), [&] {
@@ -138,7 +138,7 @@ void close_on_exec(const Napi::CallbackInfo& info) {
   });
 }
 
-// notify(state) → whether there is a service manager, and it has been told.
+// notify(state) → true if there is a service manager, and it has been told.
 Napi::Value notify(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), notify_service_manager(info[0].As<Napi::String>()));
 }

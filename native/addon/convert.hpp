@@ -1,5 +1,5 @@
-// JavaScript values to C++ and back, and errors across the border. TypeScript has validated what
-// comes here (src/native is the one door), so a wrong type is a TypeError and nothing more.
+// Converts JavaScript values to C++ and back, and errors. TypeScript has validated what comes here
+// (src/native is the only caller), so a wrong type is a TypeError without details.
 #pragma once
 
 #include <napi.h>
@@ -12,10 +12,10 @@
 
 namespace kilofork {
 
-// An Error with `code` ("EADDRINUSE") and `errno`, as Node's own system errors have.
+// An Error with `code` ("EADDRINUSE") and `errno`, like Node's own system errors.
 Napi::Error to_js_error(Napi::Env env, const SystemError& error);
 
-// Calls `body`, and rethrows what it throws as a JavaScript error.
+// Calls `body`, and rethrows a SystemError as a JavaScript error.
 template <typename Body>
 auto guarded(Napi::Env env, Body&& body) {
   try {
@@ -28,7 +28,7 @@ auto guarded(Napi::Env env, Body&& body) {
 std::string get_string(const Napi::Object& object, const char* key);
 double get_number(const Napi::Object& object, const char* key);
 bool get_boolean(const Napi::Object& object, const char* key);
-Nanoseconds get_duration(const Napi::Object& object, const char* key);  // given in milliseconds
+Nanoseconds get_duration(const Napi::Object& object, const char* key);  // from milliseconds
 std::vector<std::string> to_strings(const Napi::Value& array);
 
 inline double to_milliseconds(Nanoseconds time) {

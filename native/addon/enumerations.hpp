@@ -1,4 +1,5 @@
-// The enumerations that native code shares with TypeScript, as lists of names.
+// The enumerations that native code shares with TypeScript, as lists of names. src/native compares
+// them with its own when it loads the addon.
 #pragma once
 
 #include <napi.h>

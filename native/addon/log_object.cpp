@@ -1,4 +1,3 @@
-// class Log for JavaScript: the front's records go through the same writer as the children's.
 #include "log_object.hpp"
 
 #include <fcntl.h>
@@ -20,7 +19,7 @@ Napi::Function LogObject::define(Napi::Env env) {
                      });
 }
 
-// new Log(path), or new Log(fd) for a copy of a descriptor.
+// new Log(path) opens or creates the log; new Log(fd) duplicates a descriptor of it.
 LogObject::LogObject(const Napi::CallbackInfo& info)
     : ObjectWrap(info), buffer_(AppendLog::buffer_bytes(kLongestText)) {
   guarded(info.Env(), [&] {
@@ -34,8 +33,8 @@ LogObject::LogObject(const Napi::CallbackInfo& info)
   });
 }
 
-// Appends one record with the present time; returns 0, or an errno value when it could not be
-// written.
+// append(text) → 0, or an errno value if the record could not be written. The record has the
+// present time.
 Napi::Value LogObject::append(const Napi::CallbackInfo& info) {
   const std::string text = info[0].As<Napi::String>();
   if (text.size() > kLongestText) throw Napi::RangeError::New(info.Env(), "the record is too long");

@@ -1,3 +1,5 @@
+// class Log for JavaScript: the front writes its records by the same code as children. Runs in the
+// front.
 #pragma once
 
 #include <napi.h>

@@ -1,12 +1,12 @@
-// Tells the service manager how the server is: sd_notify(3), without its library.
+// Tells the service manager the state of the server, as sd_notify(3) does. Runs in the front.
 #pragma once
 
 #include <string>
 
 namespace kilofork {
 
-// E.g. "READY=1". False when there is no service manager that wants to know (NOTIFY_SOCKET), or it
-// cannot be told.
+// `state`: as in "READY=1". False if no service manager wants to know (NOTIFY_SOCKET), or it cannot
+// be told.
 bool notify_service_manager(const std::string& state);
 
 }  // namespace kilofork

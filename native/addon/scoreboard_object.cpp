@@ -1,4 +1,3 @@
-// class Scoreboard for JavaScript: the front's side of the shared memory, and any reader's.
 #include "scoreboard_object.hpp"
 
 #include <cmath>
@@ -12,8 +11,8 @@ namespace kilofork {
 namespace {
 
 // What snapshot() writes for each slot: pid, state, milliseconds in that state, total, connections,
-// generation of the child, of its log, requests taken back, and the refusals. src/native names
-// the columns.
+// epoch of the child, epoch of its log, retracted requests, and the refusals.
+// src/native/scoreboard.ts names the columns.
 constexpr std::size_t kColumns = 8 + kRefusals;
 
 template <typename Counts>
@@ -61,8 +60,8 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
   return constructor;
 }
 
-// new Scoreboard(name): opens for reading. new Scoreboard(name, {users, host, address, port,
-// backlog, limits: {start, minSpare, maxSpare, max}, synced, log, release}): creates.
+// new Scoreboard(name) opens a segment for reading. new Scoreboard(name, {users, host, address,
+// port, backlog, limits: {start, minSpare, maxSpare, max}, synced, log, release}) creates one.
 ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const std::string name = info[0].As<Napi::String>();
   guarded(info.Env(), [&] {
@@ -149,8 +148,8 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// Fills a Float64Array of slots x columns, row by row. Each row is consistent in itself to the
-// word: its pid, state and time are one.
+// snapshot(array): fills a Float64Array of slots x columns, row by row. Pid, state and time of a
+// row are of one moment; the counts may be a little newer.
 void ScoreboardObject::snapshot(const Napi::CallbackInfo& info) {
   const Scoreboard& board = this->board(info);
   auto into = info[0].As<Napi::Float64Array>();
@@ -177,11 +176,12 @@ Napi::Value ScoreboardObject::total(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(board(info).total()));
 }
 
+// setUsers(names): replaces the users.
 void ScoreboardObject::set_users(const Napi::CallbackInfo& info) {
   board(info).users().replace(to_strings(info[0]));
 }
 
-// setAnswer(order, ok, text). The front: what became of an order.
+// setAnswer(order, ok, text): what became of an order, which is given by its index.
 void ScoreboardObject::set_answer(const Napi::CallbackInfo& info) {
   Answer& answer = board(info).header().answers.at(info[0].As<Napi::Number>().Uint32Value());
   answer.succeeded.store(info[1].As<Napi::Boolean>() ? 1 : 0, std::memory_order_relaxed);
@@ -189,17 +189,17 @@ void ScoreboardObject::set_answer(const Napi::CallbackInfo& info) {
   answer.count.fetch_add(1, std::memory_order_release);
 }
 
-// orderLog() → the number of the log that the children are now to turn to.
+// orderLog() → the epoch of the next log, which children are ordered to take.
 Napi::Value ScoreboardObject::order_log(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), board(info).header().log_ordered.fetch_add(1) + 1);
 }
 
-// setLogNumber(number). The front: what stands behind the name of the log.
+// setLogNumber(number): the number at the end of the log's name.
 void ScoreboardObject::set_log_number(const Napi::CallbackInfo& info) {
   board(info).header().log_number.store(info[0].As<Napi::Number>().Uint32Value());
 }
 
-// closeTornHeads(fd). The front, at the end: of writers that have gone, in the log.
+// closeTornHeads(fd): closes in the log the torn heads of processes that have ended.
 void ScoreboardObject::close_torn_heads(const Napi::CallbackInfo& info) {
   kilofork::close_torn_heads(info[0].As<Napi::Number>(), board(info).header().pending.torn_heads);
 }
@@ -208,7 +208,7 @@ void ScoreboardObject::set_stopping(const Napi::CallbackInfo& info) {
   board(info).header().stopping.store(1);
 }
 
-// The front, after its supervisor died: gives slot i free.
+// vacate(slot), after the supervisor died and the end of the slot's child was recorded.
 void ScoreboardObject::vacate(const Napi::CallbackInfo& info) {
   Scoreboard& board = this->board(info);
   const auto index = info[0].As<Napi::Number>().Uint32Value();
@@ -216,12 +216,12 @@ void ScoreboardObject::vacate(const Napi::CallbackInfo& info) {
   board.vacate(index);
 }
 
-// Then: counts those whose end it was.
+// countOrphans(), after all slots were vacated.
 void ScoreboardObject::count_orphans(const Napi::CallbackInfo& info) {
   board(info).count_orphans();
 }
 
-// oweEnds(by). The front: of orphans.
+// addPendingEnds(by): records of ends that are now pending; fewer if `by` is negative.
 void ScoreboardObject::add_pending_ends(const Napi::CallbackInfo& info) {
   board(info).header().pending.ends +=
       static_cast<std::uint32_t>(info[0].As<Napi::Number>().Int32Value());

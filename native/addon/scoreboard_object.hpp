@@ -1,3 +1,5 @@
+// class Scoreboard for JavaScript: the shared memory, for the front, which creates and writes it,
+// and for any reader.
 #pragma once
 
 #include <napi.h>

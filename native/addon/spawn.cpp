@@ -19,9 +19,10 @@ namespace kilofork {
 
 namespace {
 
-// A step of the new process that failed, sent through a pipe that exec closes when all went well.
+// The step that failed in the new process, which sends it through a pipe. If none fails, exec
+// closes the pipe.
 struct FailedStep {
-  const char* step;  // both processes are of one image
+  const char* step;  // the same address in both processes
   int error;
 };
 
@@ -35,13 +36,14 @@ Pair make_stream(const char* step) {
   return {.ours = Fd(ends[0]), .theirs = Fd(ends[1])};
 }
 
+// New process.
 [[noreturn]] void give_up(int report, const char* step) {
   const FailedStep failed{.step = step, .error = errno};
   (void)!::write(report, &failed, sizeof failed);
   ::_exit(1);
 }
 
-// libuv has its own dispositions and mask; an ignored or blocked signal would outlive exec.
+// New process. Node ignores and blocks signals, and exec would keep that.
 void reset_signals() {
   for (int signal = 1; signal < NSIG; signal++) ::signal(signal, SIG_DFL);
   sigset_t none;
@@ -49,13 +51,13 @@ void reset_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// New process, between fork and exec of a program with threads: only calls that are safe in a
-// signal handler, no allocation.
+// New process, between fork and exec of a program with threads: makes only calls that are safe in a
+// signal handler, and allocates nothing.
 [[noreturn]] void become_supervisor(std::array<int, 6> inherited, int report,
                                     const SupervisorStart& start, char* const* argv) {
   reset_signals();
   ::setsid();  // Ctrl-C goes to the front alone
-  // Out of the way first: a source may have the number of another one's place.
+  // Move all out of the way first: one may have the number that another is to get.
   constexpr int kOutOfTheWay = 64;
   for (int& fd : inherited)
     if ((fd = ::fcntl(fd, F_DUPFD_CLOEXEC, kOutOfTheWay)) < 0) give_up(report, "dup");
@@ -66,8 +68,8 @@ void reset_signals() {
   const int null = ::open("/dev/null", O_RDWR);
   if (null < 0 || ::dup2(null, STDIN_FILENO) < 0 || ::dup2(null, STDOUT_FILENO) < 0)
     give_up(report, "open /dev/null");
-  if (::fcntl(STDERR_FILENO, F_SETFD, 0) != 0) give_up(report, "keep stderr");  // Node had it close
-  // A Node process holds descriptors that it does not speak of.
+  if (::fcntl(STDERR_FILENO, F_SETFD, 0) != 0) give_up(report, "keep stderr");
+  // Node and its libraries have descriptors that are unknown here.
   if (::close_range(kFirstFreeFd, ~0U, CLOSE_RANGE_CLOEXEC) != 0) give_up(report, "close_range");
   if (start.run_as && (::setgroups(0, nullptr) != 0 ||
                        ::setresgid(start.run_as->gid, start.run_as->gid, start.run_as->gid) != 0 ||

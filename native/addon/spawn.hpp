@@ -1,5 +1,5 @@
-// Starts the supervisor, by fork and exec, with exactly the descriptors that it needs. Runs in the
-// front.
+// Starts the supervisor, by fork and exec, with the descriptors of process/descriptors.hpp and no
+// others. Runs in the front. fork(2), execve(2), close_range(2).
 #pragma once
 
 #include <sys/types.h>
@@ -23,16 +23,16 @@ struct SupervisorStart {
   int log;
   int segment;
   int spawn_log;
-  std::optional<User> run_as;  // else as the front
+  std::optional<User> run_as;  // none: the user of the front
 };
 
 struct StartedSupervisor {
   pid_t pid;
-  Fd control;   // stream socket with lines, see core/control.hpp
-  Fd lifeline;  // at its end of file, the supervisor and every child of its are gone
+  Fd control;   // stream socket: see supervisor/control.hpp
+  Fd lifeline;  // at its end of file, the supervisor and all that it forked are gone
 };
 
-// Throws SystemError that names the step that failed, also one in the new process.
+// Throws SystemError with the step that failed, also if that was in the new process.
 StartedSupervisor start_supervisor(const SupervisorStart& start);
 
 }  // namespace kilofork

@@ -1,10 +1,10 @@
-// The supervisor's end of the control channel. However the bytes are split on their way, no line is
-// lost, invented or changed, and each descriptor goes to one line, in the order in which they were
-// sent. Also the settings, which come in such lines.
+// Fuzzes the supervisor's end of the control channel. However the bytes are split on their way, no
+// line is lost, invented or changed, and each descriptor goes to one line, in the order of sending.
+// Also fuzzes the settings, which come in such lines.
 //
-// Input: the bytes that a front sends, except four of them. 1 ends a segment and has all that came
-// read; 3 only ends a segment; 2 sends a descriptor along with its segment; 4 stands for more bytes
-// than half of what is read at a time.
+// Input: the bytes that a front sends, but for four. 1 ends a segment, and then all is read; 3 ends
+// a segment; 2 sends a descriptor with its segment; 4 stands for 2,500 bytes, which is more than
+// half of what is read at a time.
 #include "supervisor/control.hpp"
 
 #include <fcntl.h>
@@ -30,7 +30,7 @@ constexpr char kPass = 2;
 constexpr char kSplit = 3;
 constexpr char kMany = 4;
 constexpr std::size_t kHowMany = 2500;
-// The socket always has room for so much, so that no send waits.
+// The socket has room for so much, so that no send waits.
 constexpr std::size_t kLongestSegment = 16'384;
 constexpr std::size_t kMostUnread = 6;
 
@@ -80,7 +80,7 @@ class Exchange {
     if (segments_ == kMostUnread) read_all();
   }
   void read_all() {
-    // So many descriptors have arrived for sure. Of several segments on their way, the kernel may
+    // So many descriptors have arrived for sure: of several segments on their way, the kernel may
     // deliver some later.
     const std::size_t sure = segments_ <= 1 ? sent_ : received_;
     while (auto line = control_.read(false)) take(*line, sure);
@@ -126,12 +126,12 @@ class Exchange {
   PoolSettings settings_{};
 
   std::string segment_;       // not sent yet
-  bool passes_one_ = false;   // and a descriptor with it
-  std::string pending_;       // sent, not given out as a line
+  bool passes_one_ = false;   // a descriptor goes with that segment
+  std::string pending_;       // sent, and not yet read as a line
   std::size_t segments_ = 0;  // sent since all was read
-  std::size_t sent_ = 0;      // descriptors: sent, …
-  std::size_t received_ = 0;  // … of these, received for sure, …
-  std::size_t given_ = 0;     // … and given out with a line
+  std::size_t sent_ = 0;      // descriptors that were sent
+  std::size_t received_ = 0;  // of these, received for sure
+  std::size_t given_ = 0;     // of these, read with a line
 };
 
 void render(const kilofork::Template& text) {

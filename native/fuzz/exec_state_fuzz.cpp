@@ -1,5 +1,5 @@
-// What a supervisor reads from the one that it takes over from: any text is refused by EPROTO, or
-// read as something that is the same once written and read again.
+// Fuzzes the exec state, which a supervisor reads from the one that it replaces. Any text is
+// refused with EPROTO, or read as a state that is the same once it is written and read again.
 //
 // Input: the content of the memory file.
 #include "supervisor/exec_state.hpp"

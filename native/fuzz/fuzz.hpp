@@ -1,6 +1,6 @@
-// What the fuzz targets share. Each defines LLVMFuzzerTestOneInput(), which libFuzzer's main()
-// calls in one process, again and again; what a REQUIRE finds broken ends that process, and
-// libFuzzer keeps the input. The oracles share no code with what they judge.
+// What the fuzz targets share. Each target defines LLVMFuzzerTestOneInput(), which libFuzzer's
+// main() calls again and again in one process. A REQUIRE that does not hold ends the process, and
+// libFuzzer keeps the input. The oracles share no code with what they test.
 #pragma once
 
 #include <poll.h>
@@ -26,7 +26,7 @@ inline std::string_view text_of(const std::uint8_t* data, std::size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-// How many descriptors are open, of those that a program gets first.
+// How many of the first 64 descriptors are open: leaks show there.
 inline std::ptrdiff_t open_descriptors() {
   std::array<pollfd, 64> all{};
   for (std::size_t i = 0; i < all.size(); i++) all.at(i).fd = static_cast<int>(i);

@@ -1,8 +1,9 @@
-// The escaper and the log: whatever a client sends, its record is one line with balanced quotes,
-// that gives the message back; one that a full disk has cut short is closed before the next.
+// Fuzzes the records of the log and their escapes. Whatever a client sends, its record is one line
+// with balanced quotes, from which a reader gets the message back. A record that a full disk cuts
+// short is closed by the marker before the next one.
 //
-// Input: a byte for the kind of record (0 to 3, modulo 4), a byte for the room that the file has
-// for the first record (from '~' on: enough), then the message.
+// Input: a byte for the kind of record (modulo 4), a byte for the room that the file has for the
+// first record (from '~' on: enough), then the message.
 #include "log/append_log.hpp"
 
 #include <fcntl.h>
@@ -64,8 +65,8 @@ int hex_digit(char digit) {
   return -1;
 }
 
-// The length of the character that `text` begins with, decoded by arithmetic; 0 when it is one that
-// must not reach a terminal or is not UTF-8.
+// The length of the character that `text` begins with, decoded by arithmetic; 0 if it must not
+// reach a terminal, or is not UTF-8.
 std::size_t shown_character(std::string_view text) {
   const auto byte = [text](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
   const std::uint32_t lead = byte(0);
@@ -86,8 +87,8 @@ std::size_t shown_character(std::string_view text) {
   return is_control || is_surrogate || code > 0x10ffff || code < kLeast.at(length) ? 0 : length;
 }
 
-// What a reader makes of the text between quotes. Nothing: there is a byte that should not be
-// there.
+// The text between quotes, as a reader undoes its escapes. Empty if it has a byte that should have
+// been escaped.
 std::optional<std::string> unescaped(std::string_view text) {
   std::string out;
   while (!text.empty()) {
