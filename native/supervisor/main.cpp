@@ -1,12 +1,10 @@
-// kilofork-supervisor: forks the children of a server and keeps their number.
-//
-// A static executable with one thread. The front starts it (native/addon/spawn.cpp) with the
-// descriptors of process/descriptors.hpp and no others. It is not meant to be run by hand. Its
-// settings come over the control channel, one a line, and then "start"; after exec by another
-// supervisor, in the same process, they come from that one's state (supervisor/exec_state.hpp).
+// kilofork-supervisor: a static executable with one thread, which owns the children of a server.
+// The front starts it (native/addon/spawn.cpp) with the descriptors of process/descriptors.hpp and
+// no others. Its settings come over the control channel, one a line, then "start"; or from the
+// state of the supervisor that it replaces (supervisor/exec_state.hpp).
 //
 //   kilofork-supervisor SEGMENT [EXEC_STATE_FD]
-//   kilofork-supervisor --compatibility    what two executables must agree upon to take over
+//   kilofork-supervisor --compatibility    what two executables must agree on to replace each other
 //   kilofork-supervisor --settings         the names of all settings, one a line
 #include <cstdio>
 #include <ctime>
@@ -49,7 +47,7 @@ std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
   auto lines = predecessor ? std::move(predecessor->settings) : receive_settings(control);
   Scoreboard scoreboard(Segment::map(Fd(kSegmentFd), true));
   PoolSettings settings = parse_settings(lines, scoreboard.slots().size());
-  // On the heap: children do not have the supervisor's stack (process/footprint.hpp).
+  // On the heap: children do not get the supervisor's stack (process/footprint.hpp).
   const auto pool =
       std::make_unique<Pool>(std::move(settings), std::move(lines), std::move(control),
                              InheritedDescriptors{.listener = kListenerFd,

@@ -39,8 +39,7 @@ struct ChildContext {
   int lifeline;             // at its end of file, the front is gone
   int log_broadcast;        // the receiving end of log/log_broadcast.hpp
   int wakeup;               // eventfd(2): wakes the supervisor
-  char* memory;  // child_memory_bytes() for buffers, mapped before the fork: the filter forbids
-                 // mmap(2)
+  char* memory;             // child_memory_bytes(); a child itself may map none
 };
 
 std::size_t child_memory_bytes(const Service& service);

@@ -25,13 +25,13 @@ bool has_left(int fd) {
 
 void BacklogDrain::begin() {
   accepting_ = true;
-  // Children share this flag: a child that has not yet seen its order polls and tries again.
+  // Children share this flag: one that has not yet got its order polls and tries again.
   ::fcntl(listener_, F_SETFL, ::fcntl(listener_, F_GETFL) | O_NONBLOCK);
 }
 
 void BacklogDrain::stop_accepting() const {
-  // Hosts send packets with 64 or 128 hops to live, so none has 255. A packet filter on the
-  // listener would do as well, but needs CAP_NET_ADMIN on newer kernels.
+  // Demand more hops to live than packets have: hosts send them with 64 or 128. A packet filter on
+  // the listener would do as well, but needs CAP_NET_ADMIN on newer kernels.
   constexpr int kHopsToLive = 255;
   ::setsockopt(listener_, IPPROTO_IP, IP_MINTTL, &kHopsToLive, sizeof kHopsToLive);
   ::setsockopt(listener_, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &kHopsToLive, sizeof kHopsToLive);
@@ -39,7 +39,7 @@ void BacklogDrain::stop_accepting() const {
 
 void BacklogDrain::add_to(std::vector<pollfd>& polled) const {
   if (!accepting_) return;
-  if (!out_of_means_) polled.push_back({.fd = listener_, .events = POLLIN, .revents = 0});
+  if (!is_exhausted_) polled.push_back({.fd = listener_, .events = POLLIN, .revents = 0});
   for (const RefusedClient& client : lingering_)
     polled.push_back({.fd = client.fd.get(), .events = POLLIN, .revents = 0});
 }
@@ -49,7 +49,7 @@ void BacklogDrain::run() {
   const Nanoseconds now = monotonic_now();
   for (;;) {
     Fd client(::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    out_of_means_ =
+    is_exhausted_ =
         !client && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS);
     if (!client) break;
     (void)::send(client.get(), line_.data(), line_.size(), MSG_NOSIGNAL);

@@ -1,5 +1,6 @@
-// Drains the accept queue of a server that stops: accepts each connection, sends it the reason, and
-// closes it once the client has read that. Runs in the supervisor and never blocks on a client.
+// Drains the accept queue of a server that stops: accepts each connection, sends it the refusal,
+// and closes it once the client has read that. Runs in the supervisor, and never waits for a
+// client.
 #pragma once
 
 #include <sys/poll.h>
@@ -14,10 +15,11 @@ namespace kilofork {
 
 class BacklogDrain {
  public:
+  // `line`: the refusal. `linger`: how long a client may take to read it.
   BacklogDrain(int listener, std::string line, Nanoseconds linger)
       : listener_(listener), line_(std::move(line)), linger_(linger) {}
 
-  // The supervisor accepts from now on. Tell the children to stop before.
+  // The supervisor accepts from now on. Called after the children were told to stop.
   void begin();
   // Makes the kernel drop new SYNs, so that the queue stays empty. Closing the listener with
   // connections in its queue would reset them.
@@ -25,7 +27,8 @@ class BacklogDrain {
 
   // What poll(2) is to wait for.
   void add_to(std::vector<pollfd>& polled) const;
-  // Accepts all that wait, and closes those that have read their line or had their time.
+  // In the loop: accepts and refuses all that wait, and closes those that have read their line or
+  // had their time.
   void run();
   [[nodiscard]] bool lingers() const { return !lingering_.empty(); }
 
@@ -38,7 +41,7 @@ class BacklogDrain {
   std::string line_;
   Nanoseconds linger_;
   bool accepting_ = false;
-  bool out_of_means_ = false;  // of descriptors or memory, until a client has left
+  bool is_exhausted_ = false;  // no descriptor or memory is free, until a client has left
   std::vector<RefusedClient> lingering_;
 };
 

@@ -1,7 +1,6 @@
 #include "supervisor/control.hpp"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
 
@@ -14,8 +13,8 @@ std::optional<Control::Line> Control::read(bool wait) {
     if (const std::size_t newline = received_.find('\n'); newline != std::string::npos) {
       Line line{.text = received_.substr(0, newline), .passed = Fd()};
       received_.erase(0, newline + 1);
-      // Each of these lines brings a descriptor. The front sends such a line and its descriptor in
-      // one message, so descriptors arrive in the order of their lines.
+      // Each of these lines brings a descriptor. The front sends both in one message, so
+      // descriptors arrive in the order of their lines.
       if ((line.text.starts_with("log ") || line.text == "spawn-log") && !passed_.empty()) {
         line.passed = std::move(passed_.front());
         passed_.pop_front();
@@ -35,11 +34,6 @@ std::optional<Control::Line> Control::read(bool wait) {
       ended_ = true;
     }
   }
-}
-
-void Control::close() {
-  ::close(fd_);
-  passed_.clear();
 }
 
 bool Control::send(std::string_view line) const {

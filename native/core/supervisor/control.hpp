@@ -1,6 +1,7 @@
-// The supervisor's end of the control channel: a stream socket to the front with short text lines,
-// readable in a trace. With some lines comes a descriptor (unix(7), SCM_RIGHTS). docs/operations.md
-// lists the lines; settings.hpp has those before `start`.
+// The supervisor's end of the control channel: a stream socket to the front that carries short
+// lines of text. Some lines from the front bring a descriptor (process/fd_passing.hpp).
+// docs/operations.md lists the lines; settings.hpp has those before `start`. Runs in the
+// supervisor.
 #pragma once
 
 #include <deque>
@@ -22,18 +23,16 @@ class Control {
   explicit Control(int fd) : fd_(fd) {}
 
   [[nodiscard]] int fd() const { return fd_; }
-  // Called by a process that the supervisor has forked: closes the channel, and the descriptors of
-  // lines that have not been read yet.
-  void close();
-  // The next line, if there is one. With `wait`, waits for it: then there is none at the end only.
+  // The next line, if there is one. With `wait`, waits for it; then the result is empty at the end
+  // only.
   std::optional<Line> read(bool wait);
-  // True if no part of a line, and no descriptor, is held here: another reader of the same socket
-  // can go on from this point.
+  // True if neither a part of a line nor a descriptor is held here, so that another reader of the
+  // same socket can go on from this point.
   [[nodiscard]] bool is_between_lines() const { return received_.empty() && passed_.empty(); }
-  // True when the front has closed its end, and every line of it has been read.
+  // True once the front has closed its end, and every line has been read.
   [[nodiscard]] bool at_end() const { return ended_; }
-  // Sends a line without waiting, since a front that is stopped must not stop the supervisor. False
-  // if it did not fit into the socket; then the line is lost.
+  // Sends a line. Does not wait, since a front that is stopped must not stop the supervisor. False
+  // if the socket had no room; then the line is lost.
   bool send(std::string_view line) const;
 
  private:

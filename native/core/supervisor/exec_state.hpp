@@ -1,8 +1,8 @@
 // What a supervisor leaves to the executable that replaces it by exec(2): same process, same
-// children, same descriptors.
+// children, same descriptors. Runs in the supervisor.
 //
-// It is written as lines of text to a memory file (memfd_create(2)): the settings as the front sent
-// them, "start", then what only the supervisor knew.
+// The state is lines of text in a memory file (memfd_create(2)): the settings as the front sent
+// them, "start", then what the supervisor alone knows.
 #pragma once
 
 #include <cstddef>
@@ -21,17 +21,17 @@ struct ExecState {
     Member member;
   };
   std::vector<std::string> settings;  // lines
-  int wakeup = -1;                    // this and the next two: descriptors, which stay open
+  int wakeup = -1;                    // a descriptor that stays open, like the next two
   int publish_log = -1;
   int receive_log = -1;
   pid_t syncer = 0;        // 0: none
-  int inbox = -1;          // of the syncer: a descriptor, which stays open
+  int inbox = -1;          // of the syncer: a descriptor that stays open
   bool announced = false;  // the front was told that all children are up
   std::vector<Child> children;
-  std::vector<std::string> pending_ends;  // see SpawnRecord
+  std::vector<std::string> pending_ends;  // texts of records: see SpawnRecord
 };
 
-// Both throw SystemError; reading with EPROTO if a line is not understood.
+// Both throw SystemError; read_exec_state() with EPROTO if a line is not understood.
 Fd write_exec_state(const ExecState& state);
 ExecState read_exec_state(int fd);
 
@@ -39,7 +39,7 @@ ExecState read_exec_state(int fd);
 [[noreturn]] void execute_successor(const std::string& path, const std::string& segment_name,
                                     const ExecState& state, const std::vector<int>& kept);
 
-// What two executables must agree on for one to replace the other.
+// What two executables must agree on for one to replace the other. Also called by the front.
 inline std::string compatibility() {
   constexpr int kExecStateVersion = 4;  // also raised when the names of the settings change
   return "scoreboard " + std::to_string(Scoreboard::kVersion) + " exec-state " +

@@ -21,10 +21,10 @@ namespace kilofork {
 
 namespace {
 
-// A forker that takes longer is stopped or stuck.
+// A forker that takes longer to answer is stopped or stuck.
 constexpr Nanoseconds kAnsweredWithin = 2 * kSecond;
 
-// When memory runs out, the kernel shall kill a child before the front.
+// When memory runs out, the kernel is to kill a child and not the front.
 void offer_to_oom_killer() {
   const Fd file(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   (void)!::write(file.get(), "500", 3);

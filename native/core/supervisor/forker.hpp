@@ -1,10 +1,11 @@
-// The forker: a process that forks children on the supervisor's order. The supervisor forks it, and
-// it locks itself down before the first child; children inherit that. They become children of the
-// supervisor (CLONE_PARENT, clone(2)). It ends when its orders end, with the supervisor. This is
-// the supervisor's side and, in run(), the process itself.
+// The forker: a process that forks children on the supervisor's order. They become children of the
+// supervisor (CLONE_PARENT). The supervisor forks the forker, which locks itself down before the
+// first child; children inherit that. It ends with the supervisor, by the end of file of its
+// orders. The supervisor runs all of this class but run(), which is the process itself. clone(2),
+// unix(7).
 //
-// If it is killed or stopped in the middle of an order, nobody knows whether there is a child. The
-// slot decides: either the child claims it, or the supervisor gives it up.
+// If the forker is killed or stopped in the middle of an order, nobody knows whether there is a
+// child. The slot decides: either the child claims it, or the supervisor gives it up.
 #pragma once
 
 #include <sys/types.h>
@@ -23,31 +24,32 @@ namespace kilofork {
 
 class Forker {
  public:
-  // `context` is kept by the caller; a forker that runs does not see its changes. `kept`: the
-  // descriptors of children.
+  // `context`: the caller keeps it; a forker that runs does not see its changes. `kept`: the
+  // descriptors that children keep.
   Forker(const ChildContext& context, std::vector<int> kept)
       : context_(context), kept_(std::move(kept)) {}
   ~Forker() { end(); }
   Forker(const Forker&) = delete;
   Forker& operator=(const Forker&) = delete;
 
-  // Throws SystemError.
+  // Forks the forker, and waits until it is ready. Throws SystemError.
   void start();
-  // Forks a child for each of these reserved slots and puts its pid into `pids`. From the first
-  // fork that failed on, pids are 0 and errno says why; the caller has these slots back.
+  // Has a child forked for each of these reserved slots, and puts the pids into `pids`. If a fork
+  // fails, its pid and those behind it are 0, errno says why, and these slots are the caller's
+  // again.
   void fork_children(std::span<const std::size_t> slots, std::span<pid_t> pids);
-  // Replaces the log that it holds for its children by the newest one.
+  // Makes the forker adopt the newest log, for the children that it will fork.
   void follow_log();
   // A process has ended; it may be the forker.
   void on_exit(pid_t pid);
   [[nodiscard]] pid_t pid() const { return pid_; }
-  // False if it has died, or did not answer in time. The next order starts another one.
+  // False once it has died, or did not answer in time. The next order starts another one.
   [[nodiscard]] bool is_running() const { return pid_ > 0; }
-  // Kills it: it has no state. If it forks once more, that child finds its slot given up.
+  // Kills it; it has no state to lose. A child that it still forks finds its slot given up.
   void end();
 
  private:
-  // A switch to the other process and back costs as much as a fork: give orders in batches.
+  // Of one order. A switch to the forker and back costs as much as a fork, so orders are batches.
   static constexpr std::size_t kAtATime = 32;
   struct Order {
     std::size_t count;  // of children; 0: take the newest log

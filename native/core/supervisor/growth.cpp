@@ -14,10 +14,10 @@ namespace kilofork {
 
 namespace {
 
-// Between samples of a pool that cannot grow now: they only tell how long it has been full.
-constexpr Nanoseconds kSparseSamples = 100 * kMillisecond;
-// A sample may take this part of the time to the next one.
-constexpr Nanoseconds kCostlySample = 50;
+// Between samples of a pool that cannot grow now, which only tell how long it has been full.
+constexpr Nanoseconds kSampleRarely = 100 * kMillisecond;
+// The time between two samples is at least so many times the time that one takes.
+constexpr Nanoseconds kTimesItsCost = 50;
 constexpr int kUnchangedSamplesBeforePark = 20;
 
 // Of the coarse clock that Scoreboard::age() reads.
@@ -56,12 +56,13 @@ void Growth::sample() {
   const auto limit = static_cast<GrowthLimit>(parts_.scoreboard.header().growth_limit.load());
   const bool may_grow = limit == GrowthLimit::none || limit == GrowthLimit::maximum;
   const Nanoseconds interval =
-      parts_.settings.bounds.is_dynamic() && may_grow ? Sizing::kSampleEvery : kSparseSamples;
-  next_sample_ = now + std::max(interval, (monotonic_now() - now) * kCostlySample);
+      parts_.settings.bounds.is_dynamic() && may_grow ? Sizing::kSampleEvery : kSampleRarely;
+  next_sample_ = now + std::max(interval, (monotonic_now() - now) * kTimesItsCost);
 }
 
-// Announces that it parks, and then takes a last census. A child changes its state, and then looks
-// for the announcement. With a full fence on both sides, one of the two sees the other.
+// Announces that it parks, and then takes a last census. A child writes its state, and then reads
+// the announcement (Child::wake_supervisor_if_parked()). With a full fence on both sides, at least
+// one sees the other.
 void Growth::park(Nanoseconds now) {
   auto& announced = parts_.scoreboard.header().supervisor_parked;
   announced.store(1);
@@ -89,7 +90,7 @@ Nanoseconds Growth::next_deadline() const {
   return parts_.roster.pending() > 0 ? std::min(next_sample_, may_fork_at_) : next_sample_;
 }
 
-// Full: each child that the pool may have has a client, and the next client has to wait.
+// Full: the pool has its maximum of children, and each has a client.
 void Growth::note_fullness(const Census& census) {
   Header& header = parts_.scoreboard.header();
   const bool full = census.idle == 0 && census.alive >= parts_.settings.bounds.max;
@@ -103,12 +104,12 @@ void Growth::note_fullness(const Census& census) {
     header.full_since.store(0, std::memory_order_relaxed);
   }
   if (need_.queue + need_.spare > 0 || parts_.roster.pending() > 0) return;
-  // In two samples: a client that is about to be accepted does not count.
+  // In two samples, so that a client that is about to be accepted does not count.
   const bool clients_wait = census.waiting > 0 && parts_.census.waiting > 0;
   set_limit(full && clients_wait ? GrowthLimit::maximum : GrowthLimit::none);
 }
 
-// Stays until a sample finds that the pool has what it needs.
+// The limit stays until a sample finds that the pool has what it needs.
 void Growth::set_limit(GrowthLimit limit) {
   auto& current = parts_.scoreboard.header().growth_limit;
   const auto value = static_cast<std::uint32_t>(limit);
@@ -133,7 +134,7 @@ void Growth::top_up(std::uint32_t log_epoch) {
   fork_needed(Cause::spare_low, need.spare, log_epoch);
 }
 
-// As many as there is memory for.
+// Forks as many as there is memory for.
 void Growth::fork_needed(Cause cause, std::size_t count, std::uint32_t log_epoch) {
   if (count == 0 || monotonic_now() < may_fork_at_) return;
   const std::size_t available = available_memory();
@@ -176,8 +177,8 @@ void Growth::fork_children(std::span<const std::size_t> slots,
     handle_failed_fork(error);
 }
 
-// A forker that was killed says nothing about the machine: the next try has another one. That try
-// must come after a tick of the clock, so that a slot which is reserved again has another word.
+// A forker that was lost once says nothing about the machine: the next try starts another one. That
+// try must come after a tick of the clock, so that a slot which is reserved again has another word.
 void Growth::handle_failed_fork(int error) {
   const bool lost = !forker_.is_running();
   if (!std::exchange(forker_lost_, lost) && lost) {
@@ -189,7 +190,7 @@ void Growth::handle_failed_fork(int error) {
                       std::to_string(parts_.roster.alive()));
 }
 
-// Doubled with each try, not with each death: many children may die of one cause.
+// The wait is doubled with each try and not with each death: many children may die of one cause.
 void Growth::back_off(GrowthLimit limit) {
   const PoolSettings& settings = parts_.settings;
   const Nanoseconds now = monotonic_now();

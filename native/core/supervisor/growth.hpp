@@ -1,8 +1,9 @@
-// How the pool follows the load: samples it, forks what is needed, retires what is not, and holds
-// back where the machine or the children fail. The rule itself is in sizing.hpp. Supervisor only.
+// How the pool follows the load: samples it, forks children that are needed, retires those that are
+// not, and waits where the machine or the children fail. Asks the rule of sizing.hpp how many. Runs
+// in the supervisor.
 //
-// While nothing changes the pool is parked: it is not sampled. The next child that turns from idle
-// to busy or back wakes the supervisor, and sampling begins again.
+// While nothing changes the pool is parked, which means: not sampled. The next child that turns
+// from idle to busy or back wakes the supervisor, and sampling begins again.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +23,10 @@ class Growth {
   Growth(PoolParts& parts, Forker& forker, int listener)
       : parts_(parts), forker_(forker), sizing_(parts.settings.bounds), listener_(listener) {}
 
-  // In the loop. `log_epoch`: of the log that new children are forked with.
+  // In the loop, if it is time: asks the rule, and retires children.
   void sample();
+  // In the loop: forks what the last sample needs, and pending successors. `log_epoch`: of the log
+  // that new children have.
   void top_up(std::uint32_t log_epoch);
 
   // A child has changed its state, or has ended.
@@ -32,7 +35,7 @@ class Growth {
   void back_off(GrowthLimit limit);
   void set_limit(GrowthLimit limit);
 
-  // A full pool that is parked: no child will wake us for the next client, the listener must.
+  // True if the pool is parked and every child is busy: only the listener can tell of a client.
   [[nodiscard]] bool awaits_client() const;
   void sample_soon() { next_sample_ = 0; }
   [[nodiscard]] Nanoseconds next_deadline() const;
@@ -51,7 +54,7 @@ class Growth {
   Sizing sizing_;
   const int listener_;
 
-  Need need_{};  // by the last sample
+  Need need_{};  // as the last sample found
   int unchanged_samples_ = 0;
   bool parked_ = true;
   Nanoseconds next_sample_ = 0;

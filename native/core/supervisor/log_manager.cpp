@@ -17,7 +17,7 @@ namespace kilofork {
 
 namespace {
 
-// A child that is stopped may never write its retraction: the others wait no longer than this.
+// The others wait no longer than this for retractions: a child that is stopped may never write its.
 constexpr Nanoseconds kRetractedWithin = kSecond;
 // From the start of one syncer to the start of the next.
 constexpr Nanoseconds kSyncersApart = 100 * kMillisecond;
@@ -46,8 +46,8 @@ LogManager::LogManager(Parts parts, const std::optional<ExecState>& predecessor)
 
 // ---- a reopened log -----------------------------------------------------------------------------
 
-// In this order: the syncer has the log before anybody can write to it; retractions come before all
-// other records; then the children may take it.
+// The order matters: the syncer has the log before anybody can write to it; retractions come before
+// all other records; then the children may take it.
 void LogManager::reopen(Fd log, std::uint32_t epoch, const Roster& roster) {
   if (told_to_leave_ && syncer_ends_within(kRetractedWithin)) on_exit(syncer_);
   if (parts_.synced && syncer_ == 0) start_syncer(monotonic_now());
@@ -63,25 +63,26 @@ void LogManager::reopen(Fd log, std::uint32_t epoch, const Roster& roster) {
   parts_.record.resume();
   header_.log_epoch.store(epoch_, std::memory_order_release);
   for (const Member& member : roster.members())
-    if (member.pid != 0) ::kill(member.pid, SIGUSR1);  // idle ones must let go of the old file, too
+    if (member.pid != 0)
+      ::kill(member.pid, SIGUSR1);  // so that idle children leave the old file, too
   reopened_ = monotonic_now();
   next_settling_ = 0;
 }
 
-// A child is `syncing` from before it looks whether the log is dead until it has retracted. The
-// supervisor does nothing else meanwhile.
+// A child enters State::syncing before it tests whether the log is dead, and leaves it when it has
+// retracted. The supervisor does nothing else meanwhile.
 void LogManager::wait_for_retractions(const Roster& roster) {
-  constexpr useconds_t kBetweenLooks = 1000;
+  constexpr useconds_t kPollEvery = 1000;
   const auto slots = parts_.scoreboard.slots();
   const auto is_syncing = [&](std::size_t i) {
     return roster.members()[i].pid != 0 && slots[i].occupancy().state == State::syncing;
   };
   const Nanoseconds deadline = monotonic_now() + kRetractedWithin;
   for (std::size_t i = 0; i < slots.size(); i++)
-    while (is_syncing(i) && monotonic_now() < deadline) ::usleep(kBetweenLooks);
+    while (is_syncing(i) && monotonic_now() < deadline) ::usleep(kPollEvery);
 }
 
-// Nobody writes to an older log once every child has this one.
+// The log is settled once every child has it: nobody writes to an older one any more.
 void LogManager::settle(const Roster& roster, Nanoseconds now) {
   if (reopened_ == 0 || now < next_settling_) return;
   const auto& members = roster.members();
@@ -95,14 +96,14 @@ void LogManager::settle(const Roster& roster, Nanoseconds now) {
   parts_.record.write("pool: the last child has left the old log, " +
                       std::to_string(took / kMicrosecond) + " us after it was told");
   header_.log_settled.store(epoch_, std::memory_order_release);
-  // After one more sync of the old log, the syncer lets go of it.
+  // The syncer syncs the old log once more, then closes it.
   if (syncer_ > 0) header_.commit.request_sync();
   parts_.control.send("log-settled " + std::to_string(took));
 }
 
 // ---- errors -------------------------------------------------------------------------------------
 
-// Reports again later what the control channel has no room for.
+// What the control channel has no room for is reported again later.
 void LogManager::report_errors() {
   const std::uint32_t error = header_.log_error.load(std::memory_order_relaxed);
   if (error != reported_error_ && parts_.control.send("log-error " + std::to_string(error)))
@@ -123,8 +124,8 @@ void LogManager::start_syncer(Nanoseconds now) {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
   inbox_.reset(ends[0]);
   const Fd theirs(ends[1]);
-  // It gets the newest log only. What the last syncer has left unsynced in an older one, nobody
-  // will sync.
+  // The new syncer gets the newest log only. What the last one has left unsynced in an older log
+  // will never be synced.
   if (header_.oldest_unsynced < epoch_) header_.commit.fail_sync(epoch_ - 1, ECANCELED);
   header_.oldest_unsynced = epoch_;
   if (!header_.commit.is_dead(epoch_)) (void)send_log(inbox_.get(), parts_.log, epoch_);
@@ -145,13 +146,14 @@ void LogManager::start_syncer(Nanoseconds now) {
   header_.syncer = pid;
 }
 
-// After SIGTERM it ends, but not in the middle of a sync.
+// Called after SIGTERM, which ends the syncer, but not in the middle of a sync. False if it still
+// runs.
 bool LogManager::syncer_ends_within(Nanoseconds patience) const {
-  constexpr useconds_t kBetweenLooks = 200;
+  constexpr useconds_t kPollEvery = 200;
   const Nanoseconds deadline = monotonic_now() + patience;
   while (::waitpid(syncer_, nullptr, WNOHANG) == 0) {
     if (monotonic_now() > deadline) return false;
-    ::usleep(kBetweenLooks);
+    ::usleep(kPollEvery);
   }
   return true;
 }
@@ -162,7 +164,7 @@ void LogManager::on_exit(pid_t pid) {
   told_to_leave_ = false;
   header_.syncer = 0;
   inbox_.reset();
-  // Nobody knows how far a sync came that was cut short.
+  // The result of a sync that was interrupted is unknown.
   if (header_.commit.is_syncing()) header_.commit.fail_sync(epoch_, ECANCELED);
   header_.commit.wake_missed();
 }
@@ -172,7 +174,7 @@ void LogManager::maintain(const Roster& roster, Nanoseconds now) {
   settle(roster, now);
   if (!parts_.synced) return;
   if (syncer_ == 0 && now >= may_start_syncer_at_) start_syncer(now);
-  // Renew it only when it has no older log: its successor would not have that.
+  // Renew the syncer only when it has no older log, which its successor would not have.
   if (to_renew_ && syncer_ > 0 && reopened_ == 0 && header_.oldest_unsynced == epoch_) {
     ::kill(syncer_, SIGTERM);
     to_renew_ = false;

@@ -1,9 +1,9 @@
 // The log, as the supervisor manages it: gives a reopened log to the children, finds out when the
 // last of them has left the old one, reports errors to the front, and keeps a syncer running where
-// replies wait for the disk. Supervisor only.
+// replies wait for the disk. Runs in the supervisor.
 //
-// A log whose sync failed is dead. The front opens another one. There, the requests that waited for
-// the failed sync are retracted first; then the children write to it.
+// A log whose sync failed is dead, and the front opens another one. In that log, the requests that
+// waited for the failed sync are retracted first; then the children may take it.
 #pragma once
 
 #include <sys/types.h>
@@ -28,8 +28,8 @@ class LogManager {
     const Control& control;
     SpawnRecord& record;
     const LogBroadcast& broadcast;
-    int log;              // the descriptor that always stands for the newest log
-    std::uint32_t epoch;  // of the first log; with a predecessor, the header's is taken
+    int log;              // the descriptor of the newest log; a reopened one takes its number
+    std::uint32_t epoch;  // of `log`; with a predecessor, the header has it
     int wakeup;
     bool synced;
     std::vector<int> kept_by_syncer;  // descriptors
@@ -46,7 +46,7 @@ class LogManager {
 
   // A process that is no child has ended; it may be the syncer.
   void on_exit(pid_t pid);
-  // When the last child has ended: the syncer syncs what is left and ends.
+  // Called when the last child has ended: ends the syncer, by SIGKILL if it takes longer.
   void end(Nanoseconds patience);
 
   void save_to(ExecState& state) const;
@@ -68,9 +68,9 @@ class LogManager {
   bool report_again_ = false;
 
   pid_t syncer_ = 0;
-  Fd inbox_;               // our end of the syncer's
-  bool to_renew_ = false;  // it is of the last executable
-  bool told_to_leave_ = false;
+  Fd inbox_;                    // the supervisor's end
+  bool to_renew_ = false;       // the syncer runs the last executable
+  bool told_to_leave_ = false;  // the syncer was sent SIGTERM
   Nanoseconds may_start_syncer_at_ = 0;
 };
 

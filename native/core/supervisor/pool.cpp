@@ -26,7 +26,7 @@ using Phase = Shutdown::Phase;
 // Set by signal handlers, read by the loop.
 volatile sig_atomic_t g_stop_orders = 0;  // how many
 volatile sig_atomic_t g_quit_ordered = 0;
-// At first 1: a child may have ended before this executable replaced the last one.
+// 1 at first: a child may have ended before this executable replaced the last one.
 volatile sig_atomic_t g_child_ended = 1;
 
 void on_stop(int /*signal*/) {
@@ -39,7 +39,8 @@ void on_child(int /*signal*/) {
   g_child_ended = 1;
 }
 
-// Signals are blocked except in ppoll(2): none comes between a look at a flag and the wait.
+// Signals are blocked except in ppoll(2), so that none comes between the test of a flag and the
+// wait.
 void set_up_signals() {
   sigset_t all;
   sigfillset(&all);
@@ -202,8 +203,9 @@ Nanoseconds Pool::next_deadline() const {
 
 // ---- orders -------------------------------------------------------------------------------------
 
-// Orders come by signal and from the front, whose end is an order, too. A service manager may send
-// one order to every process at once: only a second signal is a second order.
+// Orders come as signals (SIGTERM, SIGINT, SIGQUIT) and from the front, whose end is an order to
+// stop, too. A service manager may signal every process at once, and the front then sends its order
+// as well; so only a second signal is a second order.
 void Pool::take_orders() {
   while (auto line = control_.read(false)) carry_out(std::move(*line));
   if (g_quit_ordered != 0) {
@@ -233,7 +235,7 @@ void Pool::carry_out(Control::Line line) {
   if (order == "replace") replacement_.order(std::string(rest));
 }
 
-// Not in the middle of a line from the front: the next executable would not have its beginning.
+// Not in the middle of a line from the front: the next executable would not get its beginning.
 void Pool::begin_replacement() {
   if (!replacement_.is_ordered() || shutdown_.has_begun() || !control_.is_between_lines()) return;
   const std::string executable = replacement_.begin();
@@ -245,7 +247,7 @@ void Pool::begin_replacement() {
   }
 }
 
-// The forker ends first: the next executable would not know it.
+// The forker ends first: the next executable starts its own.
 void Pool::execute(const std::string& path) {
   ExecState state{.settings = setting_lines_,
                   .wakeup = wakeup_.get(),
@@ -268,9 +270,9 @@ void Pool::execute(const std::string& path) {
 
 // ---- children -----------------------------------------------------------------------------------
 
-// waitpid(-1) walks past all children up to the first that has ended, so it is asked only after
-// SIGCHLD, and a few times. If more have ended, each child is asked for by its pid, which the
-// kernel finds at once since Linux 5.13.
+// waitpid(-1) walks past all children up to the first that has ended, so it is called only after
+// SIGCHLD, and a few times. If more have ended, waitpid() is called for each child by its pid,
+// which the kernel finds at once since Linux 5.13.
 void Pool::reap() {
   constexpr int kFew = 16;
   if (std::exchange(g_child_ended, 0) == 0) return;
@@ -289,11 +291,11 @@ void Pool::reap() {
   for (std::size_t i = 0; i < members.size(); i++)
     if (members[i].pid != 0 && ::waitpid(members[i].pid, &status, WNOHANG) > 0)
       handle_exit(i, status);
-  g_child_ended = 1;  // syncer and forker are asked for next time
+  g_child_ended = 1;  // syncer and forker are waited for next time
 }
 
-// The record comes before the slot is vacant: if the supervisor is killed in between, the front
-// writes a second one for the slot, which is harmless.
+// The record is written before the slot is vacated: if the supervisor is killed in between, the
+// front records the end once more, which is harmless.
 void Pool::handle_exit(std::size_t index, int status) {
   const State last = scoreboard_.slots()[index].occupancy().state;
   const pid_t pid = roster_.members()[index].pid;
@@ -310,7 +312,7 @@ void Pool::handle_exit(std::size_t index, int status) {
   growth_.unpark();
 }
 
-// Once, when all first children wait for clients.
+// Tells the front, once, when all first children wait for clients.
 void Pool::announce_when_up() {
   if (announced_ || roster_.pending() > 0) return;
   const auto slots = scoreboard_.slots();

@@ -1,8 +1,8 @@
 // The pool of children, and the loop of the supervisor: wait, take orders, reap, sample, fork. Runs
 // in the supervisor, a process with one thread.
 //
-// Signal handlers only set flags, and there is one place to wait. What the loop does is in files of
-// its own: growth, replacement, shutdown, log_manager. fork(2), waitpid(2), prctl(2), eventfd(2).
+// Signal handlers only set flags, and there is one place to wait. The steps of the loop are in
+// files of their own: growth, replacement, shutdown, log_manager. waitpid(2), ppoll(2), eventfd(2).
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,7 @@ namespace kilofork {
 class Pool {
  public:
   // `setting_lines`: the settings as the front sent them. `predecessor`: the state of the
-  // executable that this one replaces.
+  // executable that this one replaces, if any.
   Pool(PoolSettings settings, std::vector<std::string> setting_lines, Control control,
        const InheritedDescriptors& inherited, Scoreboard scoreboard, std::string segment_name,
        std::optional<ExecState> predecessor);
@@ -41,7 +41,7 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
   ~Pool();
 
-  // Returns when all children have ended: the number of requests that a stop aborted.
+  // Returns when all children have ended. The result: how many requests the stop aborted.
   std::uint64_t run();
 
  private:
@@ -67,8 +67,8 @@ class Pool {
   LogBroadcast broadcast_;
   const PoolDescriptors descriptors_;
 
-  // Not mapped in children (MADV_DONTFORK): a page that the supervisor writes between two forks
-  // would be copied for each child.
+  // Not in the memory of forker and children (MADV_DONTFORK): a page that they share would be
+  // copied each time the supervisor writes to it.
   std::span<std::byte> private_memory_;
   Roster roster_;
   SpawnRecord record_;

@@ -1,5 +1,6 @@
-// The supervisor's descriptors, and which of them each process keeps that it forks or becomes.
-// Whoever adds one adds it here. See process/descriptors.hpp.
+// The supervisor's descriptors, and which of them each process keeps: children, forker, syncer, and
+// the next executable of the supervisor. All others are closed, by keep_only() of
+// process/descriptors.hpp or on exec. Runs in the supervisor.
 #pragma once
 
 #include <vector>
@@ -22,16 +23,16 @@ struct PoolDescriptors {
   int publish_log;  // the two ends of log/log_broadcast.hpp
   int receive_log;
 
-  // The forker has its orders besides.
+  // The forker keeps these, too, and the socket of its orders, which children close.
   [[nodiscard]] std::vector<int> of_children() const {
     return {inherited.listener, inherited.log, inherited.segment,
             inherited.lifeline, wakeup,        receive_log};
   }
-  // It has an inbox besides.
+  // And its inbox.
   [[nodiscard]] std::vector<int> of_syncer() const {
     return {inherited.segment, inherited.lifeline, wakeup};
   }
-  // The next executable of the supervisor has the inbox of the syncer besides.
+  // And the inbox of the syncer, if there is one.
   [[nodiscard]] std::vector<int> across_exec() const {
     const auto& [listener, log, segment, lifeline, spawn_log] = inherited;
     return {control, listener, log, segment, lifeline, spawn_log, wakeup, publish_log, receive_log};

@@ -1,4 +1,4 @@
-// What the parts of the pool share: growth, replacement, shutdown. Supervisor only.
+// What the parts of the pool share: growth, replacement, shutdown. Runs in the supervisor.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ struct PoolParts {
   const Control& control;
   Roster& roster;
   SpawnRecord& record;
-  Census census{};  // as last sampled
+  Census census{};  // of the last sample
 
   // Orders a child to leave once its client has left.
   void retire(std::size_t index, Cause cause);

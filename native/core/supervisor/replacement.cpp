@@ -8,7 +8,7 @@ namespace kilofork {
 
 namespace {
 
-// This part of the pool may be on its way out or in at the same time.
+// At any time, one of so many parts of the pool may be on its way out or in.
 constexpr std::size_t kParts = 16;
 // A child that has not left by then is stopped or stuck, and no longer waited for.
 constexpr Nanoseconds kLeavesWithin = kSecond;
@@ -28,7 +28,7 @@ std::string Replacement::begin() {
   return std::exchange(executable_, {});
 }
 
-// Idle children first: the others leave when their clients do.
+// Tells idle children first: the others leave only when their clients do.
 void Replacement::retire_some() {
   const Nanoseconds now = monotonic_now();
   if (!running_ || now < next_) return;
@@ -55,7 +55,7 @@ void Replacement::retire_some() {
   const std::size_t room = part > on_the_way ? part - on_the_way : 0;
   for (std::size_t i = 0; i < std::min(room, idle.size()); i++)
     parts_.retire(idle[i], Cause::replaced);
-  // Once all have been told, each end of a child brings us back here.
+  // Once all have been told, the end of a child is what brings the loop back here.
   next_ = idle.size() > room ? now + Sizing::kSampleEvery : old_are_left ? kNever : 0;
   if (old_are_left) return;
   running_ = false;

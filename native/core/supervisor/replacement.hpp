@@ -1,5 +1,5 @@
-// Replaces all children by order, a part of the pool at a time: the next ones retire when the
-// successors of the last ones are up. Supervisor only.
+// Replaces all children by order, a part of the pool at a time: the next part retires when the
+// successors of the last part are up. Runs in the supervisor.
 #pragma once
 
 #include <string>
@@ -13,12 +13,12 @@ class Replacement {
  public:
   explicit Replacement(PoolParts& parts) : parts_(parts) {}
 
-  // `executable`: of the supervisor that is to replace this one first; empty: none.
+  // `executable`: the supervisor's, which is to replace this one first; empty: none.
   void order(std::string executable);
   [[nodiscard]] bool is_ordered() const { return ordered_; }
-  // Begins the next epoch of children; returns that executable.
+  // Begins the next epoch of children. Returns the executable of order().
   std::string begin();
-  // The supervisor that ordered it has been replaced by this one.
+  // For the next executable of the supervisor, after begin() in the last one.
   void resume() { running_ = true; }
 
   // In the loop.

@@ -12,7 +12,8 @@ namespace kilofork {
 
 namespace {
 
-bool comes_from_inside(int signal) {
+// True for the signals that a process gets for its own faults.
+bool is_own_fault(int signal) {
   switch (signal) {
     case SIGSEGV:
     case SIGBUS:
@@ -119,8 +120,7 @@ void Roster::mark_leaving(std::size_t index, Cause cause, Nanoseconds now) {
 
 Cause Roster::cause_of_end(std::size_t index, int status, bool stopping) const {
   const Member& member = members_[index];
-  if (WIFSIGNALED(status))
-    return comes_from_inside(WTERMSIG(status)) ? Cause::crashed : Cause::killed;
+  if (WIFSIGNALED(status)) return is_own_fault(WTERMSIG(status)) ? Cause::crashed : Cause::killed;
   switch (WEXITSTATUS(status)) {
     case kExitOrdered:
       return stopping ? Cause::stopped : member.told_at != 0 ? member.cause : Cause::asked;

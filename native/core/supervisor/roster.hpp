@@ -1,8 +1,8 @@
-// Which child has which slot, and which slots wait for a successor. Supervisor only. Makes no
-// system call, so its tests need no process.
+// Which child has which slot, and which slots wait for a successor. Runs in the supervisor. Makes
+// no system call, so its tests need no process.
 //
-// Invariant: a slot is occupied exactly while its member has a pid. Only the roster changes that.
-// Every fork and every end is counted once, by its cause.
+// Invariants: a slot has a child exactly while its member has a pid, and only the roster changes
+// that. Every fork and every end is counted once, by its cause.
 #pragma once
 
 #include <sys/types.h>
@@ -37,23 +37,24 @@ class Roster {
   [[nodiscard]] std::optional<std::size_t> find(pid_t pid) const;
   // The first slot from there on that is vacant and not pending.
   [[nodiscard]] std::optional<std::size_t> find_vacant(std::size_t from) const;
-  // The children that have waited for a client longest, without those that were told to leave.
+  // Up to `count` idle children that were not told to leave; those that are idle longest come
+  // first.
   [[nodiscard]] std::vector<std::size_t> find_idle(std::size_t count) const;
   // `waiting`: clients in the accept queue. Pending successors count as alive and idle.
   [[nodiscard]] Census census(std::size_t waiting) const;
 
   void add_pending(std::size_t index, Cause cause);
-  // Before a fork, which is counted here. After it, confirm(), or cancel() if it failed.
+  // Called before a fork; counts it. After the fork, confirm(), or cancel() if it failed.
   void reserve(std::size_t index, Cause cause, std::uint32_t log_epoch);
   void confirm(std::size_t index, pid_t pid, Cause cause);
   void cancel(std::size_t index, Cause cause);
   void mark_leaving(std::size_t index, Cause cause, Nanoseconds now);
   // `status`: as of waitpid(2).
   [[nodiscard]] Cause cause_of_end(std::size_t index, int status, bool stopping) const;
-  // A child has ended. Its counts stay in the slot. A successor becomes pending, unless the child
-  // was retired as surplus or the server stops. Returns the cause of the end.
+  // Called when a child has ended. Its counts stay in the slot. A successor becomes pending, unless
+  // the child was retired as surplus or the server stops. Returns the cause of the end.
   Cause remove(std::size_t index, int status, bool stopping);
-  // For a new executable of the supervisor: a member of the last one.
+  // For the next executable of the supervisor: a member that the last one had.
   void adopt(std::size_t index, const Member& member);
 
  private:

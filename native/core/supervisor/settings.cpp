@@ -41,7 +41,7 @@ bool parse_template(std::string_view value, Template& text) {
   return true;
 }
 
-// One line for each code: "refusal busy error busy: ...".
+// There is one line for each refusal: "refusal busy error busy: ...".
 bool parse_refusal(std::string_view value, Service& service) {
   const auto refusal = refusal_named(take_token(value));
   if (refusal) service.refusals.at(static_cast<std::size_t>(*refusal)) = to_line(value);
@@ -108,7 +108,7 @@ void require(bool holds, std::string_view name, const std::string& why) {
   if (!holds) refuse(name, why);
 }
 
-// What the pool divides by, indexes with, or gives to std::clamp.
+// Checks what the pool divides by, indexes with, or gives to std::clamp.
 void check_ranges(const PoolSettings& settings, std::size_t slots) {
   const PoolBounds& bounds = settings.bounds;
   require(settings.service.max_line > 0, "max-line", "is 0");

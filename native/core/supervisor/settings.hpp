@@ -1,7 +1,7 @@
 // The settings of a supervisor: what the front sends before `start`, one line each, as in
-// "max-line 1024". One table in settings.cpp has the name of each, how its value is parsed and
-// where it goes; src/serve/settings.ts has the same names, and test/settings.test.ts compares them.
-// No setting has a default here.
+// "max-line 1024". A table in settings.cpp has each name, how the value is parsed, and where it
+// goes. src/serve/settings.ts has the same names, and test/settings.test.ts compares them. No
+// setting has a default here. Runs in the supervisor.
 #pragma once
 
 #include <cstddef>
@@ -21,15 +21,15 @@ struct PoolSettings {
   Service service{};
   PoolBounds bounds{};
   std::size_t bytes_per_child = 0;   // memory that a child takes
-  std::size_t memory_reserve = 0;    // memory that is left to others: growth stops before it
+  std::size_t memory_reserve = 0;    // bytes that growth leaves free
   std::uint32_t log_epoch = 0;       // of the log that the supervisor is started with
   Nanoseconds grace = 0;             // from an order to stop until requests are aborted
   Nanoseconds first_back_off = 0;    // before the next fork, after a child that died at birth;
   Nanoseconds longest_back_off = 0;  // doubled each time, up to this
 };
 
-// Parses all settings of a server whose segment has so many slots. Throws SystemError, EINVAL, with
-// the name of the setting that is unknown, malformed, missing or out of range.
+// Parses all settings. `slots`: of the segment. Throws SystemError, EINVAL, with the name of a
+// setting that is unknown, malformed, missing or out of range.
 PoolSettings parse_settings(std::span<const std::string> lines, std::size_t slots);
 
 // Applies one line. False if there is no such setting, or its value is malformed.

@@ -49,7 +49,7 @@ void Shutdown::count_aborted() {
   parts_.scoreboard.header().aborted.fetch_add(1);
 }
 
-// Twice the time for one client: the last of them may have come just now.
+// The time is twice that of one client: the last of them may have come just now.
 void Shutdown::close_backlog() {
   readers_leave_ = monotonic_now() + 2 * parts_.settings.service.linger_timeout;
   backlog_drain_.stop_accepting();
@@ -61,8 +61,8 @@ bool Shutdown::has_readers() const {
 }
 
 Nanoseconds Shutdown::next_deadline() const {
-  constexpr Nanoseconds kReadersLookedAtEvery = 50 * kMillisecond;
-  return backlog_drain_.lingers() ? monotonic_now() + kReadersLookedAtEvery : phase_ends_;
+  constexpr Nanoseconds kReadersPolledEvery = 50 * kMillisecond;
+  return backlog_drain_.lingers() ? monotonic_now() + kReadersPolledEvery : phase_ends_;
 }
 
 }  // namespace kilofork

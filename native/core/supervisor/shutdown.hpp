@@ -1,5 +1,7 @@
-// How a server ends: children finish their requests, then they are told to leave at once, then they
-// are killed; meanwhile the clients in the accept queue are refused. Supervisor only.
+// How a server stops: children finish their requests, then they are told to quit, then they are
+// killed; meanwhile the clients in the accept queue are refused. Runs in the supervisor. The order
+// comes from the front or by SIGTERM, see Pool::take_orders(); what a child does about it is in
+// child/child_signals.hpp.
 #pragma once
 
 #include <cstdint>
@@ -16,28 +18,28 @@ class Shutdown {
   // Phases follow each other in this order only; some may be left out.
   enum class Phase : std::uint8_t {
     none,
-    stopping,  // SIGUSR2: children finish their requests, for the time of grace
-    quitting,  // SIGQUIT: they leave at once, by a caught signal
+    stopping,  // SIGUSR2: children may finish their requests, within `grace`
+    quitting,  // SIGQUIT: children leave at once, in their signal handlers
     killing,   // SIGKILL
   };
 
   Shutdown(PoolParts& parts, int listener);
 
   [[nodiscard]] bool has_begun() const { return phase_ != Phase::none; }
-  // Goes on to that phase, unless it is over already.
+  // Goes on to that phase, unless it has begun already.
   void advance(Phase phase);
   // In the loop: goes on to the next phase when the time of this one is over.
   void escalate();
-  // In the loop: refuses who waits in the accept queue.
+  // In the loop: refuses the clients in the accept queue.
   void drain() { backlog_drain_.run(); }
 
   // A child has ended in the middle of a request.
   void count_aborted();
   [[nodiscard]] std::uint64_t aborted() const { return aborted_; }
 
-  // When all children are gone: no further connection is accepted, and the last refused clients get
-  // some time to read. True while the loop is to go on with that.
+  // Called when all children are gone: no further connection is accepted.
   void close_backlog();
+  // True while the last refused clients have time to read.
   [[nodiscard]] bool has_readers() const;
 
   void add_to(std::vector<pollfd>& polled) const { backlog_drain_.add_to(polled); }

@@ -25,7 +25,7 @@ Need Sizing::sample(const Census& census, Nanoseconds now) {
   const std::size_t room = beyond(bounds_.max, census.alive);
   const std::size_t queue = std::min(beyond(census.waiting, served), room);
   const std::size_t missing_spare = beyond(census.waiting + bounds_.min_spare, served) - queue;
-  // Two samples must miss a spare child.
+  // Spare children must be missing in two samples.
   const std::size_t spare =
       std::min({missing_spare, missing_spare_, room - queue, bounds_.min_spare});
 

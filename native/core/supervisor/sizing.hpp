@@ -1,12 +1,12 @@
-// The rule by which the pool grows and shrinks. Makes no system call and reads no clock: it is
-// given samples of the pool and says how many children to fork and how many to retire.
+// The rule by which the pool grows and shrinks. Is given samples of the pool, and says how many
+// children to fork and how many to retire. Runs in the supervisor; makes no system call.
 //
 // Growing:   fork = waiting clients + min_spare - idle children - children whose clients leave soon
-// All of these are forked at once. So a queue that the present children empty within kSoon costs no
-// fork, and for any other queue each client gets a child.
+// All of these are forked at once. A queue that the present children empty within kSoon costs no
+// fork; for any other queue, each client that they do not serve gets a child.
 //
-// Shrinking: only children beyond max_spare that were idle during the whole of shrink_after retire,
-// an eighth of them, at least one, in each eighth of that time.
+// Shrinking: surplus = children beyond max_spare that were idle during the whole of shrink_after
+// In each eighth of that time an eighth of them, at least one, retires.
 #pragma once
 
 #include <array>
@@ -21,7 +21,7 @@ namespace kilofork {
 // The pool at one instant.
 struct Census {
   std::size_t alive = 0;
-  std::size_t idle = 0;       // wait for a client, or will in a moment; none that was told to leave
+  std::size_t idle = 0;       // wait for a client, or soon will; without those told to leave
   std::size_t waiting = 0;    // connections in the kernel's accept queue
   std::int64_t finished = 0;  // connections that have ended since the server began
 
@@ -36,15 +36,16 @@ struct Need {
 
 class Sizing {
  public:
-  // Between samples while something changes.
+  // The time between samples while something changes.
   static constexpr Nanoseconds kSampleEvery = 10 * kMillisecond;
+  // A client that leaves within this time makes room for one that waits.
   static constexpr Nanoseconds kSoon = 50 * kMillisecond;
 
   explicit Sizing(const PoolBounds& bounds) : bounds_(bounds) {}
 
-  // The first sample after a pause, which is no measure of the present rate.
+  // The first sample after a pause. It only sets the beginning of what the next one measures.
   void begin(const Census& census, Nanoseconds now);
-  // At least kSampleEvery after the last one.
+  // To be called at least kSampleEvery after the last sample.
   [[nodiscard]] Need sample(const Census& census, Nanoseconds now);
 
   // How many idle children to retire now.

@@ -1,10 +1,10 @@
-// Records births, retirements and ends of children: in the log, and as lines of JSON in a file of
-// their own. Supervisor only.
+// Records forks, retirements and ends of children: in the log, and as lines of JSON in a file of
+// their own. Runs in the supervisor.
 //
 //   {"timeMs":1595000000000.123,"event":"fork","cause":"queue","pid":17,"slot":3,
 //    "alive":12,"idle":5,"waiting":8}
 //
-// Events are fork, retire (told to leave) and end, which has "exit" or "signal" besides. `alive` is
+// Events are fork, retire (told to leave) and end, which also has "exit" or "signal". `alive` is
 // the number of children after the event; `idle` and `waiting` are of the last sample.
 #pragma once
 
@@ -42,8 +42,8 @@ class SpawnRecord {
   // `status` as of waitpid(2).
   void ended(const Child& child, int status, std::size_t alive, const Census& seen);
 
-  // Records of ends that could not be written, and markers for torn heads that children could not
-  // close, are pending: they are written when the disk has room again.
+  // Pending: records of ends that could not be written, and markers for torn heads that children
+  // could not close. They are written when the disk has room again.
   [[nodiscard]] bool has_pending() const { return !ends_.empty() || pending_.torn_heads > 0; }
   void write_pending();
   // False if end records are pending, or were lost with a killed supervisor.
@@ -52,9 +52,9 @@ class SpawnRecord {
   [[nodiscard]] const std::vector<std::string>& pending_ends() const { return ends_; }
   void take_over(std::vector<std::string> ends) { ends_ = std::move(ends); }
 
-  // Any other record of the supervisor's. False if it is not in the log.
+  // Any other record of the supervisor. False if it could not be written.
   bool write(std::string_view text);
-  // Nothing is written to a dead log.
+  // Between the two, nothing is written: the log is dead.
   void suspend() { suspended_ = true; }
   void resume() { suspended_ = false; }
   // Before the process ends, see AppendLog.
