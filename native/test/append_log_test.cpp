@@ -91,7 +91,7 @@ TEST("what is quoted cannot end its quotes or its line") {
            R"( -- "a\"b\\c\x0a2020.01.01 -- Server stop\x0d\x00\xff")");
 }
 
-TEST("the largest number, and the longest message of the worst bytes, fit the buffer") {
+TEST("the largest number and the longest message, all of it escaped, fit into the buffer") {
   const Fd fd = open_log(file("log"));
   Writer writer(fd.get());
   const std::string worst(1024, '\n');
@@ -99,7 +99,7 @@ TEST("the largest number, and the longest message of the worst bytes, fit the bu
   CHECK_EQ(read_file(file("log")).size(), RecordTime::kLength + 4 + 14 + 2 + 4096 + 20 + 1);
 }
 
-TEST("a new log has mode 0640; one that is there keeps its mode and its content") {
+TEST("a new log has mode 0640; a log that exists keeps its mode and its content") {
   ::umask(0);
   (void)open_log(file("new"));
   struct stat status {};
@@ -143,14 +143,14 @@ TEST("a folder, and a file in a folder that is not there, are refused") {
   CHECK_EQ(open_error(file("missing/log")), ENOENT);
 }
 
-TEST("a character device will do, and is not locked") {
+TEST("a character device is accepted, and is not locked") {
   const Fd one = open_log("/dev/null");
   const Fd two = open_log("/dev/null");
   Writer writer(one.get());
   CHECK(writer.log.record().text("Server init").commit());
 }
 
-TEST("a second opener is refused until the first has let go, in this process or another") {
+TEST("a log cannot be opened again until it is closed, in this process or another") {
   {
     const Fd first = open_log(file("log"));
     CHECK_EQ(open_error(file("log")), EWOULDBLOCK);
@@ -175,7 +175,7 @@ void limit_files_to(rlim_t bytes) {
   CHECK_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-TEST("a record that fits in part only is not written, and the next one begins with the marker") {
+TEST("a record that fits only in part is not written, and the next one begins with the marker") {
   const Fd fd = open_log(file("log"));
   Writer writer(fd.get());
   CHECK(writer.log.record().text("first").commit());

@@ -30,7 +30,7 @@ struct Stopping {
   BacklogDrain drain{listener.fd.get(), std::string(kLine) + "\n", linger_time};
 };
 
-TEST("until it begins, nobody is turned away and nothing is waited for") {
+TEST("until it begins, no client is refused and nothing is polled") {
   Stopping server(kSecond);
   TestClient& client = server.client();
   server.drain.run();
@@ -41,7 +41,7 @@ TEST("until it begins, nobody is turned away and nothing is waited for") {
   CHECK(client.is_silent());
 }
 
-TEST("everybody in the queue is told why, and parted from when he has left") {
+TEST("every client in the queue gets the refusal, and is closed once it has left") {
   Stopping server(check::kPatience);
   for (int i = 0; i < 20; i++) server.client();
   server.drain.begin();
@@ -57,7 +57,7 @@ TEST("everybody in the queue is told why, and parted from when he has left") {
   }));
 }
 
-TEST("who has sent a request can still read why it was not answered") {
+TEST("a client that has sent a request can still read the refusal") {
   Stopping server(check::kPatience);
   TestClient& client = server.client();
   client.send(std::string(50'000, 'x'));
@@ -68,7 +68,7 @@ TEST("who has sent a request can still read why it was not answered") {
   CHECK_EQ(client.rest(), std::string(kLine) + "\n");
 }
 
-TEST("who does not leave is parted from after a while") {
+TEST("a client that does not leave is closed after the linger time") {
   Stopping server(20 * kMillisecond);
   TestClient& client = server.client();
   server.drain.begin();
@@ -79,7 +79,7 @@ TEST("who does not leave is parted from after a while") {
   CHECK_EQ(client.rest(), std::string(kLine) + "\n");
 }
 
-TEST("the listener and each guest are waited for, and the listener does not block any more") {
+TEST("the listener and each refused client are polled, and the listener no longer blocks") {
   Stopping server(check::kPatience);
   server.client();
   server.client();
@@ -92,7 +92,7 @@ TEST("the listener and each guest are waited for, and the listener does not bloc
   CHECK((::fcntl(server.listener.fd.get(), F_GETFL) & O_NONBLOCK) != 0);
 }
 
-TEST("newcomers are refused for good, and those who came before are still told") {
+TEST("then no new connection is accepted, and clients that came before still get the refusal") {
   Stopping server(check::kPatience);
   TestClient& early = server.client();
   server.drain.begin();

@@ -21,7 +21,7 @@ TEST("each cause has a name of its own, and is found by it") {
   CHECK_EQ(names.size(), kCauses);
 }
 
-TEST("the names are those of the causes, also where one stands between others") {
+TEST("each cause has its own name, and not its neighbour's") {
   CHECK_EQ(name_of(Cause::start), "start");
   CHECK_EQ(name_of(Cause::spare_low), "spare low");
   CHECK_EQ(name_of(Cause::idle), "idle");
@@ -33,7 +33,7 @@ TEST("the names are those of the causes, also where one stands between others") 
   CHECK_EQ(name_of(Cause::orphaned), "orphaned");
 }
 
-TEST("what is not a name, but nearly, is no cause") {
+TEST("a text that only resembles a name is no cause") {
   for (const char* text : {"", " ", "Start", "start ", " start", "star", "spare", "spare_low",
                            "work", "timeout", "work  timeout"})
     CHECK(!cause_named(text));

@@ -1,7 +1,7 @@
-// Runs the tests. Each has a process of its own, in a process group of its own, so that it may
-// change its time zone, limits and signals, and crash. What it leaves behind is taken away here,
-// however it ended: its processes, its shared memory, its folder. A test that passed but left a
-// process, a descriptor or a name behind has failed.
+// Runs the tests. Each has a process and a process group of its own, so that it may change its time
+// zone, limits and signals, and crash. However a test ended, its processes, its shared memory and
+// its folder are removed. A test that passed, but left a process, a descriptor or a name behind,
+// fails.
 #include "check.hpp"
 
 #include <signal.h>
@@ -32,9 +32,9 @@ constexpr unsigned kLongestTest = 60;  // seconds; far more than any needs
 
 fs::path g_folder;
 volatile pid_t g_test = 0;                // the process of the present test
-volatile sig_atomic_t g_interrupted = 0;  // the test is ended and cleaned up behind, then no more
+volatile sig_atomic_t g_interrupted = 0;  // 1: end the test, clean up, and run no other
 
-// In a function, since tests register before this file's variables are there.
+// In a function, since tests register before the variables of this file exist.
 std::vector<Test>& tests() {
   static std::vector<Test> all;
   return all;
@@ -48,7 +48,7 @@ std::ptrdiff_t open_descriptors() {
   return std::distance(fs::directory_iterator("/proc/self/fd"), {});
 }
 
-// In the process of the test. 0: passed.
+// Runs in the process of the test. 0: passed.
 int run(const Test& test) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -65,8 +65,7 @@ int run(const Test& test) {
   return after == before ? 0 : 1;
 }
 
-// False: some process of the group was still running, and had to be killed. Those that are about
-// to end have a moment for it.
+// False if a process of the group had to be killed, since it had not ended within a moment.
 bool reap_group(pid_t group) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
   bool killed = false;
@@ -81,7 +80,7 @@ bool reap_group(pid_t group) {
   return !killed;
 }
 
-// False: there was shared memory of the test.
+// False if shared memory of the test was there.
 bool sweep_shared_memory() {
   std::vector<fs::path> left;
   for (const auto& entry : fs::directory_iterator("/dev/shm"))
@@ -105,7 +104,7 @@ bool passes(const Test& test) {
   if (pid < 0) throw Failed("fork");
   if (pid == 0) {
     for (const int number : {SIGINT, SIGTERM}) ::signal(number, SIG_DFL);
-    std::exit(run(test));  // not _exit(): here, leaks are looked for
+    std::exit(run(test));  // not _exit(): LeakSanitizer runs at exit
   }
   g_test = pid;
   int status = 0;
@@ -127,7 +126,7 @@ bool passes(const Test& test) {
   return passed;
 }
 
-// Those with `part` in their sentence. True: all have passed.
+// Runs the tests with `part` in their sentence. True if all have passed.
 bool run_tests(const char* part) {
   int run = 0;
   int failed = 0;

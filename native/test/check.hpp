@@ -1,5 +1,5 @@
-// A tiny test harness. TEST("a sentence") { … } defines a test; a CHECK that does not hold ends it.
-// main() is in check.cpp: it runs each test in a process of its own and cleans up behind it.
+// A small test framework. TEST("a sentence") { … } defines a test; a CHECK that does not hold ends
+// it. main() is in check.cpp: it runs each test in a process of its own, and cleans up after it.
 #pragma once
 
 #include <concepts>
@@ -12,7 +12,7 @@
 namespace kilofork::check {
 
 struct Test {
-  Test(const char* its_sentence, void (*its_body)());  // and it is registered
+  Test(const char* its_sentence, void (*its_body)());  // registers the test
   const char* sentence;
   void (*run)();
 };

@@ -1,5 +1,5 @@
-// A race of a child that adopts a log while a signal tells it of a newer one. ptrace(2) delivers
-// the signal at about every hundredth instruction.
+// A race: a child adopts a log, and a signal tells it of a newer one meanwhile. ptrace(2) delivers
+// the signal after every 97th instruction.
 #include <signal.h>
 #include <sys/ptrace.h>
 
@@ -20,20 +20,21 @@ constexpr int kStride = 97;
 
 struct {
   ChildLog* log;
-  int offers;
+  int receive;
 } g_child;
 
-// What the handler of a child does; and then the supervisor withdraws the offer, before the next.
+// Does what the handler of a child does. Then withdraws the message, as the supervisor does before
+// it publishes the next log.
 void on_signal(int /*signal*/) {
   g_child.log->adopt_newest();
   char discarded = 0;
-  while (::recv(g_child.offers, &discarded, sizeof discarded, MSG_DONTWAIT) >= 0) continue;
+  while (::recv(g_child.receive, &discarded, sizeof discarded, MSG_DONTWAIT) >= 0) continue;
 }
 
-[[noreturn]] void turn_and_write(const ChildHarness& harness, const ChildContext& context) {
+[[noreturn]] void adopt_and_write(const ChildHarness& harness, const ChildContext& context) {
   std::vector<char> buffer(AppendLog::buffer_bytes(context.service.max_line));
   ChildLog log(context, harness.slot(), ::getpid(), buffer);
-  g_child = {.log = &log, .offers = harness.log_broadcast.receive.get()};
+  g_child = {.log = &log, .receive = harness.log_broadcast.receive.get()};
   handle_signal(SIGUSR1, on_signal);
   ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
   ::raise(SIGSTOP);
@@ -61,7 +62,7 @@ TEST("a newer log that a signal handler adopts is not replaced by the older one"
     const Fd second = open_log(file("log-2"));
     header.log_epoch = 1;
     publish_log(harness.log_broadcast, first.get(), 1);
-    Process child([&] { turn_and_write(harness, context); });
+    Process child([&] { adopt_and_write(harness, context); });
     CHECK_EQ(stop_of(child), SIGSTOP);
     for (int step = 0; step < rounds * kStride && !is_over; step++) {
       CHECK_EQ(::ptrace(PTRACE_SINGLESTEP, child.pid(), nullptr, nullptr), 0);

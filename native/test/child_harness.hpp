@@ -1,4 +1,4 @@
-// The surroundings of a child without a supervisor and a front; the test's process stands for both.
+// What a child needs around it. The process of the test stands for supervisor and front.
 #pragma once
 
 #include <poll.h>
@@ -55,7 +55,7 @@ class ChildHarness {
     board.users().replace({"arijort", "foobar"});
   }
 
-  // Forks a child and waits until it is in accept(). `prepare` runs in it first.
+  // Forks a child, which runs `prepare` first, and waits until it is idle.
   template <typename Prepare>
   Process fork_child(Prepare prepare) {
     const ChildContext context = make_context();
@@ -103,7 +103,7 @@ class ChildHarness {
   [[nodiscard]] std::uint64_t refused(Refusal refusal) const {
     return slot().refused.at(static_cast<std::size_t>(refusal));
   }
-  // The next connection in the queue, if there is one that no child has accepted.
+  // The next connection that no child has accepted, if there is one.
   [[nodiscard]] Fd accept_left_over() const {
     pollfd queue{.fd = listener.fd.get(), .events = POLLIN, .revents = 0};
     if (::poll(&queue, 1, 0) <= 0) return Fd();

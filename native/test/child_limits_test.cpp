@@ -22,7 +22,7 @@ using check::reply_of;
 using check::TestClient;
 
 #ifdef __SANITIZE_ADDRESS__
-constexpr int kConnections = 100;  // a fork takes its time there
+constexpr int kConnections = 100;  // a fork is slow there
 #else
 constexpr int kConnections = 300;
 #endif
@@ -52,9 +52,9 @@ Service recycling_service(std::uint64_t max_requests, std::uint64_t jitter = 0) 
   return service;
 }
 
-TEST("a child leaves after its maximum of requests, with its exit code; its count stays") {
+TEST("a child leaves after the maximum of requests, with its exit code; the slot keeps its count") {
   ChildHarness harness(recycling_service(3));
-  harness.slot().total = 1000;  // of those that had the slot before: not its own
+  harness.slot().total = 1000;  // of children that had the slot before
   for (std::uint64_t born = 0; born < 3; born++) {
     Process child = harness.fork_child();
     for (int i = 0; i < 3; i++) {
@@ -196,7 +196,7 @@ std::optional<Timeout> parse_timeout(const std::string& record) {
 
 TEST(
     "work that takes too long ends the child: a record names the request, the client gets no "
-    "word") {
+    "reply") {
   ChildHarness harness(timing_service(kEndlessWork, 20 * kMillisecond));
   harness.slot().total = 7;
   Process child = harness.fork_child();
@@ -238,15 +238,15 @@ TEST("work that ends in time is answered, and without a timeout all work is") {
   }
 }
 
-TEST("the timeout is of each request, not of a connection or a child") {
+TEST("the timeout is for each request, not for a connection or a child") {
   constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 50 * kMillisecond};
   ChildHarness harness(timing_service(kWork, kSecond));
   const Process child = harness.fork_child();
   TestClient client = greeted(harness, child);
-  for (int i = 0; i < 25; i++) serve(client, child, "lalala");  // together, longer than that
+  for (int i = 0; i < 25; i++) serve(client, child, "lalala");  // together, longer than the timeout
 }
 
-TEST("an alarm while no work runs ends nothing") {
+TEST("an alarm while no work is running ends nothing") {
   ChildHarness harness(timing_service(kNoWork, 3600 * kSecond));
   const Process child = harness.fork_child();
   child.signal(SIGALRM);
@@ -261,7 +261,7 @@ TEST("an alarm while no work runs ends nothing") {
   CHECK_EQ(ChildHarness::records().size(), 4);
 }
 
-TEST("the record has the time of that request, from the beginning of its work") {
+TEST("the record has the time since the work of that request began") {
   constexpr Work kWork{.kind = Work::Kind::sleep, .duration = 100 * kMillisecond};
   ChildHarness harness(timing_service(kWork, 3600 * kSecond));
   Process child = harness.fork_child();
@@ -414,7 +414,8 @@ TEST(
 }
 
 TEST(
-    "work that sleeps for just about the time-out: each request is answered or named, never both") {
+    "sleeping as long as the timeout: each request is answered or recorded as timed out, never "
+    "both") {
   race({.kind = Work::Kind::sleep, .duration = 100 * kMicrosecond});
 }
 

@@ -16,7 +16,7 @@ using check::Process;
 using check::TestClient;
 
 #ifdef __SANITIZE_ADDRESS__
-constexpr int kRounds = 300;  // a fork takes its time there
+constexpr int kRounds = 300;  // a fork is slow there
 #else
 constexpr int kRounds = 2000;
 #endif
@@ -27,7 +27,7 @@ struct Outcomes {
   int left_over = 0;
 };
 
-// Waits for less time than a sleep can.
+// Waits for less time than a sleep would take.
 void spin(Nanoseconds duration) {
   const Nanoseconds until = monotonic_now() + duration;
   while (monotonic_now() < until) continue;
@@ -107,8 +107,9 @@ TEST("a stop just before recv() is not lost, and does not complete a partial lin
   std::mt19937 random(17);
   std::uniform_int_distribution<Nanoseconds> delays(0, 60 * kMicrosecond);
   Service service = check::make_service();
-  service.idle_timeout = 3600 * kSecond;  // the moment that it takes to set time-outs is when
-  service.read_timeout = 1800 * kSecond;  // the race is lost most often
+  // Two different time-outs, since the race is lost most often while a child sets them.
+  service.idle_timeout = 3600 * kSecond;
+  service.read_timeout = 1800 * kSecond;
   ChildHarness harness(service);
   for (int i = 0; i < kRounds; i++) {
     Process child = harness.fork_child();

@@ -131,7 +131,7 @@ TEST("a stop never makes a request of a partial line") {
   TestClient client(harness.port());
   CHECK_EQ(client.line(), greeting_of(child));
   client.send("arijort:half a li");
-  ::usleep(5000);  // so that it has been read; it would make no difference to the outcome
+  ::usleep(5000);  // so that the child has read it; the outcome would be the same
   child.signal(SIGUSR2);
   const std::string rest = client.rest();
   CHECK(rest == kShuttingDown || rest.empty());

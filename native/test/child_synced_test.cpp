@@ -99,7 +99,7 @@ TEST(
   TestClient client = syncing(harness, child);
   fail_sync(harness);
   CHECK_EQ(client.line(), kUnavailable);
-  CHECK_EQ(harness.slot().occupancy().state, State::syncing);  // it still has_pending its record
+  CHECK_EQ(harness.slot().occupancy().state, State::syncing);  // its retraction is pending
   const Fd another = offer_another(harness);
   CHECK_EQ(client.rest(), "");
   CHECK(harness.reaches(State::replying) || harness.reaches(State::idle));
@@ -111,13 +111,13 @@ TEST(
   CHECK_EQ(harness.refused(Refusal::unavailable), 1);
 }
 
-TEST("it is not retracted in the dead log while there is no other") {
+TEST("a request is not retracted in the dead log while there is no other log") {
   ChildHarness harness(synced());
   const Process child = harness.fork_child();
   TestClient client = syncing(harness, child);
   fail_sync(harness);
   CHECK_EQ(client.line(), kUnavailable);
-  harness.board.header().commit.offer(1);  // said, and not there
+  harness.board.header().commit.offer(1);  // offered, and not published
   std::this_thread::sleep_for(std::chrono::milliseconds(150));
   const Fd another = offer_another(harness);
   CHECK_EQ(client.rest(), "");
@@ -125,7 +125,7 @@ TEST("it is not retracted in the dead log while there is no other") {
   CHECK_EQ(ChildHarness::records(file("log-1")).size(), 1);
 }
 
-TEST("a request received in a log that is dead by now is not completed in the next log") {
+TEST("a request received in a log that is now dead is not completed in the next log") {
   ChildHarness harness(synced({.kind = Work::Kind::sleep, .duration = 100 * kMillisecond}));
   const Process child = harness.fork_child();
   TestClient client = greeted(harness, child);

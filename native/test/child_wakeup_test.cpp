@@ -32,7 +32,7 @@ std::atomic<std::uint32_t>& parked(const ChildHarness& harness) {
   return harness.board.header().supervisor_parked;
 }
 
-// When this returns, the child has passed all wakeups until the client leaves.
+// When this returns, the child will wake nobody until the client leaves.
 TestClient greeted(const ChildHarness& harness, const Process& child) {
   TestClient client(harness.port());
   CHECK_EQ(client.line(), greeting_of(child));
@@ -56,7 +56,7 @@ TEST("a child wakes a parked supervisor when it becomes idle, and when it gets a
   for (const std::uint32_t awaited : {0U, 1U}) {
     ChildHarness harness;
     parked(harness) = awaited;
-    const Process child = harness.fork_child();  // has heard a ring
+    const Process child = harness.fork_child();  // waits for a wakeup
     (void)greeted(harness, child);
     CHECK_EQ(wakeups(harness) > 0, awaited == 1);
   }
@@ -118,8 +118,7 @@ TEST("each of many children wakes, so a child that is stopped before it does los
 // ---- the race ---------------------------------------------------------------------------------
 
 // Parks as the supervisor does: sets the flag, reads the state once more, then waits for the
-// wakeup. Returns when the slot's state is no longer `seen`; must not sleep through the change.
-// True if it has slept.
+// wakeup, until the slot's state is no longer `seen`. True if it has slept.
 bool park_until_changed(const ChildHarness& harness, State seen) {
   const auto changed = [&] { return harness.slot().occupancy().state != seen; };
   constexpr int kFarTooLong = 5000;  // ms
@@ -143,11 +142,11 @@ class Moment {
  public:
   explicit Moment(Nanoseconds longest) : random_delays_(0, longest), learned_(longest / 2) {}
 
-  template <typename Rest>
-  void meet(bool at_random, Rest rest) {
+  template <typename Park>
+  void meet(bool at_random, Park park) {
     const Nanoseconds delay = at_random ? random_delays_(random_) : learned_;
     for (const Nanoseconds until = monotonic_now() + delay; monotonic_now() < until;) continue;
-    const bool slept = rest();
+    const bool slept = park();
     if (!at_random) learned_ = std::max<Nanoseconds>(learned_ + (slept ? kStep : -kStep), 0);
   }
 

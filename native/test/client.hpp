@@ -56,7 +56,8 @@ class TestClient {
     while (receive(0) > 0) continue;
     return std::exchange(held_, {});
   }
-  // Does not wait. Keeps bytes that have come for line() and rest().
+  // Whether the server has ended the connection. Does not wait, and keeps bytes for line() and
+  // rest().
   bool has_ended() {
     ssize_t got = 0;
     while ((got = receive(MSG_DONTWAIT)) > 0) continue;

@@ -1,4 +1,4 @@
-// The time of a record against strftime(3), for the zones and the minutes where it is hard.
+// Compares the time of a record with strftime(3), for zones and minutes that are difficult.
 #include "base/clock.hpp"
 
 #include <unistd.h>
@@ -35,7 +35,7 @@ std::string reference(std::time_t second) {
   return out;
 }
 
-// Each second around `middle`, forwards with one object, and again in leaps.
+// Compares each second around `middle`, and then again in leaps.
 void compare_around(std::time_t middle) {
   UtcOffset offset;
   RecordTime time(offset);
@@ -92,14 +92,14 @@ TEST("the zone files say the same as the rules") {
   compare_around(kFallBack);
 }
 
-TEST("zones that are off by a part of an hour are met to the minute") {
+TEST("zones that are off by a part of an hour are right to the minute") {
   for (const char* zone : {"NPT-5:45", "CHAST-12:45", "MART9:30", "X-0:01"}) {
     use_zone(zone);
     compare_around(1'594'053'897);
   }
 }
 
-TEST("the offset is asked for once in a quarter of an hour, by one of those that share it") {
+TEST("the offset is computed once in a quarter of an hour") {
   use_zone("CET-1");
   UtcOffset offset;
   CHECK_EQ(offset.at(900'000), 3600);
@@ -119,7 +119,7 @@ TEST("times turn into nanoseconds and back") {
   }
 }
 
-TEST("a time for the kernel is never shorter than asked for, nor longer by a microsecond") {
+TEST("a timeval is never shorter than asked for, nor longer by a microsecond") {
   const auto back = [](const timeval& time) {
     CHECK(time.tv_usec >= 0 && time.tv_usec < 1'000'000);
     return time.tv_sec * kSecond + time.tv_usec * kMicrosecond;
@@ -134,7 +134,7 @@ TEST("a time for the kernel is never shorter than asked for, nor longer by a mic
   }
 }
 
-TEST("the clock for durations never goes back") {
+TEST("the monotonic clock never goes back") {
   Nanoseconds last = monotonic_now();
   for (int i = 0; i < 100'000; i++) {
     const Nanoseconds now = monotonic_now();

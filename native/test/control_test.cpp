@@ -87,7 +87,7 @@ TEST("a line may be longer than what is read at a time") {
   CHECK_EQ(joined(lines_in(channel.control)), greeting + "|start|");
 }
 
-TEST("who waits for a line gets it when it comes") {
+TEST("a waiting read returns the line when it comes") {
   Channel channel;
   Process front([&] {
     ::usleep(10'000);
@@ -138,7 +138,7 @@ TEST("a descriptor beside the first half of its line is not lost") {
   CHECK_EQ(path_of(line->passed), file("log"));
 }
 
-TEST("a descriptor that nobody asked for is closed with the channel, not leaked") {
+TEST("a descriptor beside a line that brings none is closed with the channel, not leaked") {
   Channel channel;  // check.cpp counts descriptors
   channel.write("stop\n", open_file("stray").get());
   CHECK_EQ(joined(lines_in(channel.control)), "stop|");
@@ -157,7 +157,7 @@ TEST("the descriptor for the spawn log comes with its line, also between two log
   }
 }
 
-TEST("a line that is only like those that bring a descriptor gets none") {
+TEST("a line that only resembles those that bring a descriptor gets none") {
   Channel channel;
   const Fd log = open_file("log");
   channel.write("spawn-logs\nlogs 1\nspawn\nlo", log.get());
@@ -171,7 +171,7 @@ TEST("a line that is only like those that bring a descriptor gets none") {
   CHECK_EQ(path_of(channel.control.read(false)->passed), file("log"));
 }
 
-TEST("between lines is where nothing has been read that was not given out") {
+TEST("the reader is between lines when all that was received has been returned") {
   Channel channel;
   CHECK(channel.control.is_between_lines());
   channel.write("start\nsto");
@@ -194,7 +194,7 @@ TEST("between lines is where nothing has been read that was not given out") {
   CHECK(channel.control.is_between_lines());
 }
 
-TEST("a descriptor that is still to be given out is not between lines") {
+TEST("the reader is not between lines while it holds a descriptor") {
   Channel channel;
   channel.write("stop\n", open_file("stray").get());
   CHECK_EQ(joined(lines_in(channel.control)), "stop|");

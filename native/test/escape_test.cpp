@@ -116,7 +116,9 @@ TEST("text that looks escaped is escaped again, so that the escapes can be undon
   CHECK_EQ(escaped(R"(\")"), R"(\\\")");
 }
 
-TEST("random bytes come back, from at most four bytes each, without quote, newline or control") {
+TEST(
+    "escapes of random bytes can be undone, take at most four bytes each, and hide no control "
+    "byte") {
   std::mt19937 random(17);
   const std::array<std::string_view, 6> pieces{"\"", "\\", "\\x41", "\u20ac", "\xed\xa0\x80", "\n"};
   for (int round = 0; round < 20000; round++) {

@@ -44,7 +44,7 @@ TEST("an empty state is read back") {
   check_same(written_and_read({}), {});
 }
 
-TEST("settings are read back as they were, empty ones, spaces and near-starts too") {
+TEST("settings are read back as they were, also empty lines, spaces and lines like \"start\"") {
   const ExecState state{.settings = {"max-line 1024", "", "start-children 5", "greeting  two ", " ",
                                      "start ", " start", "wakeup 7", "child", ""},
                         .wakeup = 3,
@@ -58,7 +58,7 @@ TEST("settings are read back as they were, empty ones, spaces and near-starts to
   check_same(written_and_read(state), state);
 }
 
-TEST("each cause is read back, told or pending or neither") {
+TEST("each cause is read back, of children that were told to leave, are pending, or neither") {
   ExecState state;
   for (std::size_t i = 0; i < kCauses; i++) {
     const auto cause = static_cast<Cause>(i);
@@ -95,7 +95,7 @@ TEST("thousands of children and long settings are read back") {
   check_same(written_and_read(state), state);
 }
 
-TEST("it can be read again, wherever somebody has read to") {
+TEST("a state can be read again, whatever the offset of its file") {
   const ExecState state{.settings = {"max-line 1024"},
                         .wakeup = 3,
                         .publish_log = 4,
@@ -110,7 +110,7 @@ TEST("it can be read again, wherever somebody has read to") {
   }
 }
 
-TEST("the next executable of the process finds it open") {
+TEST("the file of a state stays open on exec") {
   const Fd fd = write_exec_state({});
   CHECK_EQ(::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 0);
   const std::string path = "/proc/self/fd/" + std::to_string(fd.get());
@@ -133,7 +133,7 @@ int error_of(std::string_view text) {
   return 0;
 }
 
-TEST("what is no state is refused") {
+TEST("a text without the line \"start\" is refused") {
   CHECK_EQ(error_of("start\n"), 0);
   for (const char* text : {"", "\n", "max-line 1024\n", "max-line 1024", "star\n", "start \n"})
     CHECK_EQ(error_of(text), EPROTO);

@@ -1,4 +1,4 @@
-// What a process is made of after it has prepared to fork thousands.
+// The memory of a process that has prepared to fork children.
 #include "process/footprint.hpp"
 
 #include <sys/syscall.h>
@@ -30,7 +30,7 @@ bool has_exited(int status, int code) {
   return WIFEXITED(status) && WEXITSTATUS(status) == code;
 }
 
-// In a process of its own, behind go_on_beside_mappings().
+// Tests `condition` in a process of its own, after go_on_beside_mappings().
 bool holds_there(bool (*condition)()) {
   Process process(
       [condition] { go_on_beside_mappings([condition] { ::_exit(condition() ? 0 : 1); }); });
@@ -61,7 +61,7 @@ TEST("the first stack stays with the process, and is not forked") {
 }
 #endif
 
-TEST("ps shows the same command as before, of its children too") {
+TEST("ps shows the same command as before, also for children") {
   g_command = content("/proc/self/cmdline");
   CHECK(!g_command.empty());
   CHECK(holds_there(has_same_command));

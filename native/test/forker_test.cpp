@@ -1,4 +1,4 @@
-// Children that are forked by a process beside their parent.
+// Children that the forker forks for another process, their parent.
 #include "supervisor/forker.hpp"
 
 #include <signal.h>
@@ -22,8 +22,8 @@ using check::TestClient;
 
 constexpr std::size_t kSlots = 100;
 
-// The test's process is the supervisor: it has all signals blocked, and reaps. Not for the stack,
-// which children do not have.
+// The process of the test is the supervisor: it has all signals blocked, and reaps. Lies on the
+// heap, since children do not get the stack.
 struct Harness {
   static std::unique_ptr<Harness> make() { return std::make_unique<Harness>(); }
   Harness() {
@@ -43,7 +43,7 @@ struct Harness {
   Harness& operator=(const Harness&) = delete;
 
   std::vector<pid_t> fork(const std::vector<std::size_t>& slots) {
-    since++;  // as time goes on, so that no slot is reserved twice in the same way
+    since++;  // so that no slot is reserved twice with the same word
     for (const std::size_t slot : slots) board().slots()[slot].enter(0, State::starting, since);
     std::vector<pid_t> pids(slots.size());
     forker.fork_children(slots, pids);
@@ -67,7 +67,7 @@ struct Harness {
   std::int64_t since = 0;
 };
 
-TEST("each slot gets a child of the caller's, that serves") {
+TEST("each slot gets a child of the caller, which serves") {
   const auto harness = Harness::make();
   const auto pids = harness->fork(harness->all_slots);
   CHECK(harness->all_are_idle());
@@ -86,7 +86,7 @@ TEST("each slot gets a child of the caller's, that serves") {
   }
 }
 
-TEST("what cannot be forked is left out, and errno says why") {
+TEST("a child that cannot be forked has no pid, and errno says why") {
   const auto harness = Harness::make();
   harness->forker.start();
   const rlimit none{.rlim_cur = 0, .rlim_max = 0};
@@ -97,7 +97,7 @@ TEST("what cannot be forked is left out, and errno says why") {
   CHECK_EQ(pids[0] + pids[1], 0);
 }
 
-TEST("a server that was killed is replaced with the next order") {
+TEST("a forker that was killed is replaced with the next order") {
   const auto harness = Harness::make();
   for (std::size_t round = 0; round < 3; round++) {
     CHECK(harness->fork({round})[0] > 0);
@@ -109,7 +109,7 @@ TEST("a server that was killed is replaced with the next order") {
   }
 }
 
-TEST("one that does not answer is given up, and a child that it forks later finds no place") {
+TEST("a forker that does not answer is given up, and a child that it forks later finds no slot") {
   const auto harness = Harness::make();
   harness->forker.start();
   const pid_t stuck = harness->forker.pid();
@@ -124,14 +124,14 @@ TEST("one that does not answer is given up, and a child that it forks later find
       holds_in_time([&] { return harness->board().slots()[7].occupancy().state == State::idle; }));
 }
 
-TEST("killed in the middle of many, none of its children is lost or counted twice") {
+TEST("when a forker is killed in the middle of an order, no child is lost or counted twice") {
   for (int round = 0; round < 20; round++) {
     const auto harness = Harness::make();
     harness->forker.start();
-    const pid_t server = harness->forker.pid();
+    const pid_t forker = harness->forker.pid();
     check::Process killer([&] {
       std::this_thread::sleep_for(std::chrono::microseconds(300 * round));
-      ::kill(server, SIGKILL);
+      ::kill(forker, SIGKILL);
     });
     auto pids = harness->fork(harness->all_slots);
     for (std::size_t i = 0; i < kSlots; i++)
@@ -143,7 +143,7 @@ TEST("killed in the middle of many, none of its children is lost or counted twic
   }
 }
 
-TEST("a child that is not expected any more leaves") {
+TEST("a child that is no longer expected leaves") {
   ChildHarness harness;
   ChildContext context = harness.make_context();
   check::Process child([&] {
@@ -155,7 +155,7 @@ TEST("a child that is not expected any more leaves") {
   CHECK_EQ(harness.slot().occupancy().pid, 0);
 }
 
-TEST("it lets go of an older log when told to") {
+TEST("the forker adopts the newest log when told to") {
   const auto harness = Harness::make();
   harness->forker.start();
   const Fd reopened = open_log(check::file("log.new"));
@@ -167,7 +167,7 @@ TEST("it lets go of an older log when told to") {
   CHECK_EQ(std::filesystem::read_symlink(link).string(), check::file("log.new"));
 }
 
-TEST("it ends with its supervisor") {
+TEST("the forker ends with its supervisor") {
   const auto harness = Harness::make();
   check::Process supervisor([&] {
     harness->forker.start();

@@ -1,4 +1,4 @@
-// Who waits for the disk: never too short, never for ever.
+// Children that wait for the disk: long enough, and never for ever.
 #include "shm/group_commit.hpp"
 
 #include <sys/mman.h>
@@ -45,7 +45,7 @@ void append_and_wait(Shared& shared) {
   if (shared.durable.load() < own) shared.too_early++;
 }
 
-// What fdatasync(2) promises: all that was there when it was called.
+// Does what fdatasync(2) promises: all that was there when it was called is on disk.
 void sync_until_over(Shared& shared) {
   std::mt19937 random(7);
   while (!shared.over) {
@@ -77,16 +77,16 @@ void check_many(Shared& shared) {
   CHECK(shared.commit.syncs() < shared.commit.joined());
 }
 
-TEST("nobody goes on before a sync that began after its append has ended, nobody waits for ever") {
+TEST("each child waits for a sync that began after its append, and none waits for ever") {
   check_many(make_shared());
 }
 
-// The processor is busy with a victim at any instruction of it: no clock is as fine as that.
+// Counts and does not sleep: no clock is fine enough to hit each instruction of the victim.
 void pause_at_random(std::mt19937& random) {
   for (auto i = random() % 32768; i > 0; i--) asm volatile("");
 }
 
-TEST("a child that is killed takes nobody's waking along") {
+TEST("a child that is killed before it wakes the syncer leaves no other child waiting") {
   Shared& shared = make_shared();
   const Process syncer([&] { sync_until_over(shared); });
   std::mt19937 random(11);
@@ -102,7 +102,7 @@ TEST("a child that is killed takes nobody's waking along") {
   CHECK_EQ(shared.too_early.load(), 0);
 }
 
-TEST("a syncer that is killed leaves nobody waiting") {
+TEST("a syncer that is killed leaves no child waiting") {
   Shared& shared = make_shared();
   const Process writer([&] {
     for (;;) append_and_wait(shared);
@@ -120,7 +120,7 @@ TEST("a syncer that is killed leaves nobody waiting") {
   }
 }
 
-TEST("those that a syncer has not woken, though their sync had ended, can be woken again") {
+TEST("a child whose sync has ended, but that was not woken, can be woken") {
   Shared& shared = make_shared();
   Process waiting([&] { shared.commit.wait(shared.commit.join()); });
   const std::string stat = "/proc/" + std::to_string(waiting.pid()) + "/stat";
@@ -141,7 +141,7 @@ TEST("the numbers of syncs may wrap around") {
   check_many(shared);
 }
 
-TEST("a sync that fails wakes all that wait for it, and kills that log and the older ones") {
+TEST("a sync that fails wakes all that wait for it; that log and all older ones are dead") {
   Shared& shared = make_shared();
   std::vector<Process> waiting;
   for (int i = 0; i < 20; i++)
@@ -162,7 +162,7 @@ TEST("a sync that fails wakes all that wait for it, and kills that log and the o
   CHECK_EQ(shared.commit.syncs(), 0);
 }
 
-TEST("who joins while a sync is under way waits for the next one") {
+TEST("a child that joins during a sync waits for the next one") {
   Shared& shared = make_shared();
   shared.commit.begin_sync();
   Process late([&] {
@@ -179,7 +179,7 @@ TEST("who joins while a sync is under way waits for the next one") {
   CHECK_EQ(late.wait(), 0);
 }
 
-TEST("another log wakes those that wait for one") {
+TEST("the offer of another log wakes those that wait for one") {
   Shared& shared = make_shared();
   Process waiting([&] {
     while (shared.commit.offered() == 0) shared.commit.wait_for_offer(0);

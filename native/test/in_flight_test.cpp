@@ -41,7 +41,7 @@ TEST("the peak is where most requests overlap, and lasts until the first of them
   check_peak(in_flight, 3, 3, 30, 45);
 }
 
-TEST("if the peak is reached again, the longest interval counts") {
+TEST("if the peak is reached again, its longest interval counts") {
   InFlight in_flight;
   in_flight.sent(1, 10);
   in_flight.sent(2, 20);  // 2 from 20 to 25
@@ -65,7 +65,7 @@ TEST("a later, higher peak replaces a longer, lower one") {
   check_peak(in_flight, 2, 2, 1002, 1003);
 }
 
-TEST("several requests in one process are several requests, in one process") {
+TEST("several requests in one process count as several requests and as one process") {
   InFlight in_flight;
   in_flight.sent(7, 1);
   in_flight.sent(7, 2);
@@ -126,7 +126,7 @@ TEST("threads that count at the same time lose nothing") {
   for (auto& thread : threads) thread.join();
   CHECK_EQ(in_flight.greeters(), kThreads);
   CHECK(in_flight.peak().requests <= kThreads);
-  // No request is left in flight: so many more make a new peak of exactly that many.
+  // No request is left in flight, so these alone make the new peak.
   for (std::uint32_t i = 1; i <= kThreads + 1; i++) in_flight.sent(i, monotonic_now());
   CHECK_EQ(in_flight.peak().requests, kThreads + 1);
   CHECK_EQ(in_flight.peak().pids, kThreads + 1);

@@ -30,7 +30,7 @@ inline LoadOptions load_options(std::uint16_t port, std::uint32_t clients = 1,
           .reply = Template("server {pid} got arijort:lalala {n}\n")};
 }
 
-// The samples of all steps.
+// A run, with the samples of all its steps.
 struct Load {
   explicit Load(LoadOptions options) : engine(std::move(options), in_flight) {}
 

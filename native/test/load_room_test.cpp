@@ -29,7 +29,7 @@ using check::Load;
 using check::load_options;
 using check::ScriptedServer;
 
-TEST("it waits for room, and then for the reply, without a busy loop") {
+TEST("a client waits for room, and then for the reply, without a busy loop") {
   constexpr Nanoseconds kWork = 300 * kMillisecond;
   ScriptedServer server([](Conversation& with) {
     with.greet();

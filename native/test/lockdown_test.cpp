@@ -1,4 +1,4 @@
-// What a child can no longer do. Each test locks down a process of its own and lets it try.
+// What a child can no longer do. Each test locks down a process, which then makes an attempt.
 #include "process/lockdown.hpp"
 
 #include <fcntl.h>
@@ -37,8 +37,8 @@ constexpr int kDone = 17;
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
     !defined(KILOFORK_UNFILTERED)  // there is no filter there
 
-// Runs `attempt` in a process that was locked down, and returns how that ended. What `attempt`
-// needs is prepared before, since nothing can be made afterwards.
+// Runs `attempt` in a process that was locked down, and returns its status, as of waitpid(2). What
+// `attempt` needs is made before, since nothing can be opened afterwards.
 template <typename Attempt>
 int try_with_key(Attempt attempt, const Lockdown& lockdown) {
   Process process([&] {
@@ -66,20 +66,20 @@ bool was_denied(int status) {
   return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
 }
 
-TEST("it cannot execute a program") {
+TEST("a child cannot execute a program") {
   std::string path = "/bin/true";
   char* const argv[] = {path.data(), nullptr};
   CHECK(was_denied(try_locked_down([&] { ::execv(path.c_str(), argv); })));
 }
 
-TEST("it cannot open a file, be it for reading or writing") {
+TEST("a child cannot open a file, for reading or for writing") {
   const std::string path = check::file("secret");
   for (const int flags : {O_RDONLY, O_WRONLY | O_CREAT})
     CHECK(was_denied(
         try_locked_down([&] { ::syscall(SYS_openat, AT_FDCWD, path.c_str(), flags, 0); })));
 }
 
-TEST("it cannot make a socket, connect one that it has, or listen") {
+TEST("a child cannot make, connect or bind a socket") {
   const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -91,7 +91,7 @@ TEST("it cannot make a socket, connect one that it has, or listen") {
       [&] { ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address); })));
 }
 
-TEST("it cannot trace, signal, or make a process") {
+TEST("a child cannot trace, signal or make a process") {
   const pid_t parent = ::getpid();
   CHECK(was_denied(try_locked_down([&] { ::ptrace(PTRACE_ATTACH, parent, nullptr, nullptr); })));
   CHECK(
@@ -100,7 +100,7 @@ TEST("it cannot trace, signal, or make a process") {
   CHECK(was_denied(try_locked_down([] { ::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); })));
 }
 
-TEST("it cannot make memory executable, or change its filter and its privileges") {
+TEST("a child cannot make memory executable, or change its privileges") {
   CHECK(was_denied(try_locked_down([] {
     ::syscall(SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   })));
@@ -109,7 +109,8 @@ TEST("it cannot make memory executable, or change its filter and its privileges"
   CHECK(was_denied(try_locked_down([] { ::syscall(SYS_setuid, 0); })));
 }
 
-TEST("it cannot fork, but for who has the key; a process that is forked so has it no more") {
+TEST(
+    "only the process with the key can fork, and the processes that it forks do not have the key") {
   const Lockdown lockdown{.removable = keep_read_only(file("removable")),
                           .name = keep_read_only("its name"),
                           .waits_for_syncs = false};
@@ -138,7 +139,7 @@ TEST("it cannot fork, but for who has the key; a process that is forked so has i
   }
 }
 
-TEST("of prctl, only its one name and the end with its parent are left") {
+TEST("a child may use prctl only for its one name and for its end with the supervisor") {
   const char* const name = keep_read_only("its name");
   const Lockdown lockdown{.removable = "", .name = name, .waits_for_syncs = false};
   const auto outcome = [&](int option, unsigned long argument) {
@@ -150,7 +151,7 @@ TEST("of prctl, only its one name and the end with its parent are left") {
   CHECK(was_denied(outcome(PR_SET_PDEATHSIG, 0)));
 }
 
-TEST("it can wait on a word of memory only where it has to wait for the disk") {
+TEST("a child may use futex only if it waits for syncs") {
   const std::uint32_t word = 1;
   const auto wait = [&] { ::syscall(SYS_futex, &word, FUTEX_WAIT, 0, nullptr, nullptr, 0); };
   const char* const none = keep_read_only(file("removable"));
@@ -175,7 +176,7 @@ TEST("a syncer can do nothing but sync") {
   CHECK(was_denied(outcome([&] { ::socket(AF_INET, SOCK_STREAM, 0); })));
 }
 
-TEST("it can remove the one file, by the path that nobody can change, and no other") {
+TEST("a child can remove one file, by a path that nobody can change, and no other") {
   const char* const removable = keep_read_only(file("removable"));
   const auto make = [](const char* path) {
     Fd(::open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
@@ -193,7 +194,7 @@ TEST("it can remove the one file, by the path that nobody can change, and no oth
   CHECK(!exited(status, 0));
 }
 
-TEST("of ioctl, only the length of a send queue is left") {
+TEST("a child may use ioctl only for the length of a send queue") {
   const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   int value = 0;
   CHECK(exited(try_locked_down([&] { ::ioctl(socket.get(), SIOCOUTQ, &value); }), kDone));
@@ -201,7 +202,7 @@ TEST("of ioctl, only the length of a send queue is left") {
 }
 
 #ifdef __x86_64__
-TEST("the numbers of the other ABI are no way around it") {
+TEST("the call numbers of the x32 ABI do not get around the filter") {
   constexpr long kX32 = 0x40000000;
   CHECK(was_denied(try_locked_down([] { ::syscall(kX32 + SYS_getppid); })));
   CHECK(exited(try_locked_down([] { ::syscall(SYS_getppid); }), kDone));
@@ -210,7 +211,7 @@ TEST("the numbers of the other ABI are no way around it") {
 
 #endif
 
-TEST("no core dump can be made of it") {
+TEST("a child leaves no core dump") {
   Process process([] {
     if (!lock_down_children({.removable = "", .name = "", .waits_for_syncs = false})) ::_exit(1);
     ::pause();
@@ -239,7 +240,7 @@ TEST("a process that has dropped its privileges has no capability, and can gain 
   CHECK(exited(process.wait(), kDone));
 }
 
-TEST("a child serves, turns to a reopened log and retires with what is left to it") {
+TEST("a child serves, adopts a reopened log and retires with the calls that it has left") {
   ChildHarness harness;
   Process child = harness.fork_child();
   check::TestClient client(harness.port());

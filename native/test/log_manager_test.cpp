@@ -1,5 +1,4 @@
-// What the supervisor does about the log and its syncer: no record is taken for synced that nobody
-// has synced.
+// How the supervisor manages the log and the syncer: no record counts as synced that is not.
 #include "supervisor/log_manager.hpp"
 
 #include <fcntl.h>
@@ -24,7 +23,7 @@ using check::Process;
 using check::segment_name;
 using check::unsyncable;
 
-// Longer than what lies between two syncers.
+// Longer than the supervisor waits between two syncers.
 constexpr Nanoseconds kLater = kSecond;
 
 // A supervisor without children.
@@ -34,13 +33,13 @@ struct Harness {
     Segment::remove(segment_name());
   }
   ~Harness() {
-    if (syncer() > 0) on_exit(SIGKILL);
+    if (syncer() > 0) end_syncer(SIGKILL);
   }
 
   [[nodiscard]] pid_t syncer() const { return board.header().syncer; }
   void maintain(Nanoseconds after = 0) { manager.maintain(roster, start + after); }
-  // Ends the syncer, by a signal unless that is 0.
-  void on_exit(int signal) {
+  // Ends the syncer, by a signal unless that is 0, and reports its exit.
+  void end_syncer(int signal) {
     const pid_t pid = syncer();
     if (signal != 0) CHECK_EQ(::kill(pid, signal), 0);
     CHECK_EQ(::waitpid(pid, nullptr, 0), pid);
@@ -93,10 +92,10 @@ struct Harness {
   }
 };
 
-TEST("a syncer that is killed between two syncs has a successor, which syncs what it left") {
+TEST("a syncer that is killed between two syncs has a successor, which syncs what is left") {
   Harness harness(unsyncable());
   harness.maintain();
-  harness.on_exit(SIGKILL);
+  harness.end_syncer(SIGKILL);
   CHECK(!harness.commit.is_dead(0));
   const std::uint32_t sync = harness.commit.join();
   harness.maintain(kMillisecond);
@@ -106,11 +105,11 @@ TEST("a syncer that is killed between two syncs has a successor, which syncs wha
   CHECK(harness.commit.is_dead(0));
 }
 
-TEST("what was written to a log that is reopened while there is no syncer is synced all the same") {
+TEST("a log that is reopened while there is no syncer is synced all the same") {
   for (const bool can_be : {true, false}) {
     Harness harness(can_be ? open_log(file("log")) : unsyncable());
     harness.maintain();
-    harness.on_exit(SIGKILL);
+    harness.end_syncer(SIGKILL);
     const std::uint32_t sync = harness.commit.join();
     harness.manager.reopen(open_log(file("log-1")), 1, harness.roster);
     harness.commit.wait(sync);
@@ -118,12 +117,12 @@ TEST("what was written to a log that is reopened while there is no syncer is syn
   }
 }
 
-TEST("or is not acknowledged, where none can be had at that time") {
+TEST("a log that is reopened while no syncer can be started is dead") {
   Process starved([] {
     Harness harness(open_log(file("log")));
     harness.maintain();
     harness.commit.wait(harness.commit.join());
-    harness.on_exit(SIGKILL);
+    harness.end_syncer(SIGKILL);
     const std::uint32_t sync = harness.commit.join();
     Fd next = open_log(file("log-1"));
     const rlimit few{.rlim_cur = 64, .rlim_max = 64};
@@ -142,7 +141,7 @@ TEST("or is not acknowledged, where none can be had at that time") {
   CHECK_EQ(starved.wait(), 0);
 }
 
-TEST("what was written while a syncer left by itself is not acknowledged") {
+TEST("a log that was written to after its syncer had left is dead") {
   Harness harness(open_log(file("log")));
   harness.maintain();
   harness.commit.wait(harness.commit.join());
@@ -151,14 +150,14 @@ TEST("what was written while a syncer left by itself is not acknowledged") {
   CHECK_EQ(::waitid(P_PID, static_cast<id_t>(harness.syncer()), &ended, WEXITED | WNOWAIT), 0);
   const std::uint32_t sync = harness.commit.join();
   harness.manager.reopen(open_log(file("log-1")), 1, harness.roster);
-  harness.on_exit(0);
+  harness.end_syncer(0);
   harness.maintain(kLater);
   harness.commit.wait(sync);
   CHECK(harness.commit.is_dead(0));
   CHECK(!harness.commit.is_dead(1));
 }
 
-TEST("a log that is reopened while the syncer is replaced is synced by the next one") {
+TEST("a log that is reopened while the syncer is renewed is synced by the next syncer") {
   Harness harness(open_log(file("log")));
   harness.maintain();
   ExecState predecessor;
@@ -173,7 +172,7 @@ TEST("a log that is reopened while the syncer is replaced is synced by the next 
   CHECK(!harness.commit.is_dead(0));
 }
 
-TEST("a syncer lets go of the old log when the last child has, though nobody waits for a sync") {
+TEST("a syncer closes the old log when the last child has left it, even if no child waits") {
   Harness harness(open_log(file("log")));
   harness.maintain();
   for (std::uint32_t epoch = 1; epoch <= 20; epoch++) {
@@ -186,7 +185,7 @@ TEST("a syncer lets go of the old log when the last child has, though nobody wai
   CHECK_EQ(harness.commit.joined(), 0);
 }
 
-TEST("without a syncer, nobody is told to leave in its place") {
+TEST("without a syncer, no other process is signalled in its place") {
   Process group([] {
     CHECK_EQ(::setpgid(0, 0), 0);
     Process last_syncer([] { ::pause(); });

@@ -11,7 +11,7 @@
 namespace kilofork {
 namespace {
 
-// In bytes; 0: there is no such line.
+// In bytes; 0 if there is no such line.
 std::size_t meminfo(const std::string& key) {
   std::istringstream stream(check::read_file("/proc/meminfo"));
   for (std::string line; std::getline(stream, line);)
@@ -19,10 +19,10 @@ std::size_t meminfo(const std::string& key) {
   return 0;
 }
 
-TEST("the available memory is what the kernel calls so") {
+TEST("the available memory is the MemAvailable of the kernel") {
   if (meminfo("MemAvailable") == 0) return;
   const std::size_t total = meminfo("MemTotal");
-  // Both change all the time, so that two looks agree only now and then.
+  // The value changes all the time, so two readings agree only now and then.
   CHECK(check::holds_in_time([&] {
     const std::size_t available = available_memory();
     CHECK(available > 0);
@@ -31,7 +31,7 @@ TEST("the available memory is what the kernel calls so") {
   }));
 }
 
-TEST("where it cannot be read, there is no limit") {
+TEST("if it cannot be read, the available memory has no limit") {
   rlimit before{};
   CHECK_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   const rlimit no_more{.rlim_cur = 0, .rlim_max = before.rlim_max};

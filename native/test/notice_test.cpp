@@ -32,7 +32,7 @@ class SharedNotice {
   void* memory_;
 };
 
-TEST("a new notice is empty, and a text is had again and again until the next") {
+TEST("a new notice is empty, and a text is read again and again until the next") {
   const SharedNotice notice;
   CHECK_EQ(notice->get().value(), "");
   for (const char* text : {"yes", "", "no: it is being replaced already", "x"}) {
@@ -41,7 +41,7 @@ TEST("a new notice is empty, and a text is had again and again until the next") 
   }
 }
 
-TEST("a text that is too long is cut off, and one of each shorter length is whole") {
+TEST("a text that is too long is cut off, and a shorter one is whole") {
   const SharedNotice notice;
   const std::string longest(Notice::kBytes - 1, 'x');
   for (std::size_t length = 0; length <= Notice::kBytes + 20; length++) {
@@ -52,7 +52,7 @@ TEST("a text that is too long is cut off, and one of each shorter length is whol
   CHECK_EQ(notice->get().value(), std::string(Notice::kBytes - 1, 'y'));
 }
 
-// Texts of one letter each, of all lengths: whatever is put together of two of them shows.
+// Texts of one letter each, of all lengths, so that a mixture of two is noticed.
 std::string text_of(std::uint64_t round) {
   const auto letter = static_cast<char>('a' + round % 26);
   return std::string(1 + round * 61 % (Notice::kBytes - 1), letter);
@@ -67,10 +67,10 @@ std::vector<std::string> all_texts() {
   }
   return texts;
 }
-// Each text that is had must be one that is put. Returns how many were had.
+// Checks that each text that is read was written as a whole. Returns how many were read.
 int read_for(const Notice& notice, Nanoseconds time) {
   const auto texts = all_texts();
-  int had = 0;
+  int count = 0;
   for (const Nanoseconds end = monotonic_now() + time; monotonic_now() < end;) {
     for (int i = 0; i < 1000; i++) {
       const auto text = notice.get();
@@ -80,10 +80,10 @@ int read_for(const Notice& notice, Nanoseconds time) {
           static_cast<std::size_t>(text->at(0) - 'a') * Notice::kBytes + text->size();
       CHECK(key < texts.size());
       CHECK_EQ(*text, texts[key]);
-      had++;
+      count++;
     }
   }
-  return had;
+  return count;
 }
 
 TEST("a thread that reads while it is written gets no text that is torn") {
@@ -97,16 +97,16 @@ TEST("a thread that reads while it is written gets no text that is torn") {
     }
   });
   std::string failure;
-  int had = 0;
+  int count = 0;
   try {
-    had = read_for(*notice, kSecond);
+    count = read_for(*notice, kSecond);
   } catch (const std::exception& error) {
     failure = error.what();
   }
   done = true;
   writer.join();
   CHECK_EQ(failure, "");
-  CHECK(had > 0);
+  CHECK(count > 0);
 }
 
 TEST("processes that read while it is written get no text that is torn") {
@@ -123,7 +123,7 @@ TEST("processes that read while it is written get no text that is torn") {
   for (Process& reader : readers) CHECK_EQ(reader.wait(), 0);
 }
 
-TEST("what a writer has left half done when it was killed is nothing, or a whole text") {
+TEST("a writer that is killed leaves no text, or a whole one") {
   const SharedNotice notice;
   for (int i = 0; i < 100; i++) {
     {

@@ -1,6 +1,6 @@
-// Writes what the C++ parser of requests must say to many lines, for protocol_test.cpp: the vectors
-// of test/protocol-vectors.json, then random lines with the answers of the TypeScript parser. So
-// both parsers are held to the vectors, and to each other.
+// Writes lines, and what the C++ parser of requests must make of them, for protocol_test.cpp: the
+// vectors of test/protocol-vectors.json, then random lines with the results of the TypeScript parser.
+// So both parsers are compared with the vectors and with each other.
 //
 //   node native/test/parser_cases.mjs FILE
 //

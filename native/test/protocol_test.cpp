@@ -1,5 +1,5 @@
-// The parser of requests, against test/protocol-vectors.json and the TypeScript parser; its
-// corners; and the templates.
+// The parser of requests, compared with test/protocol-vectors.json and the TypeScript parser, and
+// its edge cases; the templates.
 #include "base/protocol.hpp"
 
 #include <fstream>
@@ -38,7 +38,7 @@ std::string decoded(const std::string& word) {
 constexpr Template::Values kValues{
     .pid = "4711", .user = "arijort", .message = "lalala", .n = "17"};
 
-TEST("every vector is met, and so is the TypeScript parser on random lines") {
+TEST("the parser agrees with every vector, and with the TypeScript parser on random lines") {
   std::ifstream cases(PARSER_CASES);
   std::string name;
   std::string line;
@@ -46,16 +46,16 @@ TEST("every vector is met, and so is the TypeScript parser on random lines") {
   std::string message;
   bool ended = false;
   std::size_t count = 0;
-  std::string unmet;
+  std::string wrong;
   for (; cases >> name >> ended >> line >> user >> message; count++) {
     const std::string bytes = decoded(line);
     const auto request = parse_request(bytes, ended);
-    const bool met = request ? user != "none" && request->user == decoded(user) &&
-                                   request->message == decoded(message)
-                             : user == "none";
-    if (!met) unmet += decoded(name) + "; ";
+    const bool agrees = request ? user != "none" && request->user == decoded(user) &&
+                                      request->message == decoded(message)
+                                : user == "none";
+    if (!agrees) wrong += decoded(name) + "; ";
   }
-  CHECK_EQ(unmet, "");
+  CHECK_EQ(wrong, "");
   CHECK(cases.eof());
   CHECK(count > 20'000);
 }
@@ -127,7 +127,7 @@ TEST("braces around anything but a field's name stay") {
   CHECK_EQ(rendered("{a{n}b}", kValues), "{a17b}");
 }
 
-TEST("two opening braces are one that begins no field") {
+TEST("two opening braces are one brace that begins no field") {
   CHECK_EQ(rendered("{{", kValues), "{");
   CHECK_EQ(rendered("{{pid}", kValues), "{pid}");
   CHECK_EQ(rendered("{{{{", kValues), "{{");

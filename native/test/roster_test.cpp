@@ -1,5 +1,5 @@
-// Who has which slot. The children are numbers: their ends are statuses as of waitpid(2), what they
-// do is written into their slots.
+// Which child has which slot. No process is forked: the test invents pids and statuses of
+// waitpid(2), and writes the states into the slots.
 #include "supervisor/roster.hpp"
 
 #include <signal.h>
@@ -54,7 +54,7 @@ struct Rostered {
   Roster roster;
 };
 
-// Each way to end, and what it is called when nobody has told the child to leave.
+// Each way to end, and its cause if the child was not told to leave.
 const std::vector<std::pair<int, Cause>> kEnds = [] {
   std::vector<std::pair<int, Cause>> ends{{exit_of(kExitOrdered), Cause::asked},
                                           {exit_of(kExitRecycled), Cause::recycled},
@@ -74,7 +74,7 @@ const std::vector<std::pair<int, Cause>> kEnds = [] {
   return ends;
 }();
 
-TEST("a new roster is vacant and owes nothing") {
+TEST("in a new roster all slots are vacant, and none is pending") {
   const Rostered rostered(3);
   const Roster& roster = rostered.roster;
   CHECK_EQ(roster.members().size(), 3);
@@ -87,7 +87,7 @@ TEST("a new roster is vacant and owes nothing") {
   CHECK(roster.census(7) == (Census{.alive = 0, .idle = 0, .waiting = 7, .finished = 0}));
 }
 
-TEST("a slot that is reserved is occupied, by a child of the present generation and log") {
+TEST("a reserved slot is occupied, by a child of the present epoch and log") {
   Rostered rostered(2);
   rostered.board.header().child_epoch = 5;
   rostered.board.slots()[1].total = 1000;
@@ -102,7 +102,7 @@ TEST("a slot that is reserved is occupied, by a child of the present generation 
   CHECK_EQ(rostered.board.slots()[1].total.load(), 1000);
 }
 
-TEST("a fork that fails leaves the slot as vacant, or as pending, as it was, and counts nothing") {
+TEST("a fork that fails leaves the slot vacant or pending, as it was, and is not counted") {
   Rostered rostered(2);
   rostered.roster.add_pending(0, Cause::killed);
   for (std::size_t index = 0; index < 2; index++) {
@@ -129,7 +129,7 @@ TEST("each end has its cause, and is counted by it") {
   }
 }
 
-TEST("who leaves in order does so by the order that it was told, or by the stop of the server") {
+TEST("the cause of an ordered end is that of the order, or the stop of the server") {
   Rostered rostered(1);
   for (const Cause order : {Cause::idle, Cause::replaced, Cause::recycled}) {
     rostered.bear(0, 17);
@@ -142,7 +142,7 @@ TEST("who leaves in order does so by the order that it was told, or by the stop 
   }
 }
 
-TEST("who dies after it was told to leave has died") {
+TEST("a child that dies after it was told to leave has died") {
   Rostered rostered(1);
   for (const auto& [status, cause] : kEnds) {
     if (status == exit_of(kExitOrdered)) continue;
@@ -180,7 +180,7 @@ TEST("a child whose fork has the cause of an order was not given that order") {
   CHECK_EQ(rostered.roster.pending(), 1);
 }
 
-TEST("the idle are found by how long they are, without those that start, serve or were told") {
+TEST("idle children are found, the longest first, without those that were told to leave") {
   Rostered rostered(8);
   for (std::size_t i = 0; i < 7; i++) rostered.bear(i, static_cast<pid_t>(100 + i));
   rostered.enter(0, State::idle, 50);
@@ -208,10 +208,10 @@ TEST("the census counts each child by what it does") {
   }
   rostered.roster.add_pending(6, Cause::killed);
   rostered.board.slots()[7].connections = 500;  // of children that are gone
-  // Sixty and five hundred have come, three are still there.
+  // 560 connections have come, and three are still there.
   const Census before{.alive = 7, .idle = 3, .waiting = 4, .finished = 557};
   CHECK(rostered.roster.census(4) == before);
-  // Told to leave, but not gone: neither is idle any more, and their clients have not finished.
+  // Children that were told to leave are no longer idle; their clients have not left.
   for (std::size_t i = 0; i < kStates.size(); i++)
     rostered.roster.mark_leaving(i, Cause::replaced, 1);
   const Census after{.alive = 7, .idle = 1, .waiting = 4, .finished = 557};
@@ -222,13 +222,13 @@ TEST("the census counts each child by what it does") {
 
 constexpr std::uint32_t kSlots = 48;
 
-// Keeps account of a pool in its own way, and compares.
+// Has a model of the pool, and compares the roster with it.
 class LongRun {
  public:
   explicit LongRun(unsigned seed) : random_(seed) {}
 
   void round(int number) {
-    // It grows, shrinks and is replaced by turns, and children die all the time.
+    // The pool grows, shrinks and is replaced in turns, and children die all the time.
     switch (number / 200 % 3) {
       case 0:
         if (chance(70)) grow();
@@ -368,7 +368,7 @@ class LongRun {
     ended_.at(static_cast<std::size_t>(expected))++;
     if (!stopping && child.order != Cause::idle) pending_[index] = expected;
   }
-  // What it knew is all that the next one is told.
+  // Only the members go from one roster to the next.
   void replace_executable() {
     const std::vector<Member> known(roster_->members().begin(), roster_->members().end());
     std::fill(memory_.begin(), memory_.end(), std::byte{});

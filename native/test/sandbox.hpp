@@ -1,5 +1,5 @@
-// What a test uses up: files, names of shared memory, processes. check.cpp takes back what a test
-// leaves behind, and fails the test for it.
+// What a test uses: files, names of shared memory, processes. check.cpp removes what a test leaves
+// behind, and fails the test for it.
 #pragma once
 
 #include <signal.h>
@@ -30,7 +30,7 @@ const std::filesystem::path& folder();
 inline std::string file(const std::string& name) {
   return folder() / name;
 }
-// A name for shared memory, the same for the whole test.
+// A name for shared memory; always the same in one test.
 inline std::string segment_name() {
   return std::string("/").append(folder().filename());
 }
@@ -41,12 +41,12 @@ inline std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-// What stands for a log that cannot be synced: fdatasync(2) gives EINVAL.
+// A log that cannot be synced: fdatasync(2) of this descriptor fails with EINVAL.
 inline Fd unsyncable() {
   return Fd(::eventfd(0, EFD_CLOEXEC));
 }
 
-// Without their newlines; what stands after the last one is a line too.
+// Without their newlines; text after the last newline is a line, too.
 inline std::vector<std::string> read_lines(const std::string& path) {
   std::istringstream stream(read_file(path));
   std::vector<std::string> lines;
@@ -57,16 +57,16 @@ inline std::vector<std::string> read_lines(const std::string& path) {
 // Waits until `condition` holds. No test measures how long that takes.
 template <typename Condition>
 bool holds_in_time(Condition condition) {
-  constexpr int kLooksBeforeResting = 1000;
+  constexpr int kTriesBeforeSleep = 1000;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  for (int looks = 0; !condition(); looks++) {
+  for (int tries = 0; !condition(); tries++) {
     if (std::chrono::steady_clock::now() > deadline) return false;
-    if (looks > kLooksBeforeResting) std::this_thread::sleep_for(std::chrono::microseconds(200));
+    if (tries > kTriesBeforeSleep) std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   return true;
 }
 
-// A forked process. It is killed when it goes out of scope before it was waited for.
+// A forked process. It is killed if it goes out of scope before wait().
 class Process {
  public:
   // In the new process, runs `body`, then exits: 0, or 1 when a CHECK in it has failed.

@@ -1,7 +1,5 @@
-// The segment: its slots, its life under a name, and who may sweep it. The table of users has a
-// test file of its own.
+// The segment: its slots, its name, and who may sweep it. user_table_test.cpp tests the users.
 #include "shm/scoreboard.hpp"
-#include "process/pid_namespace.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "check.hpp"
+#include "process/pid_namespace.hpp"
 #include "sandbox.hpp"
 
 namespace kilofork {
@@ -41,12 +40,12 @@ bool exists(const std::string& name) {
   return ::access(("/dev/shm" + name).c_str(), F_OK) == 0;
 }
 
-// Removes the name when a test ends, however it does.
+// Removes the name when a test ends, also if it fails.
 struct NameRemoved {
   ~NameRemoved() { Segment::remove(segment_name()); }
 };
 
-// The errno value that `step` fails with; 0 when it does not.
+// The errno value that `step` fails with; 0 if it does not fail.
 template <typename Step>
 int error_of(Step step) {
   try {
@@ -80,12 +79,12 @@ TEST("a time that is too long does not reach into pid and state") {
   CHECK_EQ(slot.occupancy().since, 0);
 }
 
-TEST("memory of zeroes is a vacant slot") {
+TEST("a slot of zeroes is vacant") {
   CHECK_EQ(Slot{}.occupancy().state, State::vacant);
   CHECK_EQ(Slot{}.occupancy().pid, 0);
 }
 
-TEST("a new segment says who made it, is private, allocated, and all vacant") {
+TEST("a new segment names its server, is private and allocated, and all its slots are vacant") {
   const NameRemoved removed;
   const Scoreboard board = create(1000, 20);
   const Header& header = board.header();
@@ -137,7 +136,7 @@ TEST("slots share no cache line with each other, nor with the users, and end ins
   }
 }
 
-TEST("a long text is cut, not written past its place") {
+TEST("a text that is too long is cut off") {
   const NameRemoved removed;
   const Scoreboard board = Scoreboard::create(segment_name(), 1, 1,
                                               {.host = std::string(1000, 'h'),
@@ -154,7 +153,7 @@ TEST("a long text is cut, not written past its place") {
   CHECK_EQ(board.header().supervisor.load(), 0);
 }
 
-TEST("the total is the sum over the slots, also those that nobody has any more") {
+TEST("the total is the sum over all slots, also those that are vacant") {
   const NameRemoved removed;
   const Scoreboard board = create(3);
   board.slots()[0].total = 5;
@@ -163,7 +162,7 @@ TEST("the total is the sum over the slots, also those that nobody has any more")
   CHECK_EQ(board.total(), (std::uint64_t{1} << 40) + 5);
 }
 
-TEST("the clock of the slots is never behind the creation") {
+TEST("the age of a segment is never negative") {
   const NameRemoved removed;
   for (int i = 0; i < 100; i++) {
     const Scoreboard board = create(1);
@@ -172,7 +171,7 @@ TEST("the clock of the slots is never behind the creation") {
   }
 }
 
-TEST("what one process writes, another one reads") {
+TEST("what one process writes, another process reads") {
   const NameRemoved removed;
   const Scoreboard board = create(2);
   Process writer([] {
@@ -189,7 +188,7 @@ TEST("what one process writes, another one reads") {
   CHECK_EQ(board.total(), 3);
 }
 
-TEST("a name is given once: a second segment of it is refused, and the first is untouched") {
+TEST("a second segment of the same name is refused, and the first is untouched") {
   const NameRemoved removed;
   const Scoreboard board = create(2);
   board.slots()[0].total = 7;
@@ -237,7 +236,7 @@ TEST("an abandoned segment can be opened, and then it is no longer swept") {
   CHECK(!Segment::sweep(segment_name()));
 }
 
-TEST("sweepers that come while segments are made never take one that is in use") {
+TEST("segments that are being created are not swept") {
   const NameRemoved removed;
   const auto sweep = [] {
     for (;;) Segment::sweep(segment_name());
@@ -251,7 +250,7 @@ TEST("sweepers that come while segments are made never take one that is in use")
   }
 }
 
-TEST("a segment lives while any process holds its lock, and looking at it does no harm") {
+TEST("a segment is locked while any process holds its lock, and asking does no harm") {
   const NameRemoved removed;
   std::optional<Scoreboard> board = create(1);
   CHECK(Segment::is_locked(segment_name()));
@@ -271,11 +270,11 @@ TEST("a segment lives while any process holds its lock, and looking at it does n
   CHECK(Segment::sweep(segment_name()));
 }
 
-TEST("what cannot be told lives") {
-  CHECK(Segment::is_locked(segment_name()));  // there is no such segment
+TEST("a segment that does not exist counts as locked") {
+  CHECK(Segment::is_locked(segment_name()));
 }
 
-TEST("an abandoned segment lives again when it is opened for writing") {
+TEST("an abandoned segment is locked again when it is opened for writing") {
   const NameRemoved removed;
   { (void)create(1); }
   CHECK(!Segment::is_locked(segment_name()));
@@ -301,7 +300,7 @@ TEST("removing what is not there is no error, opening it is") {
   CHECK_EQ(error_of([] { Scoreboard(Segment::open(segment_name(), false)); }), ENOENT);
 }
 
-TEST("what is no segment of this version is refused") {
+TEST("a segment of another version is refused") {
   const NameRemoved removed;
   const auto refused = [] {
     return error_of([] { Scoreboard(Segment::open(segment_name(), false)); }) == EPROTO;

@@ -1,5 +1,5 @@
-// A small server for tests of the load engine: a thread per connection runs the script of the test.
-// It greets with made-up pids, 1001 for the first connection, then 1002 and so on.
+// A small server for tests of the load engine: a thread for each connection runs the script of the
+// test. Its greetings have invented pids: 1001 for the first connection, then 1002 and so on.
 #pragma once
 
 #include <arpa/inet.h>

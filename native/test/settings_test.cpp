@@ -112,7 +112,7 @@ TEST("a malformed value is refused") {
     CHECK(!apply_setting(settings, line));
 }
 
-// The lines of a whole server, without those that begin with `left_out`, and with `added`.
+// All settings of a server, without the lines that begin with `left_out`, and with `added`.
 std::vector<std::string> whole(std::string_view left_out = "\n", const std::string& added = {}) {
   std::vector<std::string> lines{
       "work none",         "work-timeout 0",   "ack written",           "max-line 1024",
@@ -158,7 +158,7 @@ TEST("a setting that is unknown or malformed is named") {
   CHECK(problem_of(whole("grace", "grace -1")).starts_with("setting \"grace\" has a malformed"));
 }
 
-TEST("there are no more children than slots") {
+TEST("more children than slots are refused") {
   CHECK_EQ(problem_of(whole(), 10), "");
   CHECK_EQ(problem_of(whole(), 11), "");
   CHECK(problem_of(whole(), 9)

@@ -19,11 +19,11 @@ using check::read_file;
 using check::read_lines;
 
 constexpr std::size_t kAlive = 12;
-// The number of children was another one then.
+// The number of children in the last sample was another one.
 constexpr Census kSeen{.alive = 9, .idle = 5, .waiting = 8, .finished = 99};
 constexpr int kExit0 = W_EXITCODE(0, 0);
 
-// Milliseconds with three more digits, of the clock on the wall.
+// Checks the time: milliseconds with three decimals, of the real-time clock.
 std::string without_time(const std::string& line) {
   const std::string start = "{\"timeMs\":";
   CHECK(line.starts_with(start));
@@ -64,7 +64,7 @@ std::string pool_counts() {
   return ",\"alive\":12,\"idle\":5,\"waiting\":8}";
 }
 
-TEST("a fork is recorded with its cause, but for the first ones") {
+TEST("a fork is recorded with its cause, except that of the first children") {
   Written written;
   written.record.forked({.pid = 17, .slot = 3, .cause = Cause::start}, kAlive, kSeen);
   CHECK_EQ(written.record_text(), "have child pid 17");
@@ -90,7 +90,7 @@ TEST("a child that is told to leave is recorded with the reason") {
   CHECK_EQ(written.record_text(), "child pid 17 retires (replaced)");
 }
 
-TEST("each end is recorded in its words, and tells the exit or the signal to machines") {
+TEST("each end is recorded in words, and with its exit code or signal in JSON") {
   const struct {
     Cause cause;
     int status;
@@ -135,7 +135,7 @@ TEST("the longest line and the longest record are whole") {
   CHECK_EQ(written.record_text(), "have child pid 2147483647 (work timeout)");
 }
 
-TEST("what happens is told in its order, one line for each") {
+TEST("events are recorded in their order, one line for each") {
   Written written;
   for (pid_t pid = 1; pid <= 500; pid++) {
     const SpawnRecord::Child child{.pid = pid, .slot = 0, .cause = Cause::idle};
@@ -163,7 +163,7 @@ TEST("other records go to the same log in between") {
   CHECK_EQ(written.record_text(), "have child pid 18 (queue)");
 }
 
-TEST("a log that is dead gets no record, and the ends that it should have had go to the next") {
+TEST("a dead log gets no record, and records of ends wait for the next log") {
   Written written;
   written.record.suspend();
   CHECK(!written.record.write("something else"));
@@ -178,7 +178,7 @@ TEST("a log that is dead gets no record, and the ends that it should have had go
   CHECK(!written.record.has_pending() && written.record.is_complete());
 }
 
-TEST("a pending record can be left to another, or is known to be lost") {
+TEST("pending records can be handed to another process, or are known to be lost") {
   Written written;
   written.record.suspend();
   written.record.ended({.pid = 17, .slot = 3, .cause = Cause::killed}, SIGKILL, kAlive, kSeen);
@@ -191,7 +191,7 @@ TEST("a pending record can be left to another, or is known to be lost") {
   CHECK(!next.has_pending() && next.is_complete());
 }
 
-TEST("heads that were left torn by others are closed, each by a marker") {
+TEST("torn heads of other processes are closed, each by a marker") {
   Written written;
   written.pending.torn_heads = 2;
   written.record.suspend();
@@ -203,7 +203,7 @@ TEST("heads that were left torn by others are closed, each by a marker") {
   CHECK_EQ(written.pending.torn_heads.load(), 0);
 }
 
-TEST("where the lines cannot be written, the log still is") {
+TEST("if the lines of JSON cannot be written, the log still is") {
   Written written("/dev/full");
   written.record.forked({.pid = 17, .slot = 3, .cause = Cause::queue}, kAlive, kSeen);
   CHECK_EQ(written.record_text(), "have child pid 17 (queue)");

@@ -1,4 +1,4 @@
-// The process that syncs, with logs that can be synced and others that cannot.
+// The syncer, with logs that can be synced and logs that cannot.
 #include "log/syncer.hpp"
 
 #include <signal.h>
@@ -52,7 +52,7 @@ struct Harness {
   Fd wakeup{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 };
 
-TEST("what joins is synced, and counted") {
+TEST("what joins is synced and counted") {
   Harness harness;
   const Fd log = open_log(file("log"));
   CHECK(send_log(harness.inbox.get(), log.get(), 0));
@@ -64,7 +64,7 @@ TEST("what joins is synced, and counted") {
   CHECK(!harness.was_woken());
 }
 
-TEST("a log that cannot be synced is dead, the supervisor is rung, and the next one is synced") {
+TEST("a log that cannot be synced is dead, the supervisor is woken, and the next log is synced") {
   Harness harness;
   CHECK(send_log(harness.inbox.get(), unsyncable().get(), 0));
   Process syncer = harness.start();
@@ -78,7 +78,7 @@ TEST("a log that cannot be synced is dead, the supervisor is rung, and the next 
   CHECK(!harness.was_woken());
 }
 
-TEST("an older log is synced as long as somebody may still write to it") {
+TEST("an older log is synced as long as a child may still write to it") {
   Harness harness;
   CHECK(send_log(harness.inbox.get(), open_log(file("log.0")).get(), 0));
   CHECK(send_log(harness.inbox.get(), open_log(file("log.1")).get(), 1));
@@ -94,7 +94,7 @@ TEST("an older log is synced as long as somebody may still write to it") {
   CHECK(harness.header.commit.is_dead(3));
 }
 
-TEST("more logs than it can hold are all dead, the newest too, that it has not received") {
+TEST("if there are more logs than the syncer can hold, all are dead, also those not received") {
   constexpr std::uint32_t kMany = 260;
   Harness harness;
   const Fd log = open_log(file("log"));
@@ -109,14 +109,14 @@ TEST("more logs than it can hold are all dead, the newest too, that it has not r
   CHECK_EQ(harness.header.commit.error(), EMFILE);
 }
 
-TEST("without any log, nothing is synced") {
+TEST("a sync without any log fails") {
   Harness harness;
   Process syncer = harness.start();
   harness.sync();
   CHECK(harness.header.commit.is_dead(0));
 }
 
-TEST("a log that gets lost on the way, since no descriptor is free, is dead") {
+TEST("a log that cannot be received, because no descriptor is free, is dead") {
   Harness harness;
   const Fd log = open_log(file("log"));
   const pid_t parent = ::getpid();
@@ -136,7 +136,7 @@ TEST("a log that gets lost on the way, since no descriptor is free, is dead") {
   CHECK(harness.header.commit.is_dead(29));
 }
 
-TEST("told to leave, it leaves in order, and not in the middle of a sync") {
+TEST("a syncer that is told to leave does so, and not in the middle of a sync") {
   Harness harness;
   CHECK(send_log(harness.inbox.get(), open_log(file("log")).get(), 0));
   Process syncer = harness.start();
@@ -147,7 +147,7 @@ TEST("told to leave, it leaves in order, and not in the middle of a sync") {
   CHECK(!harness.header.commit.is_syncing());
 }
 
-TEST("one whose supervisor is gone leaves") {
+TEST("a syncer whose supervisor is gone leaves") {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // so that we see its end
   Harness harness;
   Process supervisor([&] {

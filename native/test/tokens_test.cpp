@@ -8,7 +8,7 @@
 namespace kilofork {
 namespace {
 
-TEST("words are taken off a line one by one, and what is left stays as it is") {
+TEST("tokens are taken off a line one by one, and the rest of the line stays as it is") {
   std::string_view line = "child 17  spare low ";
   CHECK_EQ(take_token(line), "child");
   CHECK_EQ(line, "17  spare low ");
@@ -40,7 +40,7 @@ TEST("a number is understood up to the greatest that fits, and no further") {
   CHECK(!parse_number("-1", large));
 }
 
-TEST("anything but a number alone is none") {
+TEST("a text that is more or less than one number is refused") {
   int number = 0;
   for (const char* text : {"", " ", "x", "1x", "x1", " 1", "1 ", "1 2", "+1", "0x1", "1.0", "--1"})
     CHECK(!parse_number(text, number));

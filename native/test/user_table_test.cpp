@@ -1,4 +1,4 @@
-// The table of users: its lookups, and readers that race its writer.
+// The table of users: lookups, and readers that race the writer.
 #include <atomic>
 #include <thread>
 
@@ -77,7 +77,7 @@ TEST("a full table stays within the segment, in both of its halves") {
   }
 }
 
-TEST("a name that is given twice is found, and gone when it is not given any more") {
+TEST("a name that is given twice is found, and is gone when it is no longer given") {
   const Scoreboard board = anonymous(4);
   board.users().replace({"a", "b", "a"});
   CHECK(board.users().contains("a"));
@@ -90,7 +90,7 @@ TEST("a name that is given twice is found, and gone when it is not given any mor
 
 // Writes a table that has "user5000" among smaller names, or among greater ones, or alone; so a
 // search that begins in one and ends in another goes astray.
-void turn(UserTable users, int round) {
+void rewrite(UserTable users, int round) {
   std::vector<std::string> names{"user5000"};
   const int first = round % 3 == 0 ? 1000 : 9000;
   const int others = round % 3 == 2 ? 0 : 60;
@@ -98,27 +98,26 @@ void turn(UserTable users, int round) {
   users.replace(names);
 }
 
-// While the table may be written to: nothing that is in every table is ever missing, nothing that
-// is in none is ever found.
-void look_once(const UserTable& users) {
+// Checks, while the table may be written to, a name that is in every table and one that is in none.
+void look_up(const UserTable& users) {
   CHECK(users.contains("user5000"));
   CHECK(!users.contains("user5001"));
 }
-void look_for_a_second(const UserTable& users) {
+void look_up_for_a_second(const UserTable& users) {
   for (const Nanoseconds end = monotonic_now() + kSecond; monotonic_now() < end;)
-    for (int i = 0; i < 1000; i++) look_once(users);
+    for (int i = 0; i < 1000; i++) look_up(users);
 }
 
-TEST("a thread that looks while the table is replaced sees the old one or the new one") {
+TEST("a thread that reads while the table is replaced sees the old one or the new one") {
   const Scoreboard board = anonymous(64);
-  turn(board.users(), 0);
+  rewrite(board.users(), 0);
   std::atomic<bool> done = false;
   std::thread writer([&] {
-    for (int round = 0; !done; round++) turn(board.users(), round);
+    for (int round = 0; !done; round++) rewrite(board.users(), round);
   });
   std::string failure;
   try {
-    look_for_a_second(board.users());
+    look_up_for_a_second(board.users());
   } catch (const std::exception& error) {
     failure = error.what();
   }
@@ -127,29 +126,29 @@ TEST("a thread that looks while the table is replaced sees the old one or the ne
   CHECK_EQ(failure, "");
 }
 
-TEST("processes that look while the table is replaced see the old one or the new one") {
+TEST("processes that read while the table is replaced see the old one or the new one") {
   const Scoreboard board = anonymous(64);
-  turn(board.users(), 0);
+  rewrite(board.users(), 0);
   const Process writer([&] {
-    for (int round = 0;; round++) turn(board.users(), round);
+    for (int round = 0;; round++) rewrite(board.users(), round);
   });
   std::vector<Process> readers;
   for (int i = 0; i < 3; i++)  // with the writer, more than there may be processors
-    readers.emplace_back([&] { look_for_a_second(board.users()); });
+    readers.emplace_back([&] { look_up_for_a_second(board.users()); });
   for (Process& reader : readers) CHECK_EQ(reader.wait(), 0);
 }
 
 TEST("a writer that is killed at any moment leaves a whole table") {
   const Scoreboard board = anonymous(64);
-  turn(board.users(), 0);
+  rewrite(board.users(), 0);
   for (int i = 0; i < 100; i++) {
     {
       const Process writer([&] {
-        for (int round = 0;; round++) turn(board.users(), round);
+        for (int round = 0;; round++) rewrite(board.users(), round);
       });
       ::usleep(static_cast<useconds_t>(i) * 10);
     }
-    look_once(board.users());
+    look_up(board.users());
     CHECK_EQ(board.users().contains(user(1000)), board.users().contains(user(1059)));
     CHECK_EQ(board.users().contains(user(9000)), board.users().contains(user(9059)));
   }

@@ -66,8 +66,4 @@ std::uint64_t Endpoint::address_hash() const {
   return std::max<std::uint64_t>(hash, 1);
 }
 
-bool is_same_address(const Endpoint& one, const Endpoint& other) {
-  return one.family() == other.family() && std::ranges::equal(one.address(), other.address());
-}
-
 }  // namespace kilofork

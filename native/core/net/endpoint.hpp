@@ -41,7 +41,4 @@ class Endpoint {
   socklen_t length_ = sizeof storage_;
 };
 
-// Whether both have the same family and address. Ports may differ.
-bool is_same_address(const Endpoint& one, const Endpoint& other);
-
 }  // namespace kilofork
