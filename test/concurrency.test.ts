@@ -6,7 +6,7 @@
  */
 import { expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
-import { countAccepted, countWorking } from "../src/harness/witnesses";
+import { countAccepted } from "../src/machine/connections";
 import { Server } from "./support/server";
 import { until } from "./support/wait";
 
@@ -20,9 +20,9 @@ async function serve(children: number, connectTimeout: string) {
     "--barrier",
     ...["--connect-timeout", connectTimeout],
   );
-  await until("every child works", () => countWorking(server.scoreboard) === children);
+  await until("every child works", () => server.scoreboard.countWorking() === children);
   const atOneInstant = {
-    memory: countWorking(server.scoreboard),
+    memory: server.scoreboard.countWorking(),
     kernel: countAccepted(server.port),
   };
   const client = await running;

@@ -1,7 +1,8 @@
 /** Kilobytes of a child, of the whole system, without the first process of the server. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { sum } from "../../src/base/numbers";
-import { processMemory, sendFragment, settledMemory } from "../../src/machine/memory";
+import { sendFragment, settledMemory } from "../../src/machine/memory";
+import { proportionalMemory } from "../../src/machine/process";
 import type { Harness } from "../servers/harness";
 import type { Running } from "../servers/launch";
 import type { ServerName } from "../servers/servers";
@@ -19,7 +20,7 @@ export async function idleMemory(
   for (let i = 0; i < SERVERS; i++)
     servers.push(await harness.start(name, { children, workMs: 0, backlog: BACKLOG }));
   const used =
-    (await memoryOfOthers()) - before - sum(servers.map(({ pid }) => processMemory(pid)));
+    (await memoryOfOthers()) - before - sum(servers.map(({ pid }) => proportionalMemory(pid)));
   for (const server of servers) await server.stop();
   return used / (SERVERS * children) / 1024;
 }
@@ -35,7 +36,7 @@ export async function busyMemory(
   const load = createLoad({ port: server.port, clients: children, requests: 1, barrier: true });
   const result = load.run();
   while (load.settled() < children) await sleep(10);
-  const used = (await memoryOfOthers()) - before - processMemory(server.pid);
+  const used = (await memoryOfOthers()) - before - proportionalMemory(server.pid);
   await verified(result, children);
   await server.stop();
   return (used / children + sendFragment()) / 1024;
@@ -43,5 +44,5 @@ export async function busyMemory(
 
 /** Bytes in use by all but this process, which holds the clients. */
 async function memoryOfOthers(): Promise<number> {
-  return (await settledMemory()) - processMemory(process.pid);
+  return (await settledMemory()) - proportionalMemory(process.pid);
 }

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { plural, showCount, showDuration, writeDuration } from "../base/units";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
 import { type StartedServer, startServer } from "../harness/server";
-import { countAccepted, countWorking } from "../harness/witnesses";
+import { countAccepted } from "../machine/connections";
 import { readMemory } from "../machine/memory";
 import { openScoreboardOf } from "../status/servers";
 
@@ -63,7 +63,7 @@ export async function gather(
       if (options.holdMs > 0) print(describeInspection(server, log, workMs));
       await sleep(Math.min(workMs / 2, 1500));
       const scoreboard = openScoreboardOf(server.pid);
-      const instant = { working: countWorking(scoreboard), accepted: countAccepted(server.port) };
+      const instant = { working: scoreboard.countWorking(), accepted: countAccepted(server.port) };
       scoreboard.close();
       return instant;
     };

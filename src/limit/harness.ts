@@ -12,9 +12,9 @@ import { audit } from "../audit/audit";
 import { sum } from "../base/numbers";
 import { writeDuration } from "../base/units";
 import { StartError, type StartedServer, type StartFailure, startServer } from "../harness/server";
-import { countWorking } from "../harness/witnesses";
 import type { Machine } from "../machine/capacity";
-import { processMemory, readMemory, sendFragment, settledMemory } from "../machine/memory";
+import { readMemory, sendFragment, settledMemory } from "../machine/memory";
+import { proportionalMemory } from "../machine/process";
 import { busyShare, cpuTimes, listenCounters, Watch } from "../machine/readings";
 import type { Scoreboard } from "../native/scoreboard";
 import { listenQueue } from "../native/sockets";
@@ -210,11 +210,11 @@ export class Harness {
     try {
       while (running() && peak.working < plan.clients) {
         await sleep(100 + plan.clients * MILLISECONDS_A_SLOT);
-        const working = countWorking(scoreboard);
+        const working = scoreboard.countWorking();
         if (working < peak.working) continue;
         peak.working = working;
-        peak.frontBytes = processMemory(server.pid);
-        peak.clientBytes = sum(pids.map(processMemory));
+        peak.frontBytes = proportionalMemory(server.pid);
+        peak.clientBytes = sum(pids.map(proportionalMemory));
         this.say(`${working} clients are served`);
       }
       return peak;

@@ -1,4 +1,4 @@
-/** The memory in use, by the system and by a process: proc_meminfo(5), proc_pid_smaps(5). */
+/** The memory that the system has in use: proc_meminfo(5). */
 import { setTimeout as sleep } from "node:timers/promises";
 import { sum } from "../base/numbers";
 import { bytesNamed, readNumber, readText } from "./files";
@@ -22,11 +22,6 @@ export function readMemory(): SystemMemory {
     available: bytesNamed("MemAvailable", text) ?? Number.NaN,
     inUse: sum(HELD.map((name) => bytesNamed(name, text) ?? 0)),
   };
-}
-
-/** Bytes of a process: its private memory, and its share of shared memory. 0 if it has ended. */
-export function processMemory(pid: number): number {
-  return bytesNamed("Pss", readText(`/proc/${pid}/smaps_rollup`)) ?? 0;
 }
 
 /**

@@ -98,6 +98,11 @@ export class Scoreboard {
     );
   }
 
+  /** Counts the slots in the state "working", in one snapshot. */
+  countWorking(): number {
+    return this.snapshot().filter(({ state }) => state === "working").length;
+  }
+
   /** Requests counted, over all slots. */
   total(): number {
     return this.native.total();

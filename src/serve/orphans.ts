@@ -1,5 +1,5 @@
 /** Orphans: children whose supervisor has died. They end by themselves, unless they are stopped. */
-import { readFileSync } from "node:fs";
+import { nameOfProcess } from "../machine/process";
 import type { Scoreboard } from "../native/scoreboard";
 import type { LogFiles } from "./log-files";
 
@@ -21,10 +21,7 @@ export function killOrphansLater(scoreboard: Scoreboard): () => void {
 /** Checks the name first: the pid is from the shared memory, and may be another process by now. */
 function killOrphan(pid: number): void {
   try {
-    if (
-      pid > 0 &&
-      /^kilofork-(child|forker|syncer)$/m.test(readFileSync(`/proc/${pid}/comm`, "utf8"))
-    )
+    if (pid > 0 && /^kilofork-(child|forker|syncer)$/.test(nameOfProcess(pid)))
       process.kill(pid, "SIGKILL");
   } catch {
     // it has just ended

@@ -2,16 +2,9 @@
  * `--ready-fd N`: writes one line of JSON to a descriptor that the starting program has opened, when
  * the server is ready or has failed to start, and closes it. Children do not inherit it.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, writeSync } from "node:fs";
 import { isSystemError, KiloforkError } from "../base/errors";
+import { isOpenForWriting, isOwnPipe } from "../machine/descriptors";
 import { closeOnExec } from "../native/processes";
 import type { Ready } from "./events";
 
@@ -74,41 +67,4 @@ function requireWritable(fd: number): void {
       "ERR_ARGUMENT",
       `--ready-fd ${fd}: no such descriptor is open for writing; open it where the server is started, as in --ready-fd 3 3>file`,
     );
-}
-
-/** False for Node's own epoll and event descriptors: they are neither file nor pipe nor socket. */
-function isOpenForWriting(fd: number): boolean {
-  try {
-    const status = fstatSync(fd);
-    const kinds = [status.isFIFO(), status.isSocket(), status.isFile(), status.isCharacterDevice()];
-    return kinds.includes(true) && accessMode(fd) !== constants.O_RDONLY;
-  } catch {
-    return false;
-  }
-}
-
-/** Whether this process holds the reading end, too, as Node does of its own pipes. */
-function isOwnPipe(fd: number): boolean {
-  const nameOf = (each: number) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${each}`);
-    } catch {
-      return "";
-    }
-  };
-  const name = nameOf(fd);
-  return (
-    name.startsWith("pipe:") &&
-    readdirSync("/proc/self/fd").some(
-      (each) => nameOf(Number(each)) === name && accessMode(Number(each)) === constants.O_RDONLY,
-    )
-  );
-}
-
-/** O_RDONLY, O_WRONLY or O_RDWR: proc_pid_fdinfo(5). */
-function accessMode(fd: number): number {
-  const [, flags = ""] =
-    /^flags:\s+([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8")) ?? [];
-  const O_ACCMODE = 3;
-  return Number.parseInt(flags, 8) & O_ACCMODE;
 }

@@ -8,13 +8,14 @@ import { CAUSES, isDeath, REFUSALS, STATES } from "../base/enumerations";
 import { isSystemError } from "../base/errors";
 import { sum } from "../base/numbers";
 import { numberedLog } from "../log/names";
-import { bytesNamed, hasOpen, readText } from "../machine/files";
+import { hasOpen } from "../machine/files";
+import { lifeOf, privateMemory } from "../machine/process";
 import type { PoolBounds, ScoreboardHeader } from "../native/header";
 import type { Scoreboard } from "../native/scoreboard";
 import type { Slot } from "../native/slot";
 import { type ListenQueue, listenQueue } from "../native/sockets";
 import type { Server } from "./servers";
-import { type Figures, LETTERS, type Life, type Rate } from "./status";
+import { type Figures, LETTERS, type Rate } from "./status";
 
 export interface Collected {
   readonly figures: Figures;
@@ -141,13 +142,6 @@ function askForQueue(
   }
 }
 
-function lifeOf(pid: number): Life {
-  const stat = readText(`/proc/${pid}/stat`);
-  const state = stat.charAt(stat.lastIndexOf(")") + 2);
-  if (/[Tt]/.test(state)) return "stopped";
-  return /[^ZXx]/.test(state) ? "running" : "gone";
-}
-
 /** Whether a process has the file at that path open; null if that cannot be read. */
 function isOpenIn(pid: number, path: string): boolean | null {
   if (path === "-") return null;
@@ -161,18 +155,13 @@ function isOpenIn(pid: number, path: string): boolean | null {
 /** Maximum number of children whose memory is read; each costs some 0.2 ms. */
 const MEMORY_OF = 100;
 
-/** Not RssAnon: half of that is shared with the supervisor since the fork. */
 function readMemory(children: readonly Slot[]): Figures["memory"] {
   const step = Math.max(1, children.length / MEMORY_OF);
   const some = Array.from(
     { length: Math.min(children.length, MEMORY_OF) },
     (_, i) => children[Math.floor(i * step)]?.pid ?? 0,
   );
-  const sizes = some.flatMap((pid) => {
-    const pages = bytesNamed("Private_Dirty", readText(`/proc/${pid}/smaps_rollup`));
-    const tables = bytesNamed("VmPTE", readText(`/proc/${pid}/status`));
-    return pages !== undefined && tables !== undefined ? [pages + tables] : [];
-  });
+  const sizes = some.map(privateMemory).filter((bytes) => bytes !== undefined);
   if (sizes.length === 0) return null;
   const bytesPerChild = sum(sizes) / sizes.length;
   return {

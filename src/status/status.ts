@@ -1,5 +1,6 @@
 /** The result of `kilofork status`: the figures that are collected, and the problems found in them. */
 import type { Cause, GrowthLimit, Refusal, State } from "../base/enumerations";
+import type { Life } from "../machine/process";
 import type { PoolBounds, ScoreboardHeader, SyncFigures } from "../native/header";
 import type { ListenQueue } from "../native/sockets";
 
@@ -14,8 +15,6 @@ export const LETTERS: Readonly<Record<State, string>> = {
   stopping: "G",
   vacant: ".",
 };
-
-export type Life = "running" | "stopped" | "gone";
 
 export interface Rate {
   readonly requestsPerSecond: number;

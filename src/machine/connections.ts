@@ -1,11 +1,5 @@
-/** Asks two of the witnesses of docs/concurrency.md: shared memory and kernel. */
-import { readText } from "../machine/files";
-import type { Scoreboard } from "../native/scoreboard";
-
-/** Counts the slots in the state "working", in one snapshot. */
-export function countWorking(scoreboard: Scoreboard): number {
-  return scoreboard.snapshot().filter(({ state }) => state === "working").length;
-}
+/** The connections that the kernel has: proc_pid_net(5). */
+import { readText } from "./files";
 
 const ESTABLISHED = "01";
 

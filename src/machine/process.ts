@@ -1,0 +1,32 @@
+/** A process as others see it: proc_pid_stat(5), proc_pid_comm(5), proc_pid_smaps(5). */
+import { bytesNamed, readText } from "./files";
+
+export type Life = "running" | "stopped" | "gone";
+
+/** "gone" includes a zombie, and a process that cannot be read. */
+export function lifeOf(pid: number): Life {
+  const stat = readText(`/proc/${pid}/stat`);
+  const state = stat.charAt(stat.lastIndexOf(")") + 2);
+  if (/[Tt]/.test(state)) return "stopped";
+  return /[^ZXx]/.test(state) ? "running" : "gone";
+}
+
+/** As ps(1) shows it, up to 15 bytes; "" if there is no such process. */
+export function nameOfProcess(pid: number): string {
+  return readText(`/proc/${pid}/comm`).trimEnd();
+}
+
+/** Bytes of a process: its private memory, and its share of shared memory. 0 if it has ended. */
+export function proportionalMemory(pid: number): number {
+  return bytesNamed("Pss", readText(`/proc/${pid}/smaps_rollup`)) ?? 0;
+}
+
+/**
+ * Bytes that a process has written to and shares with nobody, and its page tables; undefined if they
+ * cannot be read. RssAnon of proc_pid_status(5) would count what it shares since the fork.
+ */
+export function privateMemory(pid: number): number | undefined {
+  const pages = bytesNamed("Private_Dirty", readText(`/proc/${pid}/smaps_rollup`));
+  const tables = bytesNamed("VmPTE", readText(`/proc/${pid}/status`));
+  return pages === undefined || tables === undefined ? undefined : pages + tables;
+}
