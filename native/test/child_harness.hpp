@@ -65,7 +65,14 @@ class ChildHarness {
       ChildSignals signals;
       set_up_signals_of_children(signals);
       CHECK(lock_down_children(
-          {.removable = segment_path, .name = name, .waits_for_syncs = service.synced}));
+          {.removable = segment_path,
+           .name = name,
+           .waits_for_syncs = service.synced,
+           .listener = context.listener,
+           .lifeline = context.lifeline,
+           .log = context.log,
+           .shared = {context.listener, context.log, board.fd(), context.lifeline,
+                      context.log_broadcast, context.wakeup}}));
       run_child(context, slot(), slot().word);
     });
     CHECK(holds_in_time([this] {

@@ -14,14 +14,18 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <linux/sockios.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "check.hpp"
 #include "child_harness.hpp"
+#include "process/fd_passing.hpp"
 #include "sandbox.hpp"
 
 namespace kilofork {
@@ -91,6 +95,115 @@ TEST("a child cannot make, connect or bind a socket") {
       [&] { ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address); })));
 }
 
+// What all children share, at the numbers that a child finds them at, and the client of one of
+// them.
+struct Shared {
+  check::ChildHarness harness{check::make_service(), file("shared.log")};
+  ChildContext context = harness.make_context();
+  Fd client = connect();
+  Fd accepted{::accept4(context.listener, nullptr, nullptr, SOCK_CLOEXEC)};
+
+  [[nodiscard]] Lockdown lockdown() const {
+    return {.removable = keep_read_only(file("removable")),
+            .name = keep_read_only("its name"),
+            .waits_for_syncs = true,
+            .listener = context.listener,
+            .lifeline = context.lifeline,
+            .log = context.log,
+            .shared = {context.listener, context.log, harness.board.fd(), context.lifeline,
+                       context.log_broadcast, context.wakeup}};
+  }
+  template <typename Attempt>
+  int attempt(Attempt call) const {
+    return try_with_key([&](const ForkKey& /*key*/) { call(); }, lockdown());
+  }
+
+ private:
+  [[nodiscard]] Fd connect() const {
+    const sockaddr_in address = loopback(harness.port());
+    Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    CHECK_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return fd;
+  }
+
+ public:
+  static sockaddr_in loopback(std::uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+  }
+};
+
+TEST("a child can shut its client down, and nothing that other children use") {
+  const Shared shared;
+  const ChildContext& context = shared.context;
+  CHECK(exited(shared.attempt([&] { ::shutdown(shared.accepted.get(), SHUT_WR); }), kDone));
+  for (const int fd : {context.listener, context.lifeline, context.log_broadcast, context.log})
+    CHECK(was_denied(shared.attempt([&] { ::shutdown(fd, SHUT_RDWR); })));
+  // The listener under another number.
+  CHECK(was_denied(shared.attempt([&] { ::dup2(context.listener, 900); })));
+  CHECK(was_denied(shared.attempt([&] { ::dup3(context.listener, 900, O_CLOEXEC); })));
+  CHECK(was_denied(shared.attempt([&] {
+    ::dup3(context.listener, context.log, O_CLOEXEC);
+    ::shutdown(context.log, SHUT_RDWR);
+  })));
+}
+
+TEST("a child can send to its client, and to no address") {
+  const Shared shared;
+  const ChildContext& context = shared.context;
+  const sockaddr_in elsewhere = Shared::loopback(shared.harness.port());
+  sockaddr_un path{};
+  path.sun_family = AF_UNIX;
+  const auto send_to = [&](int fd, int flags, const void* address, socklen_t length) {
+    return shared.attempt(
+        [&] { ::sendto(fd, "x", 1, flags, static_cast<const sockaddr*>(address), length); });
+  };
+  const int client = shared.accepted.get();
+  CHECK(exited(send_to(client, MSG_NOSIGNAL, nullptr, 0), kDone));
+  CHECK(was_denied(send_to(client, MSG_NOSIGNAL | MSG_FASTOPEN, nullptr, 0)));
+  CHECK(was_denied(send_to(client, MSG_NOSIGNAL, &elsewhere, sizeof elsewhere)));
+  CHECK(was_denied(
+      send_to(context.listener, MSG_NOSIGNAL | MSG_FASTOPEN, &elsewhere, sizeof elsewhere)));
+  CHECK(was_denied(send_to(context.listener, MSG_NOSIGNAL, nullptr, 0)));
+  CHECK(was_denied(send_to(context.log_broadcast, MSG_NOSIGNAL, &path, sizeof path)));
+  CHECK(was_denied(send_to(context.log_broadcast, MSG_NOSIGNAL, nullptr, 0)));
+}
+
+TEST("a child can set the timeouts of its client, and no other option") {
+  const Shared shared;
+  const timeval timeout{.tv_sec = 1, .tv_usec = 0};
+  const int hops = 255;
+  const auto set = [&](int fd, int level, int option, const void* value, socklen_t length) {
+    return shared.attempt([&] { ::setsockopt(fd, level, option, value, length); });
+  };
+  const int client = shared.accepted.get();
+  for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
+    CHECK(exited(set(client, SOL_SOCKET, option, &timeout, sizeof timeout), kDone));
+    CHECK(was_denied(set(shared.context.listener, SOL_SOCKET, option, &timeout, sizeof timeout)));
+  }
+  CHECK(was_denied(set(client, SOL_SOCKET, SO_ATTACH_FILTER, &timeout, sizeof timeout)));
+  CHECK(was_denied(set(client, IPPROTO_IP, SO_RCVTIMEO, &timeout, sizeof timeout)));
+  CHECK(was_denied(set(shared.context.listener, IPPROTO_IP, IP_MINTTL, &hops, sizeof hops)));
+}
+
+TEST("a child can receive a reopened log, and leaves it for the others") {
+  const Shared shared;
+  publish_log(shared.harness.log_broadcast, shared.context.log, 1);
+  const int broadcast = shared.context.log_broadcast;
+  char byte = 0;
+  CHECK(exited(shared.attempt([&] { (void)peek_log(broadcast); }), kDone));
+  CHECK(was_denied(shared.attempt([&] { ::recv(broadcast, &byte, 1, MSG_DONTWAIT); })));
+  CHECK(was_denied(shared.attempt([&] {
+    Fd log;
+    std::array<char, 4> bytes{};
+    receive_with_fd(broadcast, bytes, log, MSG_DONTWAIT);
+  })));
+  CHECK(peek_log(broadcast).has_value());
+}
+
 TEST("a child cannot trace, signal or make a process") {
   const pid_t parent = ::getpid();
   CHECK(was_denied(try_locked_down([&] { ::ptrace(PTRACE_ATTACH, parent, nullptr, nullptr); })));
@@ -156,6 +269,8 @@ TEST("a child may use futex only if it waits for syncs") {
   const auto wait = [&] { ::syscall(SYS_futex, &word, FUTEX_WAIT, 0, nullptr, nullptr, 0); };
   const char* const none = keep_read_only(file("removable"));
   CHECK(exited(try_locked_down(wait, none, true), kDone));
+  CHECK(was_denied(try_locked_down(
+      [&] { ::syscall(SYS_futex, &word, FUTEX_LOCK_PI, 0, nullptr, nullptr, 0); }, none, true)));
   CHECK(was_denied(try_locked_down(wait, none, false)));
 }
 

@@ -1,8 +1,10 @@
 #include "process/lockdown.hpp"
 
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <sched.h>
@@ -11,16 +13,20 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <initializer_list>
+#include <limits>
+
+#include <vector>
 
 #include "base/error.hpp"
 
@@ -36,28 +42,25 @@ constexpr std::uint32_t kArchitecture = AUDIT_ARCH_X86_64;
 constexpr std::uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #endif
 
-// The calls of a child, of its signal handlers, and of the C library on their behalf. Those of a
-// request come first, since the filter compares in this order.
+// What a child, its signal handlers, and the C library on their behalf call with any arguments. Of
+// these, each works on the child's own memory, time and descriptors, on the log, or on the wakeup:
+//
+//   write           to the log and the wakeup, for which it has them; to its client; bytes in the
+//                   lifeline are read and dropped; the listener takes none
+//   accept4         a connection of the shared listener: serving is what a child is for
+//   close           its own copy of a descriptor
+//   poll, ppoll     tell what its descriptors are ready for
+//   sleep, timer, clock, signal mask, getpid, getppid, exit   its own
 constexpr std::array kOfChildren{
-    SYS_recvfrom,
     SYS_write,
-    SYS_sendto,
     SYS_accept4,
     SYS_close,
     SYS_clock_nanosleep,
-    // the end of a connection, time-outs
-    SYS_shutdown,
-    SYS_setsockopt,
     SYS_ppoll,
     SYS_setitimer,
-    // a reopened log: received, and put in the place of the old one
-    SYS_recvmsg,
-    SYS_dup3,
 #ifdef SYS_poll
     SYS_poll,
-    SYS_dup2,
 #endif
-    // signals, and the end
     SYS_rt_sigreturn,
     SYS_rt_sigprocmask,
     SYS_restart_syscall,
@@ -67,6 +70,8 @@ constexpr std::array kOfChildren{
     // the clock, if it is not in the vDSO
     SYS_clock_gettime,
 };
+// Of a syncer, which reads nothing that a client sent: waits, syncs of the logs that it was sent,
+// writes to these and to the wakeup.
 constexpr std::array kOfSyncer{
     SYS_futex,        SYS_fdatasync,       SYS_clock_nanosleep, SYS_recvmsg,       SYS_close,
     SYS_write,  // wakes the supervisor
@@ -84,54 +89,72 @@ constexpr int kRemovedPath = 1;
 constexpr int kKeyOfClone = 2;
 constexpr std::uint64_t kCloneFlags = CLONE_PARENT | SIGCHLD;
 
-// Builds the filter statement by statement. Its last two statements are the two verdicts.
+// A condition on an argument of a call. An int is compared in 32 bits, as the kernel reads it.
+struct Argument {
+  enum class Must : std::uint8_t { be, be_int, differ_from_int };
+  int index;
+  Must must;
+  std::uint64_t value;
+};
+
+Argument is(int index, std::uint64_t value) {
+  return {.index = index, .must = Argument::Must::be, .value = value};
+}
+Argument is_int(int index, int value) {
+  return {.index = index, .must = Argument::Must::be_int, .value = static_cast<unsigned>(value)};
+}
+Argument is_not_int(int index, int value) {
+  return {.index = index,
+          .must = Argument::Must::differ_from_int,
+          .value = static_cast<unsigned>(value)};
+}
+
+// Builds the filter: a block of statements for each kind of call. A block ends in "allow", or goes
+// on to the next one; behind the last, the process is killed.
 class Filter {
  public:
   Filter() {
     load(offsetof(seccomp_data, arch));
-    compare(kArchitecture, 0, kToKill);
-    load(offsetof(seccomp_data, nr));
-    allow(UINT32_MAX);  // -1, no call: a tracer sets it to make a call fail
+    compare(kArchitecture, 1, 0);
+    end(kKill);
   }
 
-  Filter& allow(std::uint32_t call) {
-    compare(call, kToAllow, 0);
-    return *this;
-  }
+  // With any arguments.
   template <std::size_t N>
   Filter& allow(const std::array<int, N>& calls) {
-    for (const int call : calls) allow(static_cast<std::uint32_t>(call));
+    load(offsetof(seccomp_data, nr));
+    const std::size_t end_at = length_ + calls.size() + 2;
+    for (const int call : calls)
+      compare(static_cast<std::uint32_t>(call), distance_to(end_at - 1), 0);
+    add(BPF_STMT(BPF_JMP | BPF_JA, 1));
+    end(kAllow);
     return *this;
   }
-  struct Argument {
-    int index;
-    std::uint64_t value;
-  };
-  // Allows the call with these arguments only. To be used after all calls without arguments: it
-  // changes what the filter has loaded.
-  Filter& allow(std::uint32_t call, std::initializer_list<Argument> arguments) {
-    constexpr std::size_t kBefore = 2;
-    constexpr std::size_t kPerArgument = 4;
-    const std::size_t end_at = length_ + kBefore + kPerArgument * arguments.size() + 1;
-    const auto must_be = [&](std::uint32_t value) {  // else skip to the statement after these
-      compare(value, 0, static_cast<std::uint8_t>(end_at - length_ - 1U));
-    };
+  // If all of the conditions hold.
+  Filter& allow(int call, const std::vector<Argument>& conditions) {
+    std::size_t end_at = length_ + 3;
+    for (const Argument& each : conditions) end_at += each.must == Argument::Must::be ? 4 : 2;
     load(offsetof(seccomp_data, nr));
-    must_be(call);
-    for (const Argument& wanted : arguments) {
-      load(argument(wanted.index));
-      must_be(static_cast<std::uint32_t>(wanted.value));
-      load(argument(wanted.index) + sizeof(std::uint32_t));
-      must_be(static_cast<std::uint32_t>(wanted.value >> 32));
+    compare(static_cast<std::uint32_t>(call), 0, distance_to(end_at));
+    for (const auto& [index, must, value] : conditions) {
+      load(argument(index));
+      const auto low = static_cast<std::uint32_t>(value);
+      if (must == Argument::Must::differ_from_int)
+        compare(low, distance_to(end_at), 0);
+      else
+        compare(low, 0, distance_to(end_at));
+      if (must != Argument::Must::be) continue;
+      load(argument(index) + sizeof(std::uint32_t));
+      compare(static_cast<std::uint32_t>(value >> 32), 0, distance_to(end_at));
     }
     end(kAllow);
     return *this;
   }
   // False if the kernel refuses.
   bool install() {
+    // -1, no call: a tracer sets it to make a call fail.
+    allow(std::array{-1});
     end(kKill);
-    end(kAllow);
-    resolve_jumps();
     const sock_fprog program{.len = length_, .filter = statements_.data()};
     // By prctl(2): the filter of a service manager may forbid seccomp(2).
     const bool installed = ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
@@ -142,8 +165,7 @@ class Filter {
  private:
   static constexpr std::uint32_t kAllow = SECCOMP_RET_ALLOW;
   static constexpr std::uint32_t kKill = SECCOMP_RET_KILL_PROCESS;
-  static constexpr std::uint8_t kToAllow = 0xff;  // until resolve_jumps()
-  static constexpr std::uint8_t kToKill = 0xfe;
+  static constexpr std::size_t kMostStatements = 320;
 
   static constexpr std::size_t argument(int index) {
     return offsetof(seccomp_data, args) + static_cast<std::size_t>(index) * sizeof(std::uint64_t);
@@ -151,24 +173,19 @@ class Filter {
   void load(std::size_t offset) {
     add(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(offset)));
   }
+  // From the statement that is added next.
+  [[nodiscard]] std::uint8_t distance_to(std::size_t statement) const {
+    const std::size_t distance = statement - length_ - 1;
+    assert(distance <= std::numeric_limits<std::uint8_t>::max());
+    return static_cast<std::uint8_t>(distance);
+  }
   void compare(std::uint32_t value, std::uint8_t if_equal, std::uint8_t if_not) {
     add(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, if_equal, if_not));
   }
   void end(std::uint32_t action) { add(BPF_STMT(BPF_RET | BPF_K, action)); }
   void add(sock_filter statement) { statements_.at(length_++) = statement; }
 
-  void resolve_jumps() {
-    const auto resolve = [this](std::uint8_t& jump, std::size_t from) {
-      const std::size_t target = jump == kToAllow ? length_ - 1U : length_ - 2U;
-      if (jump >= kToKill) jump = static_cast<std::uint8_t>(target - from - 1);
-    };
-    for (std::size_t i = 0; i < length_; i++) {
-      resolve(statements_.at(i).jt, i);
-      resolve(statements_.at(i).jf, i);
-    }
-  }
-
-  std::array<sock_filter, 96> statements_{};
+  std::array<sock_filter, kMostStatements> statements_{};
   unsigned short length_ = 0;
 };
 
@@ -199,18 +216,39 @@ std::optional<ForkKey> lock_down_children(const Lockdown& lockdown) {
   if (!key || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return std::nullopt;
   if (!kFiltersSystemCalls) return key;
   Filter filter;
-  filter.allow(kOfChildren);
-  if (lockdown.waits_for_syncs) filter.allow(SYS_futex);
-  filter
+  const auto to_client = [&](std::vector<Argument> conditions) {
+    for (const int fd : lockdown.shared) conditions.push_back(is_not_int(0, fd));
+    return conditions;
+  };
+  // The calls of a request come first. No address, and no flag by which a message connects a socket
+  // (MSG_FASTOPEN): a message goes to the client, or as the forker's answer to the supervisor.
+  filter.allow(SYS_recvfrom, to_client({}))
+      .allow(SYS_sendto, to_client({is_int(3, MSG_NOSIGNAL), is(4, 0)}))
+      .allow(kOfChildren)
+      // Of its client only: the listener is everybody's.
+      .allow(SYS_shutdown, to_client({}))
+      .allow(SYS_setsockopt, to_client({is_int(1, SOL_SOCKET), is_int(2, SO_RCVTIMEO)}))
+      .allow(SYS_setsockopt, to_client({is_int(1, SOL_SOCKET), is_int(2, SO_SNDTIMEO)}))
+      // A reopened log: MSG_PEEK leaves it for the others.
+      .allow(SYS_recvmsg, {is_int(2, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC)})
+      .allow(SYS_dup3, {is_int(1, lockdown.log), is_int(2, O_CLOEXEC)})
+  // At the end of its service, nothing can be accepted any more.
+#ifdef SYS_dup2
+      .allow(SYS_dup2, {is_int(0, lockdown.lifeline), is_int(1, lockdown.listener)})
+#else
+      .allow(SYS_dup3, {is_int(0, lockdown.lifeline), is_int(1, lockdown.listener), is_int(2, 0)})
+#endif
       // One ioctl(2): others can put text into the input of a terminal.
-      .allow(SYS_ioctl, {{.index = 1, .value = SIOCOUTQ}})
-      // One path and one name, by their addresses in read-only memory.
-      .allow(kRemove, {{.index = kRemovedPath, .value = address_of(lockdown.removable)}})
-      .allow(SYS_prctl,
-             {{.index = 0, .value = PR_SET_NAME}, {.index = 1, .value = address_of(lockdown.name)}})
-      .allow(SYS_prctl, {{.index = 0, .value = PR_SET_PDEATHSIG}, {.index = 1, .value = SIGQUIT}})
-      .allow(SYS_clone,
-             {{.index = 0, .value = kCloneFlags}, {.index = kKeyOfClone, .value = key->number()}});
+      .allow(SYS_ioctl, {is_int(1, SIOCOUTQ)})
+      // One path and one name, by their addresses, which are read-only memory.
+      .allow(kRemove, {is(kRemovedPath, address_of(lockdown.removable))})
+      .allow(SYS_prctl, {is_int(0, PR_SET_NAME), is(1, address_of(lockdown.name))})
+      .allow(SYS_prctl, {is_int(0, PR_SET_PDEATHSIG), is(1, SIGQUIT)})
+      .allow(SYS_clone, {is(0, kCloneFlags), is(kKeyOfClone, key->number())});
+  // Waits and wakes; the other operations of futex(2) change words or move waiters.
+  if (lockdown.waits_for_syncs)
+    for (const int operation : {FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET})
+      filter.allow(SYS_futex, {is_int(1, operation)});
   return filter.install() ? key : std::nullopt;
 }
 

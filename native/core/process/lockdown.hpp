@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace kilofork {
 
@@ -44,6 +45,13 @@ struct Lockdown {
   const char* removable;  // the path that unlink(2) may remove; from keep_read_only()
   const char* name;       // the name that PR_SET_NAME may set; from keep_read_only()
   bool waits_for_syncs;   // allows futex(2), see shm/group_commit.hpp
+  // Descriptors. The one of the lifeline may be put in the place of the listener, and any in the
+  // place of the log. Those of `shared` are of all children: none may be shut down, and no message
+  // or option goes to them.
+  int listener = -1;
+  int lifeline = -1;
+  int log = -1;
+  std::vector<int> shared{};
 };
 
 // Forker, before it forks the first child; children inherit it. Allows the system calls that a

@@ -68,7 +68,11 @@ void Forker::run(int orders) const {
   set_up_signals_of_children(signals);  // all signals are blocked here
   const auto key = lock_down_children({.removable = context_.segment_path,
                                        .name = context_.name,
-                                       .waits_for_syncs = context_.service.synced});
+                                       .waits_for_syncs = context_.service.synced,
+                                       .listener = context_.listener,
+                                       .lifeline = context_.lifeline,
+                                       .log = context_.log,
+                                       .shared = kept_});
   if (!key) ::_exit(1);
   ChildContext context = context_;
   Order order{};
