@@ -114,6 +114,7 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("childEpoch", header.child_epoch.load());
   result.Set("logEpoch", header.log_epoch.load());
   result.Set("logError", header.log_error.load());
+  result.Set("acceptError", header.accept_error.load());
   result.Set("pendingEnds", header.pending.ends.load());
   result.Set("logSettled", header.log_settled.load());
   result.Set("growthLimit", header.growth_limit.load());

@@ -1,5 +1,6 @@
 #include "net/endpoint.hpp"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include <array>
@@ -39,23 +40,22 @@ TEST("any other text is refused") {
   }
 }
 
-bool has_same_hash(const Endpoint& one, const Endpoint& other) {
-  return one.address_hash() == other.address_hash();
-}
-
-TEST("the hash tells addresses and families apart, and not ports") {
-  CHECK(has_same_hash({"127.0.0.1", 1}, {"127.0.0.1", 2}));
-  CHECK(!has_same_hash({"127.0.0.1", 1}, {"127.0.0.2", 1}));
-  CHECK(has_same_hash({"::1", 1}, {"0:0:0:0:0:0:0:1", 2}));
-  CHECK(!has_same_hash({"0.0.0.0", 1}, {"::", 1}));
-  CHECK(!has_same_hash({"127.0.0.1", 1}, {"::ffff:127.0.0.1", 1}));
-}
-
-TEST("the hash is the FNV-1a of the address, whatever the port, and never 0") {
-  CHECK_EQ(Endpoint("127.0.0.1", 1).address_hash(), 0x6c0b153976ee1fad);
-  CHECK_EQ(Endpoint("127.0.0.1", 2).address_hash(), 0x6c0b153976ee1fad);
-  CHECK_EQ(Endpoint("::1", 1).address_hash(), 0x88201eb960ff62b2);
-  CHECK(Endpoint().address_hash() != 0);
+TEST("the words of an address tell addresses apart, and not ports") {
+  const auto words = [](const char* address, std::uint16_t port) {
+    return Endpoint(address, port).address_words();
+  };
+  CHECK(words("127.0.0.1", 1) == words("127.0.0.1", 2));
+  CHECK(words("127.0.0.1", 1) != words("127.0.0.2", 1));
+  CHECK(words("::1", 1) == words("0:0:0:0:0:0:0:1", 2));
+  CHECK(words("127.0.0.1", 1) == words("::ffff:127.0.0.1", 1));  // the same host
+  for (int bit = 0; bit < 128; bit++) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    std::array<std::uint8_t, 16> bytes{0x20, 0x01, 0x0d, 0xb8};
+    bytes.at(static_cast<std::size_t>(bit / 8)) ^= static_cast<std::uint8_t>(1 << bit % 8);
+    ::inet_ntop(AF_INET6, bytes.data(), text.data(), text.size());
+    CHECK(words(text.data(), 1) != words("2001:db8::", 1));
+  }
+  CHECK(words("0.0.0.0", 1) != Endpoint().address_words());  // none
 }
 
 TEST("an endpoint of a family without ports has port 0 and no address") {

@@ -68,6 +68,8 @@ export interface ScoreboardHeader {
   readonly logDead: boolean;
   /** The errno value of the last record that a child wrote; 0 when it was written. */
   readonly logError: number;
+  /** An errno value: accept(2) of a child failed last time. 0: it succeeded. */
+  readonly acceptError: number;
   readonly sync: SyncFigures;
 
   /** The answer to the last order of each kind; its count grows with each. */

@@ -35,6 +35,10 @@ export interface ServerEvents {
   /** An order was carried out, or failed. `kilofork ctl` reads the same from the shared memory. */
   answer: { readonly order: Order; readonly ok: boolean; readonly text: string };
 
+  /** Children cannot accept clients: they try again. Emitted once until it is over. */
+  "accept-failing": { readonly errno: number };
+  "accept-recovered": Nothing;
+
   /** Records cannot be written; clients get `error unavailable`. Emitted once until it is over. */
   "log-failing": { readonly log: string; readonly errno: number };
   "log-recovered": { readonly log: string };

@@ -31,6 +31,9 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
   replaced: () => "all children have been replaced",
   answer: ({ text }) => text,
 
+  "accept-failing": ({ errno }) => `cannot accept clients: ${nameOfErrno(errno)}; trying again`,
+  "accept-recovered": () => "clients can be accepted again",
+
   "log-failing": ({ log, errno }) =>
     `cannot write to the log ${log}: ${nameOfErrno(errno)}; clients get "error unavailable" until it can be written again`,
   "log-recovered": () => "the log can be written again",

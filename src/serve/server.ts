@@ -201,6 +201,9 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
       .on("growth-limit", (limit) =>
         tell("growth-limit", { limit, maxChildren: options.maxChildren }),
       )
+      .on("accept-error", (errno) =>
+        errno === 0 ? tell("accept-recovered", {}) : tell("accept-failing", { errno }),
+      )
       .on("log-error", (errno) => this.logMonitor?.written(errno))
       .on("sync-failed", (errno) => {
         if (scoreboard.header().logDead) this.logMonitor?.syncFailed(errno);

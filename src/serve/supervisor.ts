@@ -25,6 +25,8 @@ interface Events {
   "back-off": [ms: number];
   /** The growth limit has changed. */
   "growth-limit": [limit: GrowthLimit];
+  /** A child cannot accept clients, or one can again (0). */
+  "accept-error": [errno: number];
   /** A record of a child could not be written, or can be again (0). */
   "log-error": [errno: number];
   /** The log could not be synced. */
@@ -87,6 +89,7 @@ export class Supervisor extends EventEmitter<Events> {
     if (word === "fork-failed") this.emit("fork-failed", Number(first), Number(second));
     if (word === "back-off") this.emit("back-off", Number(first));
     if (word === "growth-limit") this.emit("growth-limit", first as GrowthLimit);
+    if (word === "accept-error") this.emit("accept-error", Number(first));
     if (word === "log-error") this.emit("log-error", Number(first));
     if (word === "sync-failed") this.emit("sync-failed", Number(first));
     if (word === "log-settled") this.emit("log-settled", Number(first) / 1e6);

@@ -29,6 +29,9 @@ function problemsOf({ figures, header, queueError }: Collected): string[] {
         ]
       : []),
     ...syncProblems(header),
+    ...(header.acceptError !== 0
+      ? [`clients cannot be accepted: ${nameOfErrno(header.acceptError)}; it is tried again`]
+      : []),
     ...(log.inPlace === false
       ? [
           `the log was renamed or removed, but the old file is still written to: kilofork ctl reopen ${header.port}`,

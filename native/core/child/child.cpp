@@ -163,11 +163,10 @@ void Child::refuse(Connection& client, Refusal refusal) {
   // An unknown user has a record of its own, and without a log there is no record.
   if (refusal != Refusal::unauthorized && refusal != Refusal::unavailable)
     log_.record_refusal(refusal);
-  // An address with too many connections must not occupy a child for long.
-  constexpr Nanoseconds kLingerForBusy = 20 * kMillisecond;
+  // An address with too many connections must not occupy a child. The client can still read the
+  // line, unless its system drops what it has received when the connection is reset.
   if (send_refusal(client, refusal))
-    client.linger(refusal == Refusal::busy ? std::min(kLingerForBusy, service_.linger_timeout)
-                                           : service_.linger_timeout);
+    client.linger(refusal == Refusal::busy ? 0 : service_.linger_timeout);
 }
 
 bool Child::send_refusal(Connection& client, Refusal refusal) {

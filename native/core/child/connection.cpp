@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
 
 #include "net/listener.hpp"
 
@@ -20,7 +19,9 @@ std::size_t Connection::input_bytes(const Service& service) {
 }
 
 Connection::Got Connection::next_line() {
-  std::optional<Nanoseconds> deadline;
+  Nanoseconds began = monotonic_now();  // the wait for the first byte, then the line
+  bool line_has_begun = false;
+  bool is_repeated = false;  // this recv(): the time that has passed counts
   for (;;) {
     if (stopping_ != 0) return Got::stopped;
     const std::size_t held = end_ - start_;
@@ -36,16 +37,16 @@ Connection::Got Connection::next_line() {
       start_ = 0;
       end_ = held;
     }
-    if (held == 0) {
-      set_timeout(service_.idle_timeout);
-    } else if (service_.read_timeout > 0) {
-      const Nanoseconds now = monotonic_now();
-      if (!deadline) deadline = now + service_.read_timeout;
-      if (now >= *deadline) return Got::timeout;
-      set_timeout(*deadline - now);
-    } else {
-      set_timeout(0);
+    if (held > 0 && !line_has_begun) {
+      line_has_begun = true;
+      is_repeated = false;
+      began = monotonic_now();
     }
+    const Nanoseconds timeout = line_has_begun ? service_.read_timeout : service_.idle_timeout;
+    const Nanoseconds passed = is_repeated ? monotonic_now() - began : 0;
+    if (timeout > 0 && passed >= timeout) return Got::timeout;
+    set_timeout(timeout > 0 ? timeout - passed : 0);
+    is_repeated = true;
     const ssize_t got = ::recv(fd_, input_.data() + end_, input_.size() - end_, 0);
     if (got > 0) {
       end_ += static_cast<std::size_t>(got);
@@ -70,20 +71,20 @@ bool Connection::has_unread_input() const {
 }
 
 bool Connection::send(std::string_view bytes) {
-  std::optional<Nanoseconds> deadline;  // set only if the first send() does not send all
+  const Nanoseconds began = monotonic_now();
+  bool was_short = false;  // send() waited, or a signal interrupted it
   while (!bytes.empty()) {
     const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent == static_cast<ssize_t>(bytes.size())) break;
     if (sent < 0 && errno != EINTR) return false;
     if (sent > 0) bytes.remove_prefix(static_cast<std::size_t>(sent));
-    if (service_.write_timeout > 0) {
-      const Nanoseconds now = monotonic_now();
-      if (!deadline) deadline = now + service_.write_timeout;
-      if (now >= *deadline) return false;
-      set_send_timeout(fd_, *deadline - now);
-    }
+    if (service_.write_timeout == 0) continue;
+    const Nanoseconds passed = monotonic_now() - began;
+    if (passed >= service_.write_timeout) return false;
+    set_send_timeout(fd_, service_.write_timeout - passed);
+    was_short = true;
   }
-  if (deadline) set_send_timeout(fd_, service_.write_timeout);
+  if (was_short) set_send_timeout(fd_, service_.write_timeout);
   return true;
 }
 
@@ -92,6 +93,7 @@ bool Connection::send(std::string_view bytes) {
 // own side.
 void Connection::linger(Nanoseconds timeout) {
   ::shutdown(fd_, SHUT_WR);
+  if (timeout == 0) (void)::recv(fd_, input_.data(), input_.size(), MSG_DONTWAIT);
   const Nanoseconds deadline = monotonic_now() + timeout;
   for (Nanoseconds now = monotonic_now(); now < deadline; now = monotonic_now()) {
     if (stopping_ == 0) {

@@ -46,7 +46,7 @@ class Connection {
   // have been sent then.
   bool send(std::string_view bytes);
   // Ends the sending side, and waits until the client can have read all that was sent; `timeout` at
-  // most.
+  // most. 0: takes what has come, and does not wait.
   void linger(Nanoseconds timeout);
 
  private:

@@ -8,14 +8,19 @@
 #include <cstddef>
 
 #include "net/endpoint.hpp"
+#include "process/wakeup.hpp"
 
 namespace kilofork {
 
 namespace {
 
-// True for an error of accept(2) that concerns one client or one call, and not the listener.
-bool is_transient(int error) {
-  return error == EINTR || error == ECONNABORTED || error == EPROTO || error == EPERM;
+// Before the next try after an error that may last.
+constexpr int kPause = 100;  // ms
+
+// The descriptor is no listening socket. All other errors of accept(2) pass: those of the client,
+// of the network, which accept(2) reports in its place, and of the machine.
+bool is_lasting(int error) {
+  return error == EBADF || error == EINVAL || error == ENOTSOCK;
 }
 
 }  // namespace
@@ -30,15 +35,30 @@ Intake::Took Intake::take() {
   const int fd = accept();
   if (fd >= 0) {
     fd_ = fd;
+    report(0);
     return Took::connection;
   }
-  if (errno == EAGAIN) {
+  const int error = errno;
+  if (signals_.is_told_to_leave() || error == EINTR || error == ECONNABORTED) return Took::nothing;
+  if (is_lasting(error)) return Took::broken;
+  if (error == EAGAIN) {
     // The supervisor is stopping: it has made the listener non-blocking and drains the backlog.
     pollfd listener{.fd = context_.listener, .events = POLLIN, .revents = 0};
-    ::poll(&listener, 1, 100);
-    return Took::nothing;
+    ::poll(&listener, 1, kPause);
+  } else {
+    report(error);
+    ::poll(nullptr, 0, kPause);
   }
-  return signals_.is_told_to_leave() || is_transient(errno) ? Took::nothing : Took::broken;
+  return Took::nothing;
+}
+
+// Tells the supervisor the first error, and that there is none any more.
+void Intake::report(int error) {
+  auto& last = context_.scoreboard.header().accept_error;
+  const auto value = static_cast<std::uint32_t>(error);
+  if ((last.load(std::memory_order_relaxed) == 0) == (value == 0)) return;
+  last.store(value, std::memory_order_relaxed);
+  wake_up(context_.wakeup);
 }
 
 // As accept4(2). Asks for the client's address only if connections per address are limited.
@@ -47,7 +67,7 @@ int Intake::accept() {
     return ::accept4(context_.listener, nullptr, nullptr, SOCK_CLOEXEC);
   Endpoint peer;
   const int fd = Endpoint::accept(context_.listener, peer);
-  if (fd >= 0) peer_.store(peer.address_hash(), std::memory_order_seq_cst);
+  if (fd >= 0) peer_.set(peer.address_words());
   return fd;
 }
 
@@ -55,25 +75,25 @@ int Intake::accept() {
 // time see each other, and the maximum is never exceeded; both may then refuse.
 bool Intake::admits() {
   if (connections_of_peer() <= context_.service.max_per_address) return true;
-  peer_.store(0, std::memory_order_relaxed);
+  peer_.clear();
   return false;
 }
 
 // Counts over the words of all children, so that a killed child no longer counts. 0 if connections
 // per address are not limited.
 std::uint64_t Intake::connections_of_peer() const {
-  const std::uint64_t own = peer_.load(std::memory_order_relaxed);
-  if (context_.service.max_per_address == 0 || own == 0) return 0;
+  if (context_.service.max_per_address == 0) return 0;
+  const auto own = peer_.get();
   std::uint64_t count = 0;
-  for (const auto& peer : context_.scoreboard.peers())
-    if (peer.load(std::memory_order_seq_cst) == own) count++;
+  for (const PeerAddress& peer : context_.scoreboard.peers())
+    if (peer.get() == own) count++;
   return count;
 }
 
 void Intake::give_back() {
   const int fd = fd_;
   fd_ = -1;
-  peer_.store(0, std::memory_order_relaxed);
+  if (context_.service.max_per_address > 0) peer_.clear();
   ::close(fd);
 }
 

@@ -3,7 +3,6 @@
 // the child's loop and to its signal handlers. accept(2), poll(2).
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
 #include "child/child.hpp"
@@ -14,7 +13,7 @@ class Intake {
  public:
   enum class Took : std::uint8_t {
     connection,  // fd() is the client's socket
-    nothing,     // a signal came, or the client left before it was accepted: try again
+    nothing,     // a signal came, or accept(2) failed in a way that may pass: try again
     broken,      // accept(2) failed: this child cannot serve
   };
 
@@ -37,12 +36,13 @@ class Intake {
 
  private:
   [[nodiscard]] int accept();
+  void report(int error);
   [[nodiscard]] std::uint64_t connections_of_peer() const;
 
   const ChildContext& context_;
   const ChildSignals& signals_;
-  std::atomic<std::uint64_t>& peer_;  // the hash of the client's address; 0: none, or not counted
-  volatile int fd_ = -1;              // -1 between connections
+  PeerAddress& peer_;
+  volatile int fd_ = -1;  // -1 between connections
 };
 
 }  // namespace kilofork

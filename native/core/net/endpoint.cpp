@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "base/error.hpp"
 
@@ -57,13 +58,12 @@ std::string Endpoint::address_text() const {
   return text.data();
 }
 
-std::uint64_t Endpoint::address_hash() const {
-  constexpr std::uint64_t kBasis = 0xcbf29ce484222325;
-  constexpr std::uint64_t kPrime = 0x100000001b3;
-  std::uint64_t hash = kBasis;
-  for (const std::byte byte : address())
-    hash = (hash ^ std::to_integer<std::uint8_t>(byte)) * kPrime;
-  return std::max<std::uint64_t>(hash, 1);
+std::array<std::uint64_t, 2> Endpoint::address_words() const {
+  std::array<std::byte, 16> bytes{};
+  const std::span<const std::byte> own = address();
+  if (own.size() == sizeof(in_addr)) bytes[10] = bytes[11] = std::byte{0xff};
+  std::copy(own.begin(), own.end(), bytes.end() - static_cast<std::ptrdiff_t>(own.size()));
+  return std::bit_cast<std::array<std::uint64_t, 2>>(bytes);
 }
 
 }  // namespace kilofork

@@ -5,6 +5,7 @@
 
 #include <sys/socket.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -31,8 +32,9 @@ class Endpoint {
   // The address without its port: its bytes in network order, and as numeric text.
   [[nodiscard]] std::span<const std::byte> address() const;
   [[nodiscard]] std::string address_text() const;
-  // FNV-1a of address(). Equal for equal addresses, whatever their ports, and never 0.
-  [[nodiscard]] std::uint64_t address_hash() const;
+  // The address in 128 bits, IPv4 as ::ffff:a.b.c.d (RFC 4291). Without its port; zero if the
+  // family has none.
+  [[nodiscard]] std::array<std::uint64_t, 2> address_words() const;
 
  private:
   sockaddr* fill() { return reinterpret_cast<sockaddr*>(&storage_); }

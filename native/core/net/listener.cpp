@@ -13,6 +13,19 @@ namespace kilofork {
 
 namespace {
 
+// A peer that has gone without a word, by a crash or a cut line, is noticed within two minutes.
+void keep_alive(int fd) {
+  constexpr int kOn = 1;
+  constexpr int kIdleSeconds = 60;
+  constexpr int kSecondsBetweenProbes = 10;
+  constexpr int kProbes = 6;
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &kOn, sizeof kOn);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &kIdleSeconds, sizeof kIdleSeconds);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &kSecondsBetweenProbes,
+               sizeof kSecondsBetweenProbes);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &kProbes, sizeof kProbes);
+}
+
 void set_timeout(int fd, int option, Nanoseconds timeout) {
   const timeval value = to_timeval(timeout);
   ::setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
@@ -28,6 +41,7 @@ Listener listen_on(const ListenOptions& options) {
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  keep_alive(fd.get());
   set_send_timeout(fd.get(), options.write_timeout);
   if (::bind(fd.get(), endpoint.get(), endpoint.length()) != 0) fail("bind " + where);
   if (::listen(fd.get(), options.backlog) != 0) fail("listen on " + where);

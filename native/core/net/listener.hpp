@@ -22,8 +22,8 @@ struct ListenOptions {
   Nanoseconds write_timeout;  // of each send() to a client; 0: none
 };
 
-// Accepted sockets inherit TCP_NODELAY and the send timeout, which saves two system calls per
-// connection. Throws SystemError.
+// Accepted sockets inherit TCP_NODELAY, keepalive (tcp(7)) and the send timeout, which saves system
+// calls per connection. Throws SystemError.
 Listener listen_on(const ListenOptions& options);
 
 // The number of established connections in the accept queue; 0 if `listener` is no TCP socket.

@@ -76,10 +76,11 @@ struct Header {
   // brackets: who writes it.
   alignas(128) std::atomic<std::uint32_t> log_epoch;  // the newest log for children [supervisor]
   std::atomic<std::uint32_t> log_error;               // errno of the last write; 0: none [children]
-  std::atomic<std::uint32_t> supervisor_parked;       // 1: wake it when a child turns busy or idle
-                                                      // [supervisor]
-  PendingRecords pending;                             // [children, supervisor, front]
-  UtcOffset utc_offset;                               // of the times in the log [children]
+  std::atomic<std::uint32_t> accept_error;       // errno of the last accept(2); 0: it succeeded
+  std::atomic<std::uint32_t> supervisor_parked;  // 1: wake it when a child turns busy or idle
+                                                 // [supervisor]
+  PendingRecords pending;                        // [children, supervisor, front]
+  UtcOffset utc_offset;                          // of the times in the log [children]
 
   // Written by children and syncer all the time, hence apart from the rest.
   alignas(128) GroupCommit commit;   // who writes which word: shm/group_commit.hpp

@@ -28,7 +28,7 @@ std::size_t peers_offset(std::uint32_t slots, std::uint32_t users) {
   return slots_offset(users) + slots * sizeof(Slot);
 }
 std::size_t segment_bytes(std::uint32_t slots, std::uint32_t users) {
-  return round_up(peers_offset(slots, users) + slots * sizeof(std::atomic<std::uint64_t>), kPage);
+  return round_up(peers_offset(slots, users) + slots * sizeof(PeerAddress), kPage);
 }
 
 template <std::size_t N>
@@ -86,10 +86,9 @@ std::span<Slot> Scoreboard::slots() const {
   return {reinterpret_cast<Slot*>(memory().data() + offset), header().slot_count};
 }
 
-std::span<std::atomic<std::uint64_t>> Scoreboard::peers() const {
+std::span<PeerAddress> Scoreboard::peers() const {
   const auto offset = peers_offset(header().slot_count, header().user_capacity);
-  return {reinterpret_cast<std::atomic<std::uint64_t>*>(memory().data() + offset),
-          header().slot_count};
+  return {reinterpret_cast<PeerAddress*>(memory().data() + offset), header().slot_count};
 }
 
 std::uint64_t Scoreboard::total() const {
@@ -109,7 +108,7 @@ void Scoreboard::count_end(Cause cause) {
 }
 
 void Scoreboard::vacate(std::size_t slot) {
-  peers()[slot].store(0, std::memory_order_relaxed);
+  peers()[slot].clear();
   slots()[slot].enter(0, State::vacant, age());
 }
 

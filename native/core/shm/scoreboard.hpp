@@ -22,7 +22,7 @@ namespace kilofork {
 
 class Scoreboard {
  public:
-  static constexpr std::uint32_t kVersion = 6;
+  static constexpr std::uint32_t kVersion = 7;
 
   // What the header says about the server, and never changes.
   struct Identity {
@@ -45,10 +45,8 @@ class Scoreboard {
   [[nodiscard]] Header& header() const { return *reinterpret_cast<Header*>(memory().data()); }
   [[nodiscard]] UserTable users() const;
   [[nodiscard]] std::span<Slot> slots() const;
-  // By slot: the hash of the address of the child's client; 0 if there is no client, or connections
-  // per address are not limited. Written by the child, and cleared by vacate(). Side by side, so
-  // that they are counted quickly.
-  [[nodiscard]] std::span<std::atomic<std::uint64_t>> peers() const;
+  // By slot. Side by side, so that they are counted quickly.
+  [[nodiscard]] std::span<PeerAddress> peers() const;
   [[nodiscard]] int fd() const { return segment_.fd(); }
 
   // Requests that were answered: the sum over all slots.

@@ -21,6 +21,16 @@ static_assert(sizeof(Slot) == 128);
 
 }  // namespace
 
+// Sequentially consistent: see Intake::admits().
+void PeerAddress::set(const std::array<std::uint64_t, 2>& address) {
+  words[0].store(address[0]);
+  words[1].store(address[1]);
+}
+
+std::array<std::uint64_t, 2> PeerAddress::get() const {
+  return {words[0].load(), words[1].load()};
+}
+
 Occupancy Slot::occupancy() const {
   const auto packed = word.load(std::memory_order_acquire);
   return {.pid = static_cast<pid_t>(packed >> kPidShift),

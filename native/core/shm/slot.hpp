@@ -29,6 +29,16 @@ inline constexpr auto kStateNames = std::to_array<std::string_view>(
     {"vacant", "starting", "idle", "reading", "working", "syncing", "replying", "stopping"});
 static_assert(kStateNames.size() == static_cast<std::size_t>(State::stopping) + 1);
 
+// The address of a child's client, where connections of one address are limited; zero without a
+// client. Compared as it is: of a hash, a client could compute a collision.
+struct PeerAddress {
+  std::array<std::atomic<std::uint64_t>, 2> words;
+
+  void set(const std::array<std::uint64_t, 2>& address);
+  void clear() { set({}); }
+  [[nodiscard]] std::array<std::uint64_t, 2> get() const;
+};
+
 struct Occupancy {
   pid_t pid;  // 0 while vacant, and until a starting child has claimed the slot
   State state;

@@ -217,6 +217,7 @@ void Pool::take_orders() {
   std::uint64_t wakeups = 0;
   if (::read(wakeup_.get(), &wakeups, sizeof wakeups) <= 0) return;
   announce_when_up();
+  report_accept_error();
   growth_.unpark();
 }
 
@@ -322,6 +323,13 @@ void Pool::announce_when_up() {
   announced_ = true;
   control_.send("up " + std::to_string(roster_.alive()) + " " +
                 std::to_string(monotonic_now() - started_));
+}
+
+// The first error of children that cannot accept, and 0 when one of them can again.
+void Pool::report_accept_error() {
+  const std::uint32_t error = scoreboard_.header().accept_error.load(std::memory_order_relaxed);
+  if ((error == 0) == (reported_accept_error_ == 0)) return;
+  if (control_.send("accept-error " + std::to_string(error))) reported_accept_error_ = error;
 }
 
 // The front writes the last records. If it is gone, the supervisor does and removes the segment.

@@ -56,6 +56,7 @@ class Pool {
   void reap();
   void handle_exit(std::size_t index, int status);
   void announce_when_up();
+  void report_accept_error();
   void close_books();
 
   const PoolSettings settings_;
@@ -82,6 +83,7 @@ class Pool {
 
   const Nanoseconds started_;
   bool announced_ = false;
+  std::uint32_t reported_accept_error_ = 0;
 };
 
 }  // namespace kilofork
