@@ -35,12 +35,12 @@ async function isUnhurt(server: Server, before: number): Promise<void> {
   expect(server.audit().problems).toEqual([]);
 }
 
-/** The resident memory of all children, in kB. */
+/** The resident memory of all children, in kB, without the text of the program, which they share. */
 function memoryOf(server: Server): number {
   return server
     .slots()
     .map(({ pid }) =>
-      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]),
+      Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]),
     )
     .reduce((a, b) => a + b, 0);
 }
