@@ -1,0 +1,36 @@
+/** The pages: every link leads somewhere. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect, test } from "vitest";
+
+const pages = execFileSync("git", ["ls-files", "*.md"], { encoding: "utf8" }).trim().split("\n");
+
+/** The anchors of a page: its headings as GitHub makes them, and `<a id>`. */
+function anchorsOf(page: string): Set<string> {
+  const text = readFileSync(page, "utf8").replace(/^```[\s\S]*?^```/gm, "");
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, "")
+      .replaceAll(" ", "-"),
+  );
+  const ids = [...text.matchAll(/<a id="([^"]+)"/g)].map(([, id = ""]) => id);
+  return new Set([...headings, ...ids]);
+}
+
+test.each(pages)("the links of %s lead somewhere", (page) => {
+  const text = readFileSync(page, "utf8").replace(/^```[\s\S]*?^```/gm, "");
+  const inline = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = ""]) => target);
+  const named = [...text.matchAll(/^\[[^\]]+\]: (\S+)$/gm)].map(([, target = ""]) => target);
+  const dead = [...inline, ...named].filter((target) => {
+    if (/^https?:/.test(target)) return false;
+    const [path = "", anchor] = target.split("#");
+    const file = path === "" ? page : join(dirname(page), path);
+    return (
+      !existsSync(file) ||
+      (anchor !== undefined && file.endsWith(".md") && !anchorsOf(file).has(anchor))
+    );
+  });
+  expect(dead).toEqual([]);
+});
