@@ -74,12 +74,27 @@ test("a result that cannot be saved is printed", async () => {
   await server.stop();
 });
 
-test("braces in a message are sent as they are", async () => {
+test("braces in a message are sent as they are, also where they look like a field", async () => {
   const server = await Server.start({ children: 2 });
-  const result = await server.client(2, 'arijort:{n} {pid} {{x}} "q" \\');
+  const text = '{n} {pid} {user} {message} {{x}} "q" \\ {';
+  const result = await server.client(2, `arijort:${text}`);
   expect(result.requests).toEqual({ sent: 2, verified: 2, failed: 0 });
   await server.stop();
-  expect(server.records(/recvd message "\{n\} \{pid\} \{\{x\}\} \\"q\\" \\\\ 1"/)).toHaveLength(1);
+  const quoted = text.replaceAll(/["\\]/g, "\\$&");
+  const received = server.records(/recvd message/).filter((line) => line.includes(`"${quoted} 1"`));
+  expect(received).toHaveLength(1);
+});
+
+test("a user's name with braces is sent as it is", async () => {
+  const folder = temporaryFolder();
+  const users = join(folder, "users");
+  writeFileSync(users, "{message}\n{user}\n");
+  const server = await Server.start({ children: 2, args: ["--users", users] });
+  for (const user of ["{message}", "{user}"]) {
+    const result = await server.client(2, `${user}:{user} {message}`);
+    expect(result.requests).toEqual({ sent: 2, verified: 2, failed: 0 });
+  }
+  await server.stop();
 });
 
 test("--duration ends the load, --rate keeps its schedule, --ramp spreads the connects", async () => {

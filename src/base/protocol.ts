@@ -77,14 +77,16 @@ export function clientTemplates(
       "ERR_ARGUMENT",
       `the message makes lines of ${longest} bytes with its number, allowed are ${DEFAULT_MAX_LINE}`,
     );
-  const literal = (bytes: Buffer) => bytes.toString().replaceAll("{", "{{");
-  const reply = REPLY.replace("{message}", () => `${literal(request.message)} {n}`).replace(
-    "{user}",
-    () => literal(request.user),
+  const literal = (text: string | Buffer) => text.toString().replaceAll("{", "{{");
+  const fields = { user: literal(request.user), message: `${literal(request.message)} {n}` };
+  // In one pass: a message may have the name of a field in it.
+  const reply = REPLY.replaceAll(
+    /\{(user|message)\}/g,
+    (_, name: keyof typeof fields) => fields[name],
   );
   return {
     greeting: `${GREETING}\n`,
-    request: `${message.replaceAll("{", "{{")} {n}\n`,
+    request: `${literal(message)} {n}\n`,
     reply: `${reply}\n`,
   };
 }
