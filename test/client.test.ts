@@ -1,17 +1,32 @@
 /** The load client against a real server: what it sends, measures and reports. */
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
+import { commandPath } from "../src/base/paths";
 import { Latency } from "../src/client/latency";
 import { type ClientResult, splitClients } from "../src/client/load";
 import { Shared } from "../src/client/mutex";
+import { openResult } from "../src/command/output";
 import { temporaryFolder } from "./support/cleanup";
 import { Command, run } from "./support/command";
 import { Server } from "./support/server";
+import { runOnTerminal } from "./support/terminal";
 import { until } from "./support/wait";
 
 describe("the documented invocations", () => {
@@ -205,6 +220,90 @@ test("--out writes the result, which names the address and says what the client 
   const audited = await run("audit", server.log, "--client", out, "--at-least", "1");
   expect(audited.code).toBe(0);
   await server.stop();
+});
+
+describe("a result is never destroyed", () => {
+  const load = (port: number, out: string) => [
+    ...["client", "127.0.0.1", String(port), "4", "arijort:lalala"],
+    ...["--duration", "60s", "--out", out],
+  ];
+
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const)(
+    "%s, also twice, ends a client with the result of what there was",
+    async (signal, exit) => {
+      const server = await Server.start({ children: 4 });
+      const out = join(temporaryFolder(), "client.json");
+      writeFileSync(out, "an old one", { mode: 0o640 });
+      const client = new Command(load(server.port, out));
+      await until("a part of the requests is done", () => server.scoreboard.total() > 100);
+      expect(readFileSync(out, "utf8")).toBe("an old one");
+      client.kill(signal);
+      client.kill(signal);
+      const { code, stdout } = await client.end();
+      expect(code).toBe(exit);
+      const result = JSON.parse(readFileSync(out, "utf8")) as ClientResult;
+      expect(result).toMatchObject({ interrupted: true, problems: ["interrupted"] });
+      expect(stdout).toContain(`handled ${result.requests.verified} requests`);
+      expect(result.requests.verified).toBeGreaterThan(100 - 4);
+      expect(statSync(out).mode & 0o777).toBe(0o640);
+      expect(readdirSync(dirname(out))).toEqual(["client.json"]);
+      await server.stop();
+    },
+  );
+
+  test("a hang-up of the terminal saves it, too", async () => {
+    const server = await Server.start({ children: 4 });
+    const out = join(temporaryFolder(), "client.json");
+    const { code, errors } = await runOnTerminal({
+      argv: [process.execPath, commandPath, ...load(server.port, out), "--requests", "1000000"],
+      when: { text: "requests |", times: 2 },
+      act: "a hang-up",
+    });
+    expect({ code, errors }).toEqual({ code: 129, errors: "" });
+    expect(JSON.parse(readFileSync(out, "utf8"))).toMatchObject({ interrupted: true });
+    await server.stop();
+  });
+
+  test("a client whose output nobody reads any more saves it", async () => {
+    const server = await Server.start({ children: 1 });
+    const out = join(temporaryFolder(), "client.json");
+    const client = new Command(load(server.port, out));
+    client.closeOutput();
+    const { code, stderr } = await client.end();
+    expect({ code, stderr }).toEqual({ code: 141, stderr: "" });
+    expect(JSON.parse(readFileSync(out, "utf8"))).toMatchObject({ interrupted: true });
+    await server.stop();
+  });
+
+  test("an old file stays until the new one is whole, and what cannot be replaced is written to", async () => {
+    const folder = temporaryFolder();
+    const path = join(folder, "result");
+    writeFileSync(path, "old");
+    const link = join(folder, "link");
+    symlinkSync("result", link);
+    const before = openSync(path, "r");
+    const save = openResult(link, "result");
+    expect(readFileSync(path, "utf8")).toBe("old");
+    save?.("new");
+    expect(readFileSync(path, "utf8")).toBe("new");
+    expect(readFileSync(before, "utf8")).toBe("old"); // it has not been written to
+    expect(readlinkSync(link)).toBe("result");
+    closeSync(before);
+
+    const pipe = join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+    openResult(pipe, "result")?.("through a pipe");
+    const read = Buffer.alloc(100);
+    expect(read.toString("utf8", 0, readSync(reader, read))).toBe("through a pipe");
+    closeSync(reader);
+    expect(readdirSync(folder).sort()).toEqual(["link", "pipe", "result"]);
+    expect(() => openResult(folder, "result")).toThrow(/cannot write the result: EISDIR/);
+  });
 });
 
 test("--from chooses the client's address, --window how many wait for their first greeting", async () => {

@@ -211,7 +211,11 @@ describe("stop", () => {
       await until("a child works", () => server.count("working") === 1);
       server.command.kill("SIGTERM");
       await until("no child is idle", () => server.count("idle") === 0);
-      if (args[1] === "10m") server.command.kill("SIGTERM");
+      // A signal that follows within a moment is the same order.
+      await until("the request is aborted", () => {
+        if (args[1] === "10m") server.command.kill("SIGTERM");
+        return server.count("working") === 0;
+      });
       expect((await server.command.end()).code).toBe(1);
       await client.close();
       expect(server.records(/ended: exit 3, abnormal$/)).toHaveLength(1);
@@ -221,6 +225,21 @@ describe("stop", () => {
       });
     }
   });
+
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "%s twice within a moment, as npx passes on a Ctrl-C, is one order: requests in work finish",
+    async (signal) => {
+      const server = await Server.start({ children: 1, work: "sleep:1s" });
+      const client = await RawClient.greeted(server.port);
+      client.send("arijort:now\n");
+      await until("the child works", () => server.count("working") === 1);
+      server.command.kill(signal);
+      await until("the server stops", () => server.scoreboard.header().stopping);
+      server.command.kill(signal);
+      expect((await server.command.end()).code).toBe(0);
+      expect(await client.rest()).toContain('recvd message "now"');
+    },
+  );
 
   test("SIGQUIT ends at once", async () => {
     const server = await Server.start({ children: 3, work: "sleep:10m", args: ["--grace", "10m"] });

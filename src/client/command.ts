@@ -6,8 +6,9 @@ import { MOST_CLIENTS, MOST_REQUESTS, MOST_REQUESTS_A_SECOND } from "../base/ran
 import { reachableFrom, resolveHost } from "../base/resolve";
 import { count, duration, durationOption, jsonOption } from "../command/arguments";
 import { EXIT, exitCodeOfSignal } from "../command/exit";
-import { openResult } from "../command/output";
+import { lostOutput, openResult } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
+import { Terminal } from "../machine/terminal";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "./load";
 import { showResult } from "./text";
 
@@ -125,19 +126,31 @@ async function runClient(plan: LoadPlan, output: ClientOutput): Promise<number> 
   const problems = problemsOfClient(readMachine(), plan);
   if (problems.length > 0) throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"));
   const save = openResult(output.out, "result");
-  if (!output.json)
-    process.stdout.write(
-      `connecting to host:port ${plan.host}:${plan.port} with ${plan.clients} threads\n`,
-    );
-  const result = await withProgress(load, plan, output);
-  const json = JSON.stringify(result, null, 2);
-  process.stdout.write(`${output.json ? json : showResult(result, output.out)}\n`);
-  save?.(`${json}\n`);
-  return judge(result);
+  const end = new EarlyEnd(load, output.stopAtEof);
+  try {
+    if (!output.json)
+      process.stdout.write(
+        `connecting to host:port ${plan.host}:${plan.port} with ${plan.clients} threads\n`,
+      );
+    const result = await runWithProgress(load, plan, output.json);
+    const json = JSON.stringify(result, null, 2);
+    try {
+      save?.(`${json}\n`); // first: standard output may be gone
+    } finally {
+      await print(`${output.json ? json : showResult(result, output.out)}\n`);
+    }
+    return end.code ?? judge(result);
+  } finally {
+    end.forget();
+  }
+}
+
+/** Resolves when the text is written, or is lost: then there was an error event. */
+function print(text: string): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(text, () => setImmediate(resolve)));
 }
 
 function judge(result: ClientResult): number {
-  if (result.interrupted) return exitCodeOfSignal("SIGINT");
   if (!result.ok) throw new KiloforkError("ERR_REQUEST", result.problems.join("; "));
   if (result.loop === "open" && result.clientWasBottleneck)
     throw new KiloforkError(
@@ -147,15 +160,50 @@ function judge(result: ClientResult): number {
   return EXIT.yes;
 }
 
-/** Runs the load, with a progress bar on a terminal. Ctrl-C ends it early, with its result. */
-async function withProgress(
-  load: Load,
-  plan: LoadPlan,
-  { json, stopAtEof }: ClientOutput,
-): Promise<ClientResult> {
-  const interrupt = () => load.interrupt();
-  process.once("SIGINT", interrupt);
-  if (stopAtEof) process.stdin.resume().once("end", interrupt);
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/**
+ * Ends a load early, with the result of what there was: by a signal, however often it comes, when
+ * nobody reads standard output any more, or when standard input ends.
+ */
+class EarlyEnd {
+  /** The exit code for the first reason to end early. */
+  code: number | undefined;
+  private readonly terminal = new Terminal();
+
+  constructor(
+    private readonly load: Load,
+    private readonly stopAtEof: boolean,
+  ) {
+    for (const signal of SIGNALS) process.on(signal, this.onSignal);
+    process.stdout.on("error", this.onLostOutput);
+    process.stderr.on("error", this.ignore); // after a hang-up of the terminal
+    if (stopAtEof) process.stdin.resume().once("end", this.onEndOfInput);
+  }
+
+  /** But signals stay harmless: the process ends with its own exit code. */
+  forget(): void {
+    process.stdout.off("error", this.onLostOutput);
+    process.stderr.off("error", this.ignore);
+    if (this.stopAtEof) process.stdin.destroy();
+  }
+
+  private readonly onSignal = (signal: NodeJS.Signals) => {
+    if (signal === "SIGHUP" && this.terminal.hasHungUp()) this.terminal.release();
+    this.end(exitCodeOfSignal(signal));
+  };
+  private readonly onEndOfInput = () => this.end(exitCodeOfSignal("SIGINT"));
+  private readonly onLostOutput = (error: Error) => this.end(this.code ?? lostOutput(error));
+  private readonly ignore = () => {};
+
+  private end(code: number): void {
+    this.code ??= code;
+    this.load.interrupt();
+  }
+}
+
+/** Runs the load, with a progress bar on a terminal. */
+async function runWithProgress(load: Load, plan: LoadPlan, json: boolean): Promise<ClientResult> {
   const total = plan.requests * plan.clients;
   const show = process.stderr.isTTY && !json && plan.requests > 0;
   const bar = new SingleBar({
@@ -171,7 +219,5 @@ async function withProgress(
   } finally {
     clearInterval(timer);
     if (show) bar.stop();
-    process.removeListener("SIGINT", interrupt);
-    if (stopAtEof) process.stdin.destroy();
   }
 }

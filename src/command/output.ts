@@ -1,5 +1,21 @@
 /** Standard output, and the files that results are written to. */
-import { openSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  writeFileSync,
+} from "node:fs";
+import { dirname } from "node:path";
 import { KiloforkError } from "../base/errors";
 import { EXIT, exitCodeOfSignal } from "./exit";
 
@@ -21,8 +37,9 @@ export function lostOutput({ code, message }: NodeJS.ErrnoException): number {
 }
 
 /**
- * Opens the file for a result, and returns the function that writes it, to be called once. Called
- * before the work, so that a command with a bad file fails at once.
+ * Checks that the file for a result can be written, and returns the function that writes it, to be
+ * called once. Called before the work, so that a command with a bad file fails at once. Until the
+ * result is there, an old file stays as it is.
  */
 export function openResult(
   path: string | undefined,
@@ -39,6 +56,51 @@ export function openResult(
       );
     }
   };
-  const fd = attempt(() => openSync(path, "w"));
-  return (text) => attempt(() => writeFileSync(fd, text));
+  const old = attempt(() => openOld(path));
+  return (text) =>
+    attempt(() => (old === undefined ? create(path, text) : replace(path, old, text)));
+}
+
+/** Opens a file that exists. Throws if a file cannot be written, or not created. */
+function openOld(path: string): number | undefined {
+  try {
+    return openSync(path, constants.O_WRONLY);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    return undefined;
+  }
+}
+
+/** Writes a file beside the path, and gives it that name when it is whole. */
+function create(path: string, text: string, old?: Stats): void {
+  const beside = `${path}.${process.pid}.new`;
+  const fd = openSync(beside, "wx");
+  try {
+    if (old) fchownSync(fd, old.uid, old.gid);
+    if (old) fchmodSync(fd, old.mode);
+    writeFileSync(fd, text);
+    fsyncSync(fd);
+    renameSync(beside, path);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Where no file can take the place of the old one: the folder is read-only, the file is a mount. */
+const IN_PLACE: readonly (string | undefined)[] = ["EACCES", "EBUSY", "EPERM", "EROFS"];
+
+function replace(path: string, fd: number, text: string): void {
+  const old = fstatSync(fd);
+  try {
+    if (old.isFile()) create(realpathSync(path), text, old);
+    else writeFileSync(fd, text);
+  } catch (error) {
+    if (!IN_PLACE.includes((error as NodeJS.ErrnoException).code)) throw error;
+    ftruncateSync(fd);
+    writeFileSync(fd, text);
+  }
 }

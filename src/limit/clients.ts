@@ -72,9 +72,9 @@ export class Clients {
     return this.processes.map(({ pid }) => pid ?? 0);
   }
 
-  /** May be called at any time: the processes have nothing to clean up. */
+  /** May be called at any time: the processes have nothing to clean up, and no result is wanted. */
   kill(): void {
-    for (const process of this.processes) process.kill("SIGTERM");
+    for (const process of this.processes) process.kill("SIGKILL");
   }
 }
 

@@ -1,22 +1,38 @@
 /** The signal handlers of `kilofork serve`: signal(7), docs/operations.md. */
+import { Terminal } from "../machine/terminal";
 import { reapStranger } from "../native/processes";
 import type { Server } from "./server";
-import { Terminal } from "./terminal";
 
-/** Installs the handlers; returns the function that removes them. */
+/**
+ * Two orders to stop within this time are one. A Ctrl-C or a hang-up may come twice: from the terminal,
+ * and from a shell or npx that passes it on.
+ */
+const ONE_ORDER_MS = 500;
+
+/**
+ * Installs the handlers; returns the function that removes them. From then on the process ends with
+ * its own exit code, whatever signal comes; SIGQUIT ends it if something holds it up.
+ */
 export function handleSignals(server: Server): () => void {
   const terminal = new Terminal();
+  let stoppedMs = Number.NEGATIVE_INFINITY;
+  const stop = () => {
+    const nowMs = performance.now();
+    if (nowMs - stoppedMs < ONE_ORDER_MS) return;
+    stoppedMs = nowMs;
+    server.stop();
+  };
   const onHangUp = () => {
     if (terminal.hasHungUp()) {
       terminal.release();
-      server.stop();
+      stop();
     } else {
       server.reload();
     }
   };
   const handlers: Partial<Record<NodeJS.Signals, () => void>> = {
-    SIGTERM: () => server.stop(),
-    SIGINT: () => server.stop(),
+    SIGTERM: stop,
+    SIGINT: stop,
     SIGQUIT: () => server.quit(),
     SIGHUP: onHangUp,
     SIGUSR1: () => server.reopen(),
@@ -28,8 +44,10 @@ export function handleSignals(server: Server): () => void {
   // A supervisor that waits to be reaped hides other children that have ended.
   server.on("supervisor-ended", () => reapStrangers(server));
   return () => {
-    for (const [signal, handler] of Object.entries(handlers))
+    for (const [signal, handler] of Object.entries(handlers)) {
+      if (signal !== "SIGQUIT") process.on(signal, () => {});
       process.removeListener(signal, handler);
+    }
   };
 }
 

@@ -1,4 +1,4 @@
-/** The terminal that a server was started from: tty(4), credentials(7). */
+/** The terminal that a command was started from: tty(4), credentials(7). */
 import { closeSync, openSync } from "node:fs";
 import { isatty } from "node:tty";
 
