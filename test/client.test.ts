@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
@@ -131,10 +132,43 @@ test("--duration ends the load, --rate keeps its schedule, --ramp spreads the co
 
 test("in an open loop a slow server shows in the latency: it counts from the intended send", async () => {
   const server = await Server.start({ children: 1, work: "sleep:100ms" });
-  const result = await server.client(1, "arijort:o", "--rate", "100", "--duration", "500ms");
-  // 50 are intended within 500 ms and each takes 100 ms: the last one waits for all before it.
-  expect(result.requests.failed).toBe(0);
-  expect(result.replyMs.max).toBeGreaterThan(200);
+  const slow = await server.client(1, "arijort:o", "--rate", "100", "--requests", "5");
+  // They are intended within 50 ms and each takes 100 ms: the last one waits for all before it.
+  expect(slow.requests).toEqual({ sent: 5, verified: 5, failed: 0 });
+  expect(slow.replyMs.max).toBeGreaterThan(400);
+
+  // Of 50 that are intended within 500 ms, some 45 are never sent.
+  const result = await server.client(1, "arijort:p", "--rate", "100", "--duration", "500ms");
+  const { sent, verified, failed } = result.requests;
+  expect(verified).toBe(sent);
+  expect(Math.abs(sent + failed - 50)).toBeLessThanOrEqual(1);
+  expect(failed).toBeGreaterThan(30);
+  expect(result).toMatchObject({
+    ok: false,
+    problems: [`${failed} overdue: fell due, and no client was free to send it`],
+    failures: [{ kind: "overdue", count: failed, firstClient: 0 }],
+    replyMs: { count: verified + failed },
+  });
+  expect(result.replyMs.p50).toBeGreaterThan(150);
+  await server.stop();
+});
+
+test("a client that was stopped for a time reports that as its own lag, and exits 3", async () => {
+  const server = await Server.start({ children: 2 });
+  const client = new Command([
+    ...["client", "127.0.0.1", String(server.port), "2", "arijort:o", "--json"],
+    ...["--rate", "200", "--duration", "2s"],
+  ]);
+  await until("a part of the requests is done", () => server.scoreboard.total() > 20);
+  client.kill("SIGSTOP");
+  await sleep(1000);
+  client.kill("SIGCONT");
+  const { code, stdout } = await client.end();
+  expect(code).toBe(3);
+  const { lagMs, clientWasBottleneck } = JSON.parse(stdout) as ClientResult;
+  expect(clientWasBottleneck).toBe(true);
+  expect(lagMs.max).toBeGreaterThan(900);
+  expect(lagMs.p90).toBeGreaterThan(200);
   await server.stop();
 });
 

@@ -194,6 +194,8 @@ test("a rate holds when 98 of 100 are answered in time, not when fewer are", () 
   const open = { ...plan, workMs: 0, rate: 1000, durationMs: 2000, barrier: true };
   const booked = { log: { ...log, counted: 2000 } };
   expect(judged(booked, { verified: 1960, elapsedMs: 1999 }, open).held).toBe(true);
+  const failures = [{ kind: "overdue", count: 40, firstClient: 0, detail: "" }] as const;
+  expect(judged(booked, { verified: 1960, failures, elapsedMs: 1999 }, open).held).toBe(true);
   const late = judged({ ...booked, busiestShare: 1 }, { verified: 2000, elapsedMs: 2100 }, open);
   expect(late.problems).toEqual(["952 of 1,000 requests a second were replied to"]);
   expect(late.cause?.name).toBe("CPU");

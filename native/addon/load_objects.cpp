@@ -108,6 +108,7 @@ Napi::Function LoadEngineObject::define(Napi::Env env) {
   return DefineClass(env, "LoadEngine",
                      {
                          InstanceMethod<&LoadEngineObject::step>("step"),
+                         InstanceMethod<&LoadEngineObject::end>("end"),
                          InstanceMethod<&LoadEngineObject::release>("release"),
                          InstanceMethod<&LoadEngineObject::counts>("counts"),
                          InstanceMethod<&LoadEngineObject::failures>("failures"),
@@ -128,6 +129,16 @@ Napi::Value LoadEngineObject::step(const Napi::CallbackInfo& info) {
   const double milliseconds = info[0].As<Napi::Number>();
   return Napi::Boolean::New(info.Env(),
                             engine_->step(static_cast<Nanoseconds>(milliseconds * kMillisecond)));
+}
+
+// end() → {count, waited, lag} of the sends that are overdue, in microseconds.
+Napi::Value LoadEngineObject::end(const Napi::CallbackInfo& info) {
+  const OverdueSends overdue = engine_->end();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("count", static_cast<double>(overdue.count));
+  result.Set("waited", to_array(info.Env(), overdue.waited));
+  result.Set("lag", to_array(info.Env(), overdue.lag));
+  return result;
 }
 
 void LoadEngineObject::release(const Napi::CallbackInfo& /*info*/) {

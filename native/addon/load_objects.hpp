@@ -32,6 +32,7 @@ class LoadEngineObject : public Napi::ObjectWrap<LoadEngineObject> {
   void release(const Napi::CallbackInfo& info);
   Napi::Value counts(const Napi::CallbackInfo& info);
   Napi::Value failures(const Napi::CallbackInfo& info);
+  Napi::Value end(const Napi::CallbackInfo& info);
   Napi::Value samples(const Napi::CallbackInfo& info);
   Napi::Value address(const Napi::CallbackInfo& info);
 

@@ -2,6 +2,7 @@
 // load_failures_test.cpp.
 #include "load/load_engine.hpp"
 
+#include <algorithm>
 #include <mutex>
 #include <set>
 
@@ -338,6 +339,106 @@ TEST("in an open loop, the delay of a late send is a part of its latency") {
   for (std::size_t i = 0; i < load.replies.size(); i++)
     CHECK(load.replies[i] >= static_cast<Nanoseconds>(i + 1) * 20 * kMillisecond -
                                  static_cast<Nanoseconds>(i) * options.interval);
+}
+
+TEST("an open loop that sends too little has failed by what fell due and was not sent") {
+  ScriptedServer server([](Conversation& with) {
+    with.greet();
+    for (std::string request; !(request = with.line()).empty();) {
+      ::usleep(100'000);
+      with.send(with.reply(request));
+    }
+  });
+  LoadOptions options = load_options(server.port(), 1, 0);
+  options.interval = 10 * kMillisecond;
+  options.duration = 250 * kMillisecond;  // 25 fall due
+  Load load(options);
+  load.run();
+  const std::uint64_t sent = load.counts().sent;
+  CHECK(sent >= 1 && sent <= 3);
+  load.check(sent, sent);
+  const OverdueSends overdue = load.engine.end();
+  CHECK_EQ(overdue.count, 25 - sent);
+  load.check(sent, sent, overdue.count, Failure::overdue);
+  CHECK_EQ(load.failures(Failure::overdue).first_client, 0);
+  CHECK_EQ(overdue.waited.size(), overdue.count);
+  CHECK_EQ(overdue.waited.front(),
+           options.duration - static_cast<Nanoseconds>(sent) * options.interval);
+  CHECK_EQ(overdue.waited.back(), 10 * kMillisecond);
+}
+
+TEST("a million overdue sends are few samples") {
+  ScriptedServer server([](Conversation& with) { with.wait_for_end(); });
+  LoadOptions options = load_options(server.port(), 1, 0);
+  options.interval = kMicrosecond / 10;
+  options.duration = 100 * kMillisecond;
+  options.connect_timeout = 200 * kMillisecond;
+  Load load(options);
+  load.run();
+  const OverdueSends overdue = load.engine.end();
+  CHECK_EQ(overdue.count, 1'000'000);
+  CHECK_EQ(overdue.waited.size(), 1000);
+  CHECK_EQ(overdue.lag.size(), 1000);
+}
+
+TEST("with a number of requests, no more are overdue than clients have left") {
+  ScriptedServer server([](Conversation& with) {
+    if (with.number() == 1) return with.serve();
+    with.greet();
+    with.line();
+    with.wait_for_end();
+  });
+  LoadOptions options = load_options(server.port(), 2, 3);
+  options.interval = kMillisecond;
+  Load load(options);
+  load.run_until([&] { return load.counts().verified == 3; });
+  load.run_until([&] { return load.counts().sent == 4; });
+  CHECK_EQ(load.engine.end().count, 2);  // of the client that waits for its first reply
+}
+
+TEST("nothing is overdue in a closed loop, or before the barrier opens") {
+  ScriptedServer server(serve);
+  LoadOptions options = load_options(server.port(), 1, 1);
+  Load closed(options);
+  closed.run();
+  CHECK_EQ(closed.engine.end().count, 0);
+
+  options.interval = kMillisecond;
+  options.barrier = true;
+  Load barred(options);
+  barred.run_until([&] { return barred.counts().greeted == 1; });
+  CHECK_EQ(barred.engine.end().count, 0);
+}
+
+TEST("an engine that does not run for a time has that lag in each send that is late by it") {
+  ScriptedServer server(serve);
+  LoadOptions options = load_options(server.port(), 1, 30);
+  options.interval = 10 * kMillisecond;
+  Load load(options);
+  load.run_until([&] { return load.counts().sent == 2; });
+  ::usleep(200'000);
+  load.run();
+  load.check(30, 30);
+  // Some 20 fell due meanwhile, and only one client sends them; the others are late for that.
+  const auto late = std::count_if(load.lags.begin(), load.lags.end(),
+                                  [](Nanoseconds lag) { return lag >= 50 * kMillisecond; });
+  CHECK(late >= 14);
+  CHECK(*std::max_element(load.lags.begin(), load.lags.end()) >= 180 * kMillisecond);
+}
+
+TEST("what an engine that does not run leaves unsent is its lag") {
+  ScriptedServer server(serve);
+  LoadOptions options = load_options(server.port(), 1, 0);
+  options.interval = 10 * kMillisecond;
+  options.duration = 400 * kMillisecond;
+  Load load(options);
+  load.run_until([&] { return load.counts().sent == 2; });
+  ::usleep(500'000);
+  load.run();
+  const OverdueSends overdue = load.engine.end();
+  CHECK(overdue.count >= 30);
+  for (std::size_t i = 0; i < overdue.lag.size(); i++)
+    CHECK(overdue.lag[i] > overdue.waited[i] - 30 * kMillisecond);
 }
 
 TEST("an open loop ends with its duration, also for clients that wait for the schedule") {

@@ -39,6 +39,7 @@ struct Load {
     const auto& samples = engine.samples();
     connects.insert(connects.end(), samples.connect.begin(), samples.connect.end());
     replies.insert(replies.end(), samples.reply.begin(), samples.reply.end());
+    lags.insert(lags.end(), samples.lag.begin(), samples.lag.end());
     return done;
   }
   // Steps until `condition` holds.
@@ -73,6 +74,7 @@ struct Load {
   LoadEngine engine;
   std::vector<Nanoseconds> connects;
   std::vector<Nanoseconds> replies;
+  std::vector<Nanoseconds> lags;
 };
 
 }  // namespace kilofork::check

@@ -73,7 +73,7 @@ export type GrowthLimit = (typeof GROWTH_LIMITS)[number];
 export const ORDERS = ["reload", "reopen", "replace"] as const;
 export type Order = (typeof ORDERS)[number];
 
-/** How a request of the load client failed (native/core/load/load_engine.hpp). */
+/** How a request of the load client failed (native/core/load/load_results.hpp). */
 const FAILURES = [
   "connect",
   "ungreeted",
@@ -82,6 +82,7 @@ const FAILURES = [
   "mismatch",
   "lost",
   "unsent",
+  "overdue",
 ] as const;
 export type FailureKind = (typeof FAILURES)[number];
 

@@ -151,12 +151,14 @@ function print(text: string): Promise<void> {
 }
 
 function judge(result: ClientResult): number {
-  if (!result.ok) throw new KiloforkError("ERR_REQUEST", result.problems.join("; "));
-  if (result.loop === "open" && result.clientWasBottleneck)
+  const overdue = result.failures.filter(({ kind }) => kind === "overdue").length;
+  const onlyLate = result.problems.length === overdue;
+  if (result.loop === "open" && result.clientWasBottleneck && onlyLate)
     throw new KiloforkError(
       "ERR_BOTTLENECK",
       "the client was the bottleneck, the rate was not kept; use more --os-threads, more clients or a lower --rate",
     );
+  if (!result.ok) throw new KiloforkError("ERR_REQUEST", result.problems.join("; "));
   return EXIT.yes;
 }
 

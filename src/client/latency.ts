@@ -18,8 +18,10 @@ export interface Percentiles {
 }
 
 /**
- * connect: from connect() to the greeting. reply: from the (intended) send to the reply. beyond: reply
- * less the server's work. lag: from the arrival of a reply in the kernel until the client reads it.
+ * connect: from connect() to the greeting. reply: from the (intended) send to the reply; for a send
+ * that fell due and was never made, to the end of the load. beyond: reply less the server's work. lag:
+ * from the arrival of a reply in the kernel until the client reads it; of a late or missing send, the
+ * time that it was late because the client did not run.
  */
 const MEASURES = ["connect", "reply", "beyond", "lag"] as const;
 export type Measure = (typeof MEASURES)[number];
@@ -45,6 +47,13 @@ export class Latency {
   record(microseconds: Float64Array, less = 0): void {
     for (const value of microseconds)
       this.histogram.recordValue(Math.max(0, Math.round(value - less)));
+  }
+
+  /** Records values that stand for `count`, each for about as many. */
+  recordFor(count: number, microseconds: Float64Array): void {
+    const before = (i: number) => Math.floor((count * i) / microseconds.length);
+    for (const [i, value] of microseconds.entries())
+      this.histogram.recordValueWithCount(Math.round(value), before(i + 1) - before(i));
   }
 
   /** Encodes the histogram, so that another thread or process can {@link merge} it. */

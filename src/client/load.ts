@@ -285,10 +285,11 @@ const MEANING: Readonly<Record<FailureKind, string>> = {
   mismatch: "not the expected reply",
   lost: "connection lost",
   unsent: "given up after failed connects",
+  overdue: "fell due, and no client was free to send it",
 };
 
 /** `2 timeout: no reply in time, first client 17`. */
 export function describeFailures({ kind, count, firstClient, detail }: LoadFailures): string {
   const what = detail ? `${MEANING[kind]} (${detail})` : MEANING[kind];
-  return `${count} ${kind}: ${what}, first client ${firstClient}`;
+  return `${count} ${kind}: ${what}${firstClient > 0 ? `, first client ${firstClient}` : ""}`;
 }

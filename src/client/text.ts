@@ -3,6 +3,9 @@ import { plural, showCount, showDuration } from "../base/units";
 import type { Percentiles } from "./latency";
 import { type ClientResult, describeFailures } from "./load";
 
+/** As native/core/load/stalls.hpp has it. */
+const STALL_MS = 20;
+
 /** Programs may rely on the first line; the rest is for people. */
 export function showResult(result: ClientResult, out: string | undefined): string {
   const { requests, greeted, inFlight } = result;
@@ -57,7 +60,9 @@ function latencyRow(name: string, { count, p50, p90, p99, p999, max }: Percentil
 
 function describeLag({ lagMs, replyMs, clientWasBottleneck }: ClientResult): string {
   if (lagMs.count === 0) return "own lag not measured";
-  const lag = `own lag p99 ${showDuration(lagMs.p99)}`;
+  // A client that was stopped for a moment does not show in p99 of a long run.
+  const most = lagMs.max >= STALL_MS ? `, max ${showDuration(lagMs.max)}` : "";
+  const lag = `own lag p99 ${showDuration(lagMs.p99)}${most}`;
   if (!clientWasBottleneck) return `${lag}: not the bottleneck`;
   const share = Math.round((100 * lagMs.p99) / Math.max(replyMs.p50, 1e-6));
   return `${lag}, ${share} % of the median reply: the client was the bottleneck; use more --os-threads or another machine`;

@@ -55,8 +55,12 @@ function run(task: WorkerTask): WorkerResult {
       waiting = false;
     }
   }
+  const overdue = engine.end();
+  latencies.reply.recordFor(overdue.count, overdue.waited);
+  latencies.lag.recordFor(overdue.count, overdue.lag);
+  if (task.workMs !== undefined) latencies.beyond.recordFor(overdue.count, overdue.waited);
   return {
-    counts: before,
+    counts: engine.counts(),
     failures: engine.failures(),
     address: engine.address,
     histograms: encodeAll(latencies),

@@ -50,7 +50,7 @@ const OWN_SHARE = 0.5;
 /** The setting of a cause that no setting moves. */
 const SEE_EVIDENCE = "none: see the evidence";
 /** Failures that more time would have avoided. */
-const LATE: readonly FailureKind[] = ["timeout", "ungreeted"];
+const LATE: readonly FailureKind[] = ["timeout", "ungreeted", "overdue"];
 
 export function judge(measured: Measured, plan: TrialPlan, conditions: Conditions): Verdict {
   const overdue = beyondSlo(measured, conditions);
@@ -91,7 +91,8 @@ function problemsOfServer({ startFailure, shortage }: Measured): string[] {
 
 function problemsOfClients({ clients }: Measured, plan: TrialPlan): string[] {
   if (!clients) return [];
-  const problems = [...clients.lost, ...clients.failures.map(describeFailures)];
+  const failures = clients.failures.filter(({ kind }) => kind !== "overdue"); // a matter of the rate
+  const problems = [...clients.lost, ...failures.map(describeFailures)];
   if (isAtOnce(plan) && problems.length === 0 && clients.verified !== plan.clients)
     problems.push(`${showCount(clients.verified)} of ${showCount(plan.clients)} replies verified`);
   if (clients.synRetransmits > 0)

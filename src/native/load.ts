@@ -52,6 +52,7 @@ export interface LoadCounts {
 export interface LoadFailures {
   readonly kind: FailureKind;
   readonly count: number;
+  /** 0: the failure is of no client. */
   readonly firstClient: number;
   readonly detail: string;
 }
@@ -60,6 +61,15 @@ export interface LoadFailures {
 export interface LoadSamples {
   readonly connect: Float64Array;
   readonly reply: Float64Array;
+  readonly lag: Float64Array;
+}
+
+/** Sends of the open loop that fell due and were not made. */
+export interface OverdueSends {
+  readonly count: number;
+  /** Of some of them, spread evenly, in microseconds: the wait since it fell due... */
+  readonly waited: Float64Array;
+  /** ...and the part of it for which the client itself was stalled. */
   readonly lag: Float64Array;
 }
 
@@ -83,6 +93,7 @@ interface NativeInFlight {
 interface NativeLoadEngine {
   readonly address: string;
   step(milliseconds: number): boolean;
+  end(): OverdueSends;
   release(): void;
   counts(): LoadCounts;
   failures(): LoadFailures[];
@@ -122,6 +133,11 @@ export class LoadEngine {
   /** Works for about so many milliseconds; returns true when all is done. */
   step(milliseconds: number): boolean {
     return this.native.step(milliseconds);
+  }
+
+  /** To be called once, after the last step: counts what is overdue as failed. */
+  end(): OverdueSends {
+    return this.native.end();
   }
 
   /** Opens the barrier: every client that was greeted sends. */

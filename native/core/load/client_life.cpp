@@ -90,7 +90,7 @@ void ClientLife::socket_readable(std::uint32_t index) {
   if (client.state == ClientState::greeting) return greeting_received(index, bytes);
   if (client.state != ClientState::waiting)
     return request_failed(index, Failure::mismatch, "unasked for: " + quoted(bytes));
-  if (received.arrived) results_.samples.lag.push_back(realtime_now() - *received.arrived);
+  if (received.arrived) results_.add_lag(realtime_now() - *received.arrived);
   reply_received(index, bytes);
 }
 
@@ -249,8 +249,10 @@ void ClientLife::request_failed(std::uint32_t index, Failure kind, std::string_v
   client.request++;
   if (!schedule_.has_request(client.request, monotonic_now())) return finish(index);
   if (client.failed_connects < kGiveUpAfter) return park(index);
-  if (options_.requests > 0)
+  if (options_.requests > 0) {
     count_failure(index, Failure::unsent, "", options_.requests - client.request + 1);
+    client.request = options_.requests + 1;
+  }
   finish(index);
 }
 

@@ -30,7 +30,7 @@ struct Client {
   bool in_flight = false;
   bool was_greeted = false;
   bool settled = false;            // was greeted, or has failed, at least once
-  std::uint64_t request = 1;       // the number of the present request
+  std::uint64_t request = 1;       // the number of the present request, or of the next
   Nanoseconds since = 0;           // when the connect, or the (intended) send, was made
   Nanoseconds deadline = 0;        // set before the client enters a queue by deadline
   std::uint32_t previous = kNone;  // in its queue
@@ -42,6 +42,7 @@ class ClientTable {
   explicit ClientTable(std::uint32_t clients) : clients_(clients) {}
 
   Client& operator[](std::uint32_t index) { return clients_[index]; }
+  const Client& operator[](std::uint32_t index) const { return clients_[index]; }
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(clients_.size()); }
   [[nodiscard]] bool all_done() const { return done_ == clients_.size(); }
 

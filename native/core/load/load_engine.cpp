@@ -8,6 +8,7 @@ namespace kilofork {
 namespace {
 constexpr std::uint32_t kConnectsAtATime = 1024;  // between two calls of epoll_wait()
 constexpr std::size_t kManySamples = 8192;
+constexpr std::uint64_t kOverdueSamples = 1000;
 }  // namespace
 
 LoadEngine::LoadEngine(LoadOptions options, InFlight& in_flight)
@@ -29,6 +30,33 @@ bool LoadEngine::step(Nanoseconds time) {
     now = monotonic_now();
   }
   return clients_.all_done();
+}
+
+OverdueSends LoadEngine::end() {
+  const Nanoseconds end = schedule_.end(monotonic_now());
+  OverdueSends overdue;
+  overdue.count = std::min(schedule_.overdue(end), requests_left());
+  const std::uint64_t samples = std::min(overdue.count, kOverdueSamples);
+  for (std::uint64_t i = 0; i < samples; i++) {
+    const std::uint64_t later = overdue.count * i / samples;
+    const Nanoseconds due =
+        schedule_.send_due() + static_cast<Nanoseconds>(later) * options_.interval;
+    overdue.waited.push_back(end - due);
+    overdue.lag.push_back(results_.stalls.within(due, end));
+  }
+  results_.add_failure(0, Failure::overdue, "", overdue.count);
+  return overdue;
+}
+
+// The requests that clients have neither sent nor given up.
+std::uint64_t LoadEngine::requests_left() const {
+  if (options_.requests == 0) return UINT64_MAX;
+  std::uint64_t left = 0;
+  for (std::uint32_t i = 0; i < clients_.size(); i++) {
+    const Client& client = clients_[i];
+    left += options_.requests + 1 - client.request - (client.in_flight ? 1 : 0);
+  }
+  return left;
 }
 
 void LoadEngine::release() {
@@ -61,7 +89,10 @@ void LoadEngine::send_due(Nanoseconds now) {
     }
     if (intended > now) return;
     schedule_.take_send();
-    results_.samples.lag.push_back(now - std::max(intended, clients_[*index].since));
+    // Also late by the client is a send for which no client was free, because others were late.
+    const Nanoseconds lag = now - std::max(intended, clients_[*index].since);
+    results_.add_lag(lag);
+    results_.samples.lag.back() = std::max(lag, results_.stalls.within(intended, now));
     life_.send_request(*index, intended);
   }
 }

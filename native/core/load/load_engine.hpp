@@ -32,6 +32,9 @@ class LoadEngine {
   // Works for about `time`, or less if all clients are done or there are many samples. True if all
   // clients are done. samples() has the samples of this step until the next one.
   bool step(Nanoseconds time);
+  // Called once, after the last step, whether all clients are done or not. What the open loop has
+  // not sent although it was due has failed.
+  OverdueSends end();
   // Opens the barrier: greeted clients send.
   void release();
 
@@ -50,6 +53,7 @@ class LoadEngine {
   void wait(Nanoseconds until);
 
   [[nodiscard]] bool may_begin() const;
+  [[nodiscard]] std::uint64_t requests_left() const;
   [[nodiscard]] bool has_many_samples() const;
   [[nodiscard]] Nanoseconds next_due(Nanoseconds until) const;
 

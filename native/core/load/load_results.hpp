@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "load/stalls.hpp"
 
 namespace kilofork {
 
@@ -20,16 +21,17 @@ enum class Failure : std::uint8_t {
   mismatch,   // another text than the reply
   lost,       // the connection ended before the reply
   unsent,     // never sent: the client gave up after several failed connects
+  overdue,    // never sent: when the open loop ended, no client had been free since it fell due
 };
 inline constexpr auto kFailureNames = std::to_array<std::string_view>(
-    {"connect", "ungreeted", "greeting", "timeout", "mismatch", "lost", "unsent"});
+    {"connect", "ungreeted", "greeting", "timeout", "mismatch", "lost", "unsent", "overdue"});
 constexpr std::size_t kFailures = kFailureNames.size();
-static_assert(kFailures == static_cast<std::size_t>(Failure::unsent) + 1);
+static_assert(kFailures == static_cast<std::size_t>(Failure::overdue) + 1);
 
 // The failures of one kind.
 struct LoadFailures {
   std::uint64_t count;
-  std::uint32_t first_client;  // the lowest number of a client with this failure
+  std::uint32_t first_client;  // the lowest number of a client with this failure; 0: of no client
   std::string first_detail;    // of that client
 };
 
@@ -52,13 +54,27 @@ struct LoadSamples {
   std::vector<Nanoseconds> lag;      // how late this engine read a reply, or sent a request
 };
 
+// Sends of the open loop that fell due and were not made.
+struct OverdueSends {
+  std::uint64_t count = 0;
+  // Of some of them, spread evenly, at the end of the load:
+  std::vector<Nanoseconds> waited;  // since it fell due
+  std::vector<Nanoseconds> lag;     // the part of it for which this engine was stalled
+};
+
 struct LoadResults {
   LoadCounts counts;
   LoadSamples samples;
+  Stalls stalls;
   std::array<LoadFailures, kFailures> failures{};
 
   // Keeps the memory, so that the next step allocates none.
   void clear_samples();
+  // This engine reads a reply, or sends a request, later than it could have.
+  void add_lag(Nanoseconds lag) {
+    samples.lag.push_back(lag);
+    if (lag >= Stalls::kLeast) stalls.note(monotonic_now(), lag);
+  }
   // Counts `times` failed requests of the client with this number.
   void add_failure(std::uint32_t client, Failure kind, std::string_view detail,
                    std::uint64_t times);

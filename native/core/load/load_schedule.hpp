@@ -3,6 +3,7 @@
 // that the compiler can inline them: some run for every request.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/clock.hpp"
@@ -51,6 +52,15 @@ class LoadSchedule {
     return load_started_ + static_cast<Nanoseconds>(sends_) * options_.interval;
   }
   void take_send() { sends_++; }
+  // When the load has ended, or `now` if that is earlier.
+  [[nodiscard]] Nanoseconds end(Nanoseconds now) const {
+    return options_.duration > 0 ? std::min(now, load_started_ + options_.duration) : now;
+  }
+  // The sends that fell due before `end` and were not made.
+  [[nodiscard]] std::uint64_t overdue(Nanoseconds end) const {
+    if (!is_open_loop() || load_started_ == 0 || send_due() >= end) return 0;
+    return static_cast<std::uint64_t>((end - send_due() - 1) / options_.interval) + 1;
+  }
 
  private:
   const LoadOptions& options_;
