@@ -1,7 +1,2 @@
 #!/usr/bin/env node
-process.on("SIGUSR1", () => {}); // at once: without a handler, Node opens its debugger
-require("../dist/kilofork.cjs")
-  .main([...process.argv.slice(2)])
-  .then((code) => {
-    process.exitCode = code;
-  });
+require("./run.cjs").run(process.argv.slice(2));

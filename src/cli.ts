@@ -13,12 +13,15 @@ import { addRepair } from "./repair/command";
 import { addServe } from "./serve/command";
 import { addStatus } from "./status/command";
 
-/** Runs one command; returns the exit code. */
-export async function main(argv: readonly string[]): Promise<number> {
+/** Runs one command; returns the exit code. `early`: signals that came before the program was there. */
+export async function main(
+  argv: readonly string[],
+  early: ReadonlySet<NodeJS.Signals> = new Set(),
+): Promise<number> {
   let exitCode: number = EXIT.yes;
   const program = createProgram((code) => {
     exitCode = code;
-  });
+  }, early);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return exitCode;
@@ -27,7 +30,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function createProgram(exit: (code: number) => void): Command {
+function createProgram(exit: (code: number) => void, early: ReadonlySet<NodeJS.Signals>): Command {
   const program = new Command("kilofork")
     .description(
       "A pre-forking TCP server, its load client, and the proof of how many clients it serves at once.",
@@ -47,7 +50,7 @@ function createProgram(exit: (code: number) => void): Command {
       if (action.name() !== "serve") guardOutput();
     })
     .showHelpAfterError("(--help shows every option)");
-  addServe(program, exit);
+  addServe(program, exit, early);
   addClient(program, exit);
   addAudit(program, exit);
   addRepair(program);

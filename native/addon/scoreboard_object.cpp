@@ -51,6 +51,7 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
                       InstanceMethod<&ScoreboardObject::close_torn_heads>("closeTornHeads"),
                       InstanceMethod<&ScoreboardObject::count_orphans>("countOrphans"),
                       InstanceMethod<&ScoreboardObject::add_pending_ends>("addPendingEnds"),
+                      InstanceMethod<&ScoreboardObject::set_ready>("setReady"),
                       InstanceMethod<&ScoreboardObject::set_stopping>("setStopping"),
                       InstanceMethod<&ScoreboardObject::vacate>("vacate"),
                       InstanceMethod<&ScoreboardObject::close>("close"),
@@ -61,7 +62,8 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
 }
 
 // new Scoreboard(name) opens a segment for reading. new Scoreboard(name, {users, host, address,
-// port, backlog, limits: {start, minSpare, maxSpare, max}, synced, log, release}) creates one.
+// port, backlog, limits: {start, minSpare, maxSpare, max}, synced, graceMs, log, release}) creates
+// one.
 ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const std::string name = info[0].As<Napi::String>();
   guarded(info.Env(), [&] {
@@ -80,6 +82,7 @@ ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(
                             .backlog = static_cast<std::uint32_t>(get_number(options, "backlog")),
                             .bounds = bounds,
                             .synced = options.Get("synced").As<Napi::Boolean>(),
+                            .grace = get_duration(options, "graceMs"),
                             .log = get_string(options, "log"),
                             .release = get_string(options, "release")}));
   });
@@ -133,6 +136,8 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("lastSyncMs", to_milliseconds(header.commit.last_took()));
   result.Set("logDead", header.commit.is_dead(header.log_ordered.load()));
   result.Set("syncError", header.commit.error());
+  result.Set("graceMs", to_milliseconds(header.grace));
+  result.Set("ready", header.ready.load() != 0);
   result.Set("stopping", header.stopping.load() != 0);
   result.Set("aborted", header.aborted.load());
   result.Set("pidNamespace", static_cast<double>(header.pid_namespace));
@@ -203,6 +208,10 @@ void ScoreboardObject::set_log_number(const Napi::CallbackInfo& info) {
 // closeTornHeads(fd): closes in the log the torn heads of processes that have ended.
 void ScoreboardObject::close_torn_heads(const Napi::CallbackInfo& info) {
   kilofork::close_torn_heads(info[0].As<Napi::Number>(), board(info).header().pending.torn_heads);
+}
+
+void ScoreboardObject::set_ready(const Napi::CallbackInfo& info) {
+  board(info).header().ready.store(1);
 }
 
 void ScoreboardObject::set_stopping(const Napi::CallbackInfo& info) {

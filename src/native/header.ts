@@ -32,6 +32,10 @@ export interface ScoreboardHeader {
   /** Milliseconds since 1970. */
   readonly startedMs: number;
   readonly ageMs: number;
+  /** Of a stop. */
+  readonly graceMs: number;
+  /** All first children have waited for clients; before, the server is starting. */
+  readonly ready: boolean;
   /** The server was ordered to stop. */
   readonly stopping: boolean;
   /** Requests that the stop did not wait for. */

@@ -18,6 +18,7 @@ export interface ScoreboardOptions {
   readonly limits: PoolBounds;
   /** Acknowledgements wait for a sync. */
   readonly synced: boolean;
+  readonly graceMs: number;
   readonly log: string;
   readonly release: string;
 }
@@ -32,6 +33,7 @@ interface NativeScoreboard {
   orderLog(): number;
   setLogNumber(number: number): void;
   closeTornHeads(log: number): void;
+  setReady(): void;
   setStopping(): void;
   vacate(slot: number): void;
   countOrphans(): void;
@@ -131,6 +133,11 @@ export class Scoreboard {
   /** Front, at the end: closes records that a full disk cut and whose writers are gone. */
   closeTornHeads(log: Log): void {
     this.native.closeTornHeads(log.fd);
+  }
+
+  /** Front: all first children have waited for clients. */
+  setReady(): void {
+    this.native.setReady();
   }
 
   /** Front: the server was ordered to stop. */

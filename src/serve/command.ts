@@ -30,7 +30,12 @@ interface CommandOptions {
   readonly stopAtEof: boolean;
 }
 
-export function addServe(program: Command, exit: (code: number) => void): void {
+/** `early`: signals that came before the program was there. */
+export function addServe(
+  program: Command,
+  exit: (code: number) => void,
+  early: ReadonlySet<NodeJS.Signals>,
+): void {
   const command = program
     .command("serve")
     .summary("run the server")
@@ -58,7 +63,7 @@ export function addServe(program: Command, exit: (code: number) => void): void {
       const notice = options.readyFd === undefined ? undefined : new ReadyNotice(options.readyFd);
       try {
         refusePoolOptions(command, given.pool);
-        exit(await runServe({ ...valuesOf(command), host, port }, options, notice));
+        exit(await runServe({ ...valuesOf(command), host, port }, options, notice, early));
       } catch (error) {
         notice?.failed(error);
         throw error;
@@ -111,9 +116,10 @@ async function runServe(
   options: Partial<ServeOptions>,
   { pidFile, stopAtEof }: CommandOptions,
   notice: ReadyNotice | undefined,
+  early: ReadonlySet<NodeJS.Signals>,
 ): Promise<number> {
   const server = new Server(options);
-  const removeHandlers = handleSignals(server);
+  const removeHandlers = handleSignals(server, early);
   reportEvents(server);
   let isOpen = false;
   let wrotePidFile = false;

@@ -102,6 +102,7 @@ function createScoreboard(
     ...{ users: MOST_USERS, host, address, port, backlog },
     limits: { start: startChildren, minSpare, maxSpare, max: maxChildren },
     synced: options.ack === "synced",
+    graceMs: options.graceMs,
     log: log === "-" ? "-" : resolve(log),
     release: version,
   });

@@ -7,6 +7,7 @@
  * exit codes in command.ts.
  */
 import { EventEmitter } from "node:events";
+import type { Order } from "../base/enumerations";
 import { KiloforkError } from "../base/errors";
 import { DEFAULT_USERS } from "../base/protocol";
 import { resolveHost } from "../base/resolve";
@@ -47,6 +48,8 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
   private readonly options: ServeOptions;
   private phase = Phase.starting;
   private orderedToStop = false;
+  /** Orders that came before the server was ready. */
+  private readonly early = new Set<Order>();
   private currentUsers: readonly string[] = DEFAULT_USERS;
   // Set by open() and startSupervisor(), in this order.
   private address = "";
@@ -105,21 +108,27 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     this.orderStop("quit");
   }
 
-  // The event "answer" follows these orders. A server that is not ready, or stops, ignores them.
+  // The event "answer" follows these orders. A server that starts carries them out when it is ready,
+  // each once; one that stops ignores them.
 
   /** Reads the users again, and opens log and spawn log again if they were renamed. */
   reload(): void {
-    if (this.phase === Phase.running) this.orders.reload();
+    this.order("reload");
   }
 
   /** Opens log and spawn log again if they were renamed. */
   reopen(): void {
-    if (this.phase === Phase.running) this.orders.reopen();
+    this.order("reopen");
   }
 
   /** Replaces all children, and the supervisor by the executable that is installed now. */
   replace(): void {
-    if (this.phase === Phase.running) this.orders.replace();
+    this.order("replace");
+  }
+
+  private order(order: Order): void {
+    if (this.phase === Phase.running) this.orders[order]();
+    else this.early.add(order);
   }
 
   private orderStop(how: "stop" | "quit"): void {
@@ -223,6 +232,9 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     const { address, resources } = this;
     if (again) this.tell("ready-again", { children });
     else this.tell("ready", { children, address, port: resources.port, upMs });
+    if (again) return;
+    resources.scoreboard.setReady();
+    for (const order of this.early) this.orders[order]();
   }
 
   private forkFailed(errno: number, alive: number): void {

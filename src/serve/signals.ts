@@ -10,10 +10,10 @@ import type { Server } from "./server";
 const ONE_ORDER_MS = 500;
 
 /**
- * Installs the handlers; returns the function that removes them. From then on the process ends with
+ * Installs the handlers, and handles `early` signals; returns the function that removes them. From then on the process ends with
  * its own exit code, whatever signal comes; SIGQUIT ends it if something holds it up.
  */
-export function handleSignals(server: Server): () => void {
+export function handleSignals(server: Server, early: ReadonlySet<NodeJS.Signals>): () => void {
   const terminal = new Terminal();
   let stoppedMs = Number.NEGATIVE_INFINITY;
   const stop = () => {
@@ -41,6 +41,7 @@ export function handleSignals(server: Server): () => void {
     SIGXFSZ: () => {}, // a write beyond the size limit of files fails instead, and that is handled
   };
   for (const [signal, handler] of Object.entries(handlers)) process.on(signal, handler);
+  for (const signal of early) handlers[signal]?.();
   // A supervisor that waits to be reaped hides other children that have ended.
   server.on("supervisor-ended", () => reapStrangers(server));
   return () => {

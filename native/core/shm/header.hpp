@@ -65,6 +65,7 @@ struct Header {
   std::uint32_t start, min_spare, max_spare;  // see PoolBounds; the maximum is slot_count
   std::uint32_t synced;                       // 1: a reply waits until its record is on disk
   std::uint64_t pid_namespace;                // of all pids in the segment: pid_namespaces(7)
+  std::int64_t grace;                         // of a stop, nanoseconds
   std::int64_t created;                       // CLOCK_MONOTONIC, nanoseconds
   std::int64_t created_realtime;              // CLOCK_REALTIME, nanoseconds
   std::array<char, 256> host;                 // as given
@@ -105,6 +106,7 @@ struct Header {
   // Written by the front.
   alignas(128) std::atomic<std::uint32_t> log_ordered;  // the log that children are ordered to take
   std::atomic<std::uint32_t> log_number;  // at the end of the log's name; 0: the name has none
+  std::atomic<std::uint32_t> ready;       // 1: all first children have waited for clients
   std::atomic<std::uint32_t> stopping;    // 1: the server stops [supervisor, too]
   std::array<Answer, kOrders> answers;    // by Order
 };

@@ -55,6 +55,7 @@ Scoreboard Scoreboard::create(const std::string& name, std::uint32_t slots, std:
   header.min_spare = static_cast<std::uint32_t>(identity.bounds.min_spare);
   header.max_spare = static_cast<std::uint32_t>(identity.bounds.max_spare);
   header.synced = identity.synced ? 1 : 0;
+  header.grace = identity.grace;
   header.pid_namespace = pid_namespace();
   header.created = monotonic_now();
   header.created_realtime = realtime_now();

@@ -32,6 +32,7 @@ class Scoreboard {
     std::uint32_t backlog = 0;
     PoolBounds bounds{};
     bool synced = false;
+    Nanoseconds grace = 0;
     std::string log;
     std::string release;
   };

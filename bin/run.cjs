@@ -1,0 +1,25 @@
+// What each command runs first: takes the signals that must not wait until the program is loaded.
+const early = new Set();
+process.on("SIGUSR1", () => early.add("SIGUSR1")); // without a handler, Node opens its debugger
+const inspector = require("node:inspector");
+
+/** Runs a command. Signals that are orders to a server, and come too early, are its first orders. */
+exports.run = (argv) => {
+  if (argv[0] === "serve")
+    for (const signal of ["SIGHUP", "SIGUSR2"]) process.on(signal, () => early.add(signal));
+  closeDebugger();
+  // Node opens it twice for one signal: at once, and in its event loop.
+  setImmediate(closeDebugger);
+  for (const ms of [10, 100, 1000]) setTimeout(closeDebugger, ms).unref();
+  const { main } = require("../dist/kilofork.cjs");
+  main(argv, early).then((code) => {
+    process.exitCode = code;
+  });
+};
+
+/** Closes Node's debugger if a signal has opened it, before this file was loaded, and no option. */
+function closeDebugger() {
+  const options = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(/\s+/)];
+  const isWanted = options.some((option) => /^--inspect(-brk|-wait)?(=|$)/.test(option));
+  if (inspector.url() && !isWanted) inspector.close();
+}

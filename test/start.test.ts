@@ -1,0 +1,87 @@
+/** What comes while a server starts: signals, orders, a predecessor that is ending. */
+import { writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { ourProcesses, temporaryFolder } from "./support/cleanup";
+import { Command, run } from "./support/command";
+import { Server } from "./support/server";
+import { until } from "./support/wait";
+
+/** An environment in which the front runs this code before its own. */
+function before(code: string): NodeJS.ProcessEnv {
+  const file = join(temporaryFolder(), "before.cjs");
+  writeFileSync(file, code);
+  return { NODE_OPTIONS: `--inspect-port=0 --require=${file}` };
+}
+
+const signalled = (signal: NodeJS.Signals) => `process.kill(process.pid, "${signal}");`;
+
+describe("SIGUSR1 before the first line of the program", () => {
+  const refuses = (port: number) =>
+    new Promise<boolean>((resolve) => {
+      const socket = connect(port, "127.0.0.1");
+      socket.once("error", () => resolve(true));
+      socket.once("connect", () => resolve(socket.destroy() === undefined));
+    });
+  const debuggerPort = (stderr: string) =>
+    Number(/Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)/.exec(stderr)?.[1]);
+
+  test("does not leave Node's debugger open", async () => {
+    const server = await Server.start({ children: 1, env: before(signalled("SIGUSR1")) });
+    const port = debuggerPort(server.command.stderr);
+    expect(port).toBeGreaterThan(0);
+    expect(await refuses(port)).toBe(true);
+    server.command.kill("SIGUSR1");
+    await until("the order is answered", () => server.scoreboard.header().answers.reopen.count > 0);
+    expect(debuggerPort(server.command.stderr)).toBe(port); // no other was opened
+    await server.stop();
+  });
+
+  test("leaves a debugger open that an option has asked for", async () => {
+    const server = await Server.start({ children: 1, env: { NODE_OPTIONS: "--inspect=0" } });
+    expect(await refuses(debuggerPort(server.command.stderr))).toBe(false);
+    await server.stop();
+  });
+});
+
+test("orders that come as signals while it starts are carried out when it is up, each once", async () => {
+  const signals = ["SIGHUP", "SIGUSR2", "SIGUSR1", "SIGHUP"] as const;
+  const early = `setImmediate(() => { ${signals.map(signalled).join(" ")} });`;
+  const server = await Server.start({ children: 3, env: before(early) });
+  await until("the children are replaced", () => server.scoreboard.header().ended.replaced === 3);
+  const { reload, reopen, replace } = server.scoreboard.header().answers;
+  expect([reload.count, reopen.count, replace.count]).toEqual([1, 1, 1]);
+  await server.stop();
+});
+
+test("ctl says that a server is starting; its order is carried out when the server is up", async () => {
+  const stopSupervisor = `
+    const { readFileSync, readdirSync } = require("node:fs");
+    const children = () => readFileSync("/proc/self/task/" + process.pid + "/children", "utf8");
+    const look = () => {
+      for (const pid of children().split(" ").filter(Number))
+        if (readFileSync("/proc/" + pid + "/comm", "utf8").startsWith("kilofork-superv"))
+          return process.kill(Number(pid), "SIGSTOP");
+      setImmediate(look);
+    };
+    setImmediate(look);`;
+  const log = join(temporaryFolder(), "log");
+  const args = ["serve", "127.0.0.1", "0", "--children", "100", "--log", log];
+  const server = new Command(args, undefined, before(stopSupervisor));
+  const [supervisor = 0] = await until("there is a supervisor", () => {
+    const pids = ourProcesses(/^kilofork-superv/);
+    return pids.length > 0 ? pids : undefined;
+  });
+  const pid = ["--pid", String(server.pid)];
+  const { code, stderr } = await run("ctl", "reload", ...pid, "--timeout", "100ms");
+  expect(stderr).toContain("the server is starting");
+  expect(code).toBe(1);
+  process.kill(supervisor, "SIGCONT");
+  await until("the order is carried out", () => /no users file to read/.test(server.stderr));
+  expect(server.stderr.indexOf("listening on")).toBeLessThan(
+    server.stderr.indexOf("no users file"),
+  );
+  server.kill("SIGTERM");
+  expect((await server.end()).code).toBe(0);
+});
