@@ -78,6 +78,45 @@ describe("start", () => {
     expect(existsSync(file)).toBe(false);
   });
 
+  test("a pid file is not written by a second server, and removed by its own server only", async () => {
+    const folder = temporaryFolder();
+    const file = join(folder, "pid");
+    const pidFile = ["--pid-file", file];
+    const first = await Server.start({ folder, args: pidFile });
+    const log = join(folder, "second.log");
+    const second = new Command(["serve", "127.0.0.1", "0", "--log", log, ...pidFile]);
+    expect(await second.end()).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(`is locked by a server that runs, pid ${first.front}\n`),
+    });
+    expect(readFileSync(file, "utf8")).toBe(`${first.front}\n`);
+
+    renameSync(file, `${file}.old`);
+    writeFileSync(file, "another's\n");
+    await first.stop();
+    expect(readFileSync(file, "utf8")).toBe("another's\n");
+  });
+
+  test("a pid file that a killed server has left is taken over; one that is no file is refused", async () => {
+    const folder = temporaryFolder();
+    const file = join(folder, "pid");
+    const killed = await Server.start({ folder, args: ["--pid-file", file] });
+    await killed.stop("SIGKILL");
+    await until("its children have ended", () => ourProcesses().length === 0);
+    expect(readFileSync(file, "utf8")).toBe(`${killed.front}\n`);
+    const next = await Server.start({ folder, args: ["--pid-file", file] });
+    expect(readFileSync(file, "utf8")).toBe(`${next.front}\n`);
+    await next.stop();
+    expect(existsSync(file)).toBe(false);
+
+    const args = ["serve", "127.0.0.1", "0", "--log", join(folder, "log")];
+    const refused = await new Command([...args, "--pid-file", "/dev/null"]).end();
+    expect(refused).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("/dev/null is not a regular file"),
+    });
+  });
+
   test("a service manager is told when it is ready, and when it stops", async () => {
     const socket = join(temporaryFolder(), "notify");
     const listen = `

@@ -3,6 +3,7 @@
 // front needs. src/native gives it types.
 #include <fcntl.h>
 #include <napi.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -138,6 +139,16 @@ void close_on_exec(const Napi::CallbackInfo& info) {
   });
 }
 
+// lockFile(fd) → false if another process has the file locked. flock(2).
+Napi::Value lock_file(const Napi::CallbackInfo& info) {
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  const bool is_ours = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+  guarded(info.Env(), [&] {
+    if (!is_ours && errno != EWOULDBLOCK) fail("flock of descriptor " + std::to_string(fd));
+  });
+  return Napi::Boolean::New(info.Env(), is_ours);
+}
+
 // notify(state) → true if there is a service manager, and it has been told.
 Napi::Value notify(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), notify_service_manager(info[0].As<Napi::String>()));
@@ -157,6 +168,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("reap", Napi::Function::New<reap>(env, "reap"));
   exports.Set("reapStranger", Napi::Function::New<reap_stranger>(env, "reapStranger"));
   exports.Set("closeOnExec", Napi::Function::New<close_on_exec>(env, "closeOnExec"));
+  exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
   exports.Set("notify", Napi::Function::New<notify>(env, "notify"));
   exports.Set("limits", Napi::Function::New<limits>(env, "limits"));
   return exports;

@@ -26,6 +26,7 @@ interface ProcessesAddon {
   reap(pid: number): { exit: number } | { signal: number } | null;
   reapStranger(own: number): boolean;
   closeOnExec(fd: number): void;
+  lockFile(fd: number): boolean;
   notify(state: string): boolean;
   limits(): { files: number; processes: number };
 }
@@ -60,6 +61,11 @@ export function reapStranger(own: number): boolean {
 /** Sets FD_CLOEXEC: processes started from now on do not inherit the descriptor. */
 export function closeOnExec(fd: number): void {
   native().closeOnExec(fd);
+}
+
+/** Locks a file until the descriptor is closed; false if another process has it locked. flock(2). */
+export function lockFile(fd: number): boolean {
+  return native().lockFile(fd);
 }
 
 /** Notifies the service manager; false if there is none. sd_notify(3). */

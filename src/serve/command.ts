@@ -2,10 +2,8 @@
  * `kilofork serve` on the command line: options (from the table of settings), banner, messages, pid
  * file, service manager, exit code. Its signals are in signals.ts.
  */
-import { rmSync, writeFileSync } from "node:fs";
 import { type Command, Option, type OptionValues } from "commander";
 import { whereIs } from "../base/address";
-import { KiloforkError } from "../base/errors";
 import { DEFAULT_HOST, DEFAULT_PORT } from "../base/protocol";
 import { count, inArgument, refuseOptions } from "../command/arguments";
 import { EXIT } from "../command/exit";
@@ -13,6 +11,7 @@ import { notify } from "../native/processes";
 import type { Ready, ServerEvent } from "./events";
 import { PHRASES } from "./messages";
 import type { ServeOptions } from "./options";
+import { PidFile } from "./pid-file";
 import { ReadyNotice } from "./ready";
 import { Server } from "./server";
 import { type Pool, SETTINGS, type Setting, type SettingKey } from "./settings";
@@ -51,7 +50,10 @@ export function addServe(
     );
   for (const setting of Object.values(SETTINGS)) command.addOption(optionOf(setting));
   command
-    .option("--pid-file <file>", "file with the pid of the server, removed when it ends")
+    .option(
+      "--pid-file <file>",
+      "file with the pid of the server, locked while it runs, removed when it ends",
+    )
     .option(
       "--ready-fd <n>",
       "open descriptor that gets one line of JSON when the server is ready or has failed to start",
@@ -114,7 +116,7 @@ function refusePoolOptions(command: Command, pool: Pool): void {
 /** Serves until the server has ended; returns the exit code. */
 async function runServe(
   options: Partial<ServeOptions>,
-  { pidFile, stopAtEof }: CommandOptions,
+  { pidFile: pidPath, stopAtEof }: CommandOptions,
   notice: ReadyNotice | undefined,
   early: ReadonlySet<NodeJS.Signals>,
 ): Promise<number> {
@@ -122,18 +124,13 @@ async function runServe(
   const removeHandlers = handleSignals(server, early);
   reportEvents(server);
   let isOpen = false;
-  let wrotePidFile = false;
+  let pidFile: PidFile | undefined;
   server
     .on("listening", () => {
       isOpen = true;
-      if (pidFile === undefined) return;
-      writePidFile(pidFile);
-      wrotePidFile = true;
+      if (pidPath !== undefined) pidFile = new PidFile(pidPath);
     })
-    .on("closing", () => {
-      // Now, since another server may soon have the port, and write the same file.
-      if (wrotePidFile) rmSync(pidFile ?? "", { force: true });
-    })
+    .on("closing", () => pidFile?.remove()) // now, since another server may soon have port and file
     .on("ready", (ready) => {
       notify("READY=1");
       announce(server, ready, options);
@@ -156,17 +153,6 @@ async function runServe(
   } finally {
     if (stopAtEof) process.stdin.destroy();
     removeHandlers();
-  }
-}
-
-function writePidFile(path: string): void {
-  try {
-    writeFileSync(path, `${process.pid}\n`);
-  } catch (error) {
-    throw new KiloforkError(
-      "ERR_ARGUMENT",
-      `cannot write the pid file: ${(error as Error).message}`,
-    );
   }
 }
 
