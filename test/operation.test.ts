@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { copyFileSync, readFileSync, readlinkSync, renameSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
@@ -311,4 +311,31 @@ test("the same order to every process at once, as a service manager gives it, ab
   expect((await client).requests).toMatchObject({ verified: 20, failed: 0 });
   expect((await server.command.end()).code).toBe(0);
   expect(server.audit().problems).toEqual([]);
+});
+
+test("no order is lost while the supervisor is stopped and its socket is full, also not the one to stop", async () => {
+  const server = await Server.start({ children: 2 });
+  const { supervisor } = server;
+  const answers = () => server.scoreboard.header().answers.reopen.count;
+  const fill = async () => {
+    process.kill(supervisor, "SIGSTOP");
+    for (const end = answers() + 400; answers() < end; ) {
+      const before = answers();
+      renameSync(server.log, `${server.log}.1`);
+      server.command.kill("SIGUSR1");
+      while (answers() === before) await setImmediate();
+    }
+  };
+  await fill();
+  process.kill(supervisor, "SIGCONT");
+  await until("all children have the newest log", () => {
+    const { logSettled, logOrdered } = server.scoreboard.header();
+    return logOrdered === 400 && logSettled === logOrdered;
+  });
+  await fill();
+  server.command.kill("SIGTERM");
+  await until("the front stops", () => server.scoreboard.header().stopping);
+  process.kill(supervisor, "SIGCONT");
+  expect((await server.command.end()).code).toBe(0);
+  expect(server.records(/Server stop/)).toHaveLength(1);
 });

@@ -5,6 +5,7 @@
 #include <napi.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <limits>
@@ -82,14 +83,17 @@ Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// sendControl(fd, line, passed?) → false if the supervisor is gone. Sends one line, with the
-// descriptor `passed` if it is given.
+// sendControl(fd, line, passed?) → false if the socket has no room now. Sends one line, with the
+// descriptor `passed` if it is given: all of it or nothing, since a line is shorter than half of
+// what a socket holds. Does nothing if the supervisor is gone.
 Napi::Value send_control(const Napi::CallbackInfo& info) {
   const int fd = info[0].As<Napi::Number>();
   const std::string line = info[1].As<Napi::String>().Utf8Value() + "\n";
   const int passed = info[2].IsNumber() ? info[2].As<Napi::Number>().Int32Value() : -1;
-  const ssize_t sent = send_with_fd(fd, line, passed, 0);
-  return Napi::Boolean::New(info.Env(), sent == static_cast<ssize_t>(line.size()));
+  const bool has_room = send_with_fd(fd, line, passed, MSG_DONTWAIT) >= 0 ||
+                        (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM &&
+                         errno != ETOOMANYREFS && errno != EINTR);
+  return Napi::Boolean::New(info.Env(), has_room);
 }
 
 // reap(pid) → {exit} or {signal} once that child of the front has ended, else null. Waits for no

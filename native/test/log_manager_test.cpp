@@ -204,6 +204,25 @@ TEST("without a syncer, no other process is signalled in its place") {
   CHECK_EQ(group.wait(), 0);
 }
 
+TEST("an order that is repeated reaches a child that missed it, and then the log is settled") {
+  Harness harness(open_log(file("log")));
+  harness.manager.reopen(open_log(file("log-1")), 1, harness.roster);
+  Process child([] { ::pause(); });
+  harness.roster.adopt(0,
+                       {.pid = child.pid(), .cause = Cause::start, .pending = false, .told_at = 0});
+  harness.maintain();
+  const Fd same(::open(file("log-1").c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  harness.manager.reopen(Fd(::dup(same.get())), 1, harness.roster);
+  siginfo_t ended{};
+  CHECK_EQ(::waitid(P_PID, static_cast<id_t>(child.pid()), &ended, WEXITED | WNOWAIT), 0);
+  CHECK_EQ(ended.si_status, SIGUSR1);  // it was told
+  CHECK_EQ(peek_log(harness.broadcast.receive.get())->epoch, 1U);
+  CHECK_EQ(harness.board.header().log_settled.load(), 0U);
+  harness.board.slots()[0].log_epoch = 1;
+  harness.maintain();
+  CHECK_EQ(harness.board.header().log_settled.load(), 1U);
+}
+
 TEST("what the control channel had no room for is reported again") {
   Harness harness(open_log(file("log")));
   while (harness.control.send("growth-limit none")) continue;

@@ -43,7 +43,10 @@ export function compatibility(): string {
   return native().compatibility;
 }
 
-/** Sends a line to the supervisor, with a descriptor if given; false if the supervisor is gone. */
+/**
+ * Sends a line to the supervisor, with a descriptor if given; false if the socket has no room. Does
+ * nothing if the supervisor is gone.
+ */
 export function sendControl(fd: number, line: string, passedFd?: number): boolean {
   return native().sendControl(fd, line, passedFd);
 }

@@ -61,10 +61,15 @@ export class Orders {
 
   /** Orders all children to take the present log. */
   broadcastLog(): void {
-    const { scoreboard, logFiles, supervisor } = this.parts;
+    const { scoreboard, logFiles } = this.parts;
     scoreboard.setLogNumber(logFiles.number);
+    this.orderLog(scoreboard.orderLog());
+  }
+
+  private orderLog(epoch: number): void {
+    const { supervisor, logFiles } = this.parts;
     // Children may not be allowed to open the file, so they get its descriptor.
-    supervisor().order(`log ${scoreboard.orderLog()}`, logFiles.log.fd);
+    supervisor().order(`log ${epoch}`, logFiles.log.fd);
   }
 
   private carryOut(order: Order, ...parts: readonly (() => string)[]): void {
@@ -95,10 +100,14 @@ export class Orders {
   }
 
   private reopenLog(): string {
-    if (!attempt("log kept as it was", () => this.parts.logFiles.reopenLog()))
-      return "the log is still the same file";
-    this.broadcastLog();
-    return "log opened again";
+    if (attempt("log kept as it was", () => this.parts.logFiles.reopenLog())) {
+      this.broadcastLog();
+      return "log opened again";
+    }
+    const { scoreboard } = this.parts;
+    const { logSettled, logOrdered } = scoreboard.header();
+    if (logSettled !== logOrdered) this.orderLog(logOrdered); // to children that missed it
+    return "the log is still the same file";
   }
 
   private reopenSpawnLog(): string {

@@ -43,11 +43,22 @@ interface Events {
   ended: [how: string];
 }
 
+/** Orders that the socket has no room for, as when the supervisor is stopped, are tried again. */
+const TRIED_EVERY_MS = 10;
+
+interface Line {
+  readonly text: string;
+  readonly passedFd: number | undefined;
+}
+
 export class Supervisor extends EventEmitter<Events> {
   readonly pid: number;
   private readonly control: Socket;
   private readonly controlFd: number;
   private readonly lifeline: Socket;
+  /** Lines that are not sent yet. */
+  private waiting: Line[] = [];
+  private retry: NodeJS.Timeout | undefined;
 
   constructor(options: ServeOptions, { segmentName, listener, logFiles, scoreboard }: Resources) {
     super();
@@ -71,13 +82,33 @@ export class Supervisor extends EventEmitter<Events> {
     this.lifeline.on("error", () => {});
     // The lifeline ends when the last process that inherited it has ended.
     this.lifeline.resume().once("close", () => this.awaitExit());
-    for (const line of settingLines(options, scoreboard.header().logOrdered)) this.order(line);
+    for (const line of settingLines(options, scoreboard.header().logOrdered))
+      this.waiting.push({ text: line, passedFd: undefined });
     this.order("start");
   }
 
-  /** Sends a line, with a descriptor if one is given. Does nothing if the supervisor is gone. */
-  order(line: string, passedFd?: number): void {
-    if (!this.control.destroyed) sendControl(this.controlFd, line, passedFd);
+  /**
+   * Sends a line, with a descriptor if one is given, as soon as the socket has room. Takes the place of
+   * a line of the same kind that still waits: so few of them wait, and their descriptors are open.
+   * Does nothing if the supervisor is gone.
+   */
+  order(text: string, passedFd?: number): void {
+    const kind = (line: string) => line.split(" ", 1)[0];
+    this.waiting = this.waiting.filter((line) => kind(line.text) !== kind(text));
+    this.waiting.push({ text, passedFd });
+    this.send();
+  }
+
+  private send(): void {
+    clearTimeout(this.retry);
+    if (this.control.destroyed) this.waiting = [];
+    for (let line = this.waiting[0]; line; line = this.waiting[0]) {
+      if (!sendControl(this.controlFd, line.text, line.passedFd)) {
+        this.retry = setTimeout(() => this.send(), TRIED_EVERY_MS);
+        return;
+      }
+      this.waiting.shift();
+    }
   }
 
   private receive(line: string): void {
@@ -105,6 +136,7 @@ export class Supervisor extends EventEmitter<Events> {
       return;
     }
     this.control.destroy();
+    clearTimeout(this.retry);
     this.emit("ended", "signal" in status ? `signal ${status.signal}` : `exit ${status.exit}`);
   }
 }

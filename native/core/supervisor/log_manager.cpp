@@ -49,6 +49,7 @@ LogManager::LogManager(Parts parts, const std::optional<ExecState>& predecessor)
 // The order matters: the syncer has the log before anybody can write to it; retractions come before
 // all other records; then the children may take it.
 void LogManager::reopen(Fd log, std::uint32_t epoch, const Roster& roster) {
+  if (epoch == epoch_) return order_again(roster);
   if (told_to_leave_ && syncer_ends_within(kRetractedWithin)) on_exit(syncer_);
   if (parts_.synced && syncer_ == 0) start_syncer(monotonic_now());
   const bool was_dead = header_.commit.is_dead(epoch_);
@@ -66,6 +67,16 @@ void LogManager::reopen(Fd log, std::uint32_t epoch, const Roster& roster) {
     if (member.pid != 0)
       ::kill(member.pid, SIGUSR1);  // so that idle children leave the old file, too
   reopened_ = monotonic_now();
+  next_settling_ = 0;
+}
+
+// The front repeats an order while the log is not settled.
+void LogManager::order_again(const Roster& roster) {
+  publish_log(parts_.broadcast, parts_.log, epoch_);
+  const auto slots = parts_.scoreboard.slots();
+  const auto& members = roster.members();
+  for (std::size_t i = 0; i < members.size(); i++)
+    if (members[i].pid != 0 && slots[i].log_epoch != epoch_) ::kill(members[i].pid, SIGUSR1);
   next_settling_ = 0;
 }
 

@@ -52,6 +52,7 @@ class LogManager {
   void save_to(ExecState& state) const;
 
  private:
+  void order_again(const Roster& roster);
   void wait_for_retractions(const Roster& roster);
   void settle(const Roster& roster, Nanoseconds now);
   void report_errors();
