@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { ourProcesses, temporaryFolder } from "./support/cleanup";
 import { Command, run } from "./support/command";
 import { Server } from "./support/server";
+import { RawClient } from "./support/socket";
 import { until } from "./support/wait";
 
 /** An environment in which the front runs this code before its own. */
@@ -84,4 +85,49 @@ test("ctl says that a server is starting; its order is carried out when the serv
   );
   server.kill("SIGTERM");
   expect((await server.end()).code).toBe(0);
+});
+
+describe("a restart at once", () => {
+  const restart = async (before: Server, log: string) => {
+    const args = ["serve", "127.0.0.1", String(before.port), "--children", "2", "--log", log];
+    const after = new Command(args);
+    await until("it waits", () => after.stderr.includes(`(pid ${before.front}) is ending`));
+    return after;
+  };
+
+  test.each(["SIGKILL", "SIGTERM"] as const)(
+    "after %s to the front waits until the requests in work are done",
+    async (signal) => {
+      const before = await Server.start({ children: 2, work: "sleep:2s" });
+      const client = await RawClient.greeted(before.port);
+      client.send("arijort:x\n");
+      await until("a child works", () => before.count("working") === 1);
+      before.command.kill(signal);
+      const after = await restart(before, before.log);
+      expect((await client.lines(2))[1]).toContain('"x"');
+      await until("it is up", () => after.stderr.includes("listening on"));
+      expect(after.stderr.match(/is ending/g)).toHaveLength(1);
+      const next = await RawClient.greeted(before.port);
+      await Promise.all([client.close(), next.close()]);
+      after.kill("SIGTERM");
+      expect((await after.end()).code).toBe(0);
+    },
+  );
+
+  test("is stopped while it waits, and waits no longer than the grace of the other", async () => {
+    const before = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "1ms"] });
+    const { supervisor } = before;
+    process.kill(supervisor, "SIGSTOP");
+    before.command.kill("SIGKILL");
+    const log = join(temporaryFolder(), "log");
+    const stopped = await restart(before, log);
+    stopped.kill("SIGTERM");
+    expect((await stopped.end()).code).toBe(0);
+    const patient = await restart(before, log);
+    expect(await patient.end()).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("another program listens there"),
+    });
+    process.kill(supervisor, "SIGCONT");
+  });
 });

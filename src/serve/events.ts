@@ -6,6 +6,8 @@ import type { GrowthLimit, Order } from "../base/enumerations";
 export interface ServerEvents {
   /** Socket and log are open; no child is there yet. A listener that throws makes the start fail. */
   listening: { readonly address: string; readonly port: number };
+  /** The port or the log still belongs to a server that is ending: the start waits for it. */
+  waiting: { readonly front: number; readonly withinMs: number };
   /** The supervisor was built without the filter of system calls. */
   unfiltered: Nothing;
   /** For the first time, all first children wait for clients. */

@@ -13,6 +13,8 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
   stopping: null,
   closing: null,
 
+  waiting: ({ front, withinMs }) =>
+    `the last server here (pid ${front}) is ending; waiting for it, for at most ${showDuration(withinMs)}`,
   unfiltered: () =>
     "built without the filter of system calls (KILOFORK_UNFILTERED): a child that is taken over can open files, run programs and connect as its user",
   "ready-again": ({ children }) => `${children} children are up again`,

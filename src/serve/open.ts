@@ -23,6 +23,7 @@ export function openListener(
     throw new KiloforkError(
       "ERR_LISTEN",
       `cannot listen on ${address}:${port}: ${remedy[error.code] ?? error.message}`,
+      { cause: error },
     );
   }
 }
@@ -71,6 +72,7 @@ export function openLog(path: string): Log {
     throw new KiloforkError(
       "ERR_LOG",
       `cannot log to ${path}: ${remedy[error.code] ?? error.message}`,
+      { cause: error },
     );
   }
 }

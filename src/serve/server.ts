@@ -7,6 +7,7 @@
  * exit codes in command.ts.
  */
 import { EventEmitter } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Order } from "../base/enumerations";
 import { KiloforkError } from "../base/errors";
 import { DEFAULT_USERS } from "../base/protocol";
@@ -20,12 +21,16 @@ import { forkError, requireRoom } from "./machine-limits";
 import { completeOptions, type ServeOptions } from "./options";
 import { Orders } from "./orders";
 import { killOrphansLater, recordOrphans } from "./orphans";
+import { findPredecessor, isInUse } from "./predecessor";
 import { Resources } from "./resources";
 import { Supervisor } from "./supervisor";
 import { readUsers } from "./users";
 
 /** A supervisor that ends within this time has failed to start. */
 const START_MS = 1000;
+/** A start that waits for a predecessor is tried again after this time. */
+const TRIED_EVERY_MS = 20;
+const GONE_WITHIN_MS = 200;
 /** The server ends after so many failed starts in a row. */
 const MOST_FAILED_STARTS = 5;
 
@@ -146,7 +151,8 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     const { host, reportEveryMs } = this.options;
     const [address] = (await Promise.race([resolveHost(host), this.finished])) ?? [];
     if (address === undefined || this.orderedToStop) return { aborted: 0 };
-    this.open(address);
+    await this.openWhenFree(address);
+    if (this.orderedToStop) return { aborted: 0 };
     const everyMs = Math.min(reportEveryMs, LONGEST_TIMER_MS);
     const report = () => this.resources.reportTotal();
     const reporter = everyMs > 0 ? setInterval(report, everyMs) : undefined;
@@ -159,6 +165,27 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     }
     if (this.failure) throw this.failure;
     return { aborted: this.aborted };
+  }
+
+  /** Opens all, after a predecessor that is ending. Opens nothing if the server is stopped meanwhile. */
+  private async openWhenFree(address: string): Promise<void> {
+    let deadline = Number.POSITIVE_INFINITY;
+    for (let seenAt = performance.now(); !this.orderedToStop; ) {
+      try {
+        return this.open(address);
+      } catch (error) {
+        const predecessor = isInUse(error) ? findPredecessor(this.options) : undefined;
+        const now = performance.now();
+        if (predecessor) seenAt = now;
+        // Its last process closes its descriptors a moment after the segment is gone.
+        if (!isInUse(error) || now > deadline || now > seenAt + GONE_WITHIN_MS) throw error;
+        if (predecessor && deadline === Number.POSITIVE_INFINITY) {
+          deadline = now + predecessor.withinMs;
+          this.tell("waiting", predecessor);
+        }
+        await Promise.race([sleep(TRIED_EVERY_MS), this.finished]);
+      }
+    }
   }
 
   private open(address: string): void {
