@@ -19,6 +19,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { type StartedServer, startServer } from "../src/harness/server";
+import { canLimitProcesses, ProcessLimit } from "../test/support/cgroup";
 import { TaggedProcesses } from "../test/support/processes";
 
 const LOG = "server.log";
@@ -31,6 +32,7 @@ export class Harness {
   private readonly errors = openSync(join(this.folder, "server.err"), "a");
   private readonly tagged = new TaggedProcesses("KILOFORK_CHAOS");
   private mountHolder: ChildProcess | undefined;
+  private readonly cgroup = canLimitProcesses ? new ProcessLimit() : undefined;
   private rotations = 0;
 
   static async open(megabytes: number): Promise<Harness> {
@@ -54,6 +56,10 @@ export class Harness {
     return this.mountHolder !== undefined;
   }
 
+  get limitsProcesses(): boolean {
+    return this.cgroup !== undefined;
+  }
+
   /** The path by which the server opens it. */
   get log(): string {
     return join(this.hasDisk ? this.disk : this.folder, LOG);
@@ -69,7 +75,7 @@ export class Harness {
     const enter = ["nsenter", "--target", String(this.mountHolder?.pid), "--mount", "--"];
     const server = await startServer({
       ...{ port, log: this.log, args, stderr: this.errors, detached: true },
-      via: this.mountHolder ? enter : [],
+      via: [...(this.cgroup?.enter ?? []), ...(this.mountHolder ? enter : [])],
       env: { TZ: "UTC", ...this.tagged.environment },
     });
     this.tagged.add(server.pid);
@@ -89,6 +95,15 @@ export class Harness {
     } catch {
       return false;
     }
+  }
+
+  /** Makes fork fail, until unlimitProcesses(). */
+  limitProcesses(): void {
+    this.cgroup?.set(1);
+  }
+
+  unlimitProcesses(): void {
+    this.cgroup?.set("max");
   }
 
   // ---- disk and log -----------------------------------------------------------------------------
@@ -144,6 +159,7 @@ export class Harness {
   /** Ends all processes and deletes the folder; `keep` leaves it, with the logs. */
   async close(keep: boolean): Promise<void> {
     for (const pid of this.processes()) this.signal(pid, "SIGKILL");
+    await this.cgroup?.remove();
     if (this.mountHolder) {
       for (const path of keep ? this.logs() : [])
         copyFileSync(path, join(this.folder, basename(path)));

@@ -19,6 +19,13 @@ const LONGEST_PAUSE_MS = 300;
 const SHORTEST_STOP_MS = 50;
 const LONGEST_STOP_MS = 2000;
 
+/** Between two processes that are killed one after the other. */
+const LONGEST_APART_MS = 100;
+/** SIGSTOP takes effect when the process runs the next time. */
+const STOPPED_WITHIN_MS = 50;
+
+const pause = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
 const STRIKES: readonly Strike[] = [
   { name: "child, SIGKILL", cards: 10, hit: (to, server) => to.some(server, "SIGKILL") },
   {
@@ -66,6 +73,12 @@ const STRIKES: readonly Strike[] = [
     cards: 4,
     hit: (to, { front }) => (to.harness.renameLog() ? to.send("SIGUSR1", [front]) : 0),
   },
+  { name: "pids.max reached and raised", cards: 2, hit: (to) => to.limitProcesses() },
+  {
+    name: "pids.max reached, supervisor SIGKILL",
+    cards: 1,
+    hit: (to, { supervisor }) => to.limitProcesses() && to.send("SIGKILL", [supervisor]),
+  },
   { name: "disk full and emptied", cards: 3, hit: (to) => to.fillDisk() },
   {
     name: "front, SIGKILL",
@@ -77,6 +90,18 @@ const STRIKES: readonly Strike[] = [
     name: "front and supervisor, SIGKILL",
     cards: 1,
     hit: (to, { front, supervisor }) => to.send("SIGKILL", [front, supervisor]),
+    isFatal: true,
+  },
+  {
+    name: "front and supervisor, SIGKILL apart",
+    cards: 2,
+    hit: (to, { front, supervisor }) => to.killApart([front, supervisor]),
+    isFatal: true,
+  },
+  {
+    name: "others stopped, front and supervisor SIGKILL",
+    cards: 2,
+    hit: (to, server) => to.stopAndKill(server),
     isFatal: true,
   },
   {
@@ -110,7 +135,11 @@ export class Strikes {
   }
 
   private kinds(): readonly Strike[] {
-    return this.harness.hasDisk ? STRIKES : STRIKES.filter(({ name }) => !name.startsWith("disk"));
+    const { hasDisk, limitsProcesses } = this.harness;
+    return STRIKES.filter(
+      ({ name }) =>
+        (hasDisk || !name.startsWith("disk")) && (limitsProcesses || !name.startsWith("pids.max")),
+    );
   }
 
   /** Strikes until the time is over, a strike was fatal, or the server ended by itself. */
@@ -151,6 +180,30 @@ export class Strikes {
         for (const pid of hit) this.harness.signal(pid, "SIGCONT");
       });
     return hit.length;
+  }
+
+  /** In a random order, up to LONGEST_APART_MS apart. Waits in between without a turn of the loop. */
+  killApart(pids: readonly number[]): number {
+    const [first = 0, second = 0] = this.aim.shuffled([...pids]);
+    const hit = this.send("SIGKILL", [first]);
+    pause(this.aim.between(0, LONGEST_APART_MS));
+    return hit + this.send("SIGKILL", [second]);
+  }
+
+  /** Nobody continues those that it stops. */
+  stopAndKill(server: Server): number {
+    const { front, supervisor, forker, syncer } = server;
+    const others = this.aim.shuffled([forker, syncer, ...server.children()]);
+    const stopped = others.slice(0, this.aim.between(1, others.length));
+    for (const pid of stopped) this.harness.signal(pid, "SIGSTOP");
+    pause(STOPPED_WITHIN_MS);
+    return stopped.length + this.killApart([front, supervisor]);
+  }
+
+  limitProcesses(): number {
+    this.harness.limitProcesses();
+    this.later(() => this.harness.unlimitProcesses());
+    return 1;
   }
 
   fillDisk(): number {

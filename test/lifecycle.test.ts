@@ -53,12 +53,16 @@ describe("start", () => {
     const descriptors = (pid: number) =>
       readdirSync(`/proc/${pid}/fd`).map((fd) => {
         const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
-        return `${fd} ${target.replace(server.log, "log").replace(/\d{2,}.*/, "")}`;
+        return `${fd} ${target
+          .replace(server.log, "log")
+          .replace("anon_inode:[pidfd]", "pidfd:[")
+          .replace(/\d{2,}.*/, "")}`;
       });
     expect(descriptors(server.slots()[0]?.pid ?? 0).sort()).toEqual([
       "0 /dev/null",
       "1 /dev/null",
       "11 socket:[", // receives a reopened log
+      "12 pidfd:[", // of the front
       "2 socket:[", // standard error of this server
       "4 socket:[", // the listener
       "5 log",
@@ -141,7 +145,10 @@ while True:
   test("a segment that a killed server left is swept at the next start; that of a running one is not", async () => {
     const living = await Server.start({ children: 1 });
     const first = await Server.start({ children: 1 });
-    const everyone = [first.front, first.supervisor, ...first.slots().map(({ pid }) => pid)];
+    // The front last: each of the others would remove the segment.
+    const { forker } = first.scoreboard.header();
+    const children = first.slots().map(({ pid }) => pid);
+    const everyone = [forker, ...children, first.supervisor, first.front];
     for (const pid of everyone) killChild(pid, "SIGSTOP");
     for (const pid of everyone) killChild(pid, "SIGKILL");
     await until("all have ended", () => !everyone.some(alive));

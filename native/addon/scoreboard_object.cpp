@@ -53,6 +53,7 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
                       InstanceMethod<&ScoreboardObject::add_pending_ends>("addPendingEnds"),
                       InstanceMethod<&ScoreboardObject::set_ready>("setReady"),
                       InstanceMethod<&ScoreboardObject::set_stopping>("setStopping"),
+                      InstanceMethod<&ScoreboardObject::release_guard>("releaseGuard"),
                       InstanceMethod<&ScoreboardObject::vacate>("vacate"),
                       InstanceMethod<&ScoreboardObject::close>("close"),
                       InstanceAccessor<&ScoreboardObject::fd>("fd"),
@@ -216,6 +217,11 @@ void ScoreboardObject::set_ready(const Napi::CallbackInfo& info) {
 
 void ScoreboardObject::set_stopping(const Napi::CallbackInfo& info) {
   board(info).header().stopping.store(1);
+}
+
+// releaseGuard(), after the segment was removed.
+void ScoreboardObject::release_guard(const Napi::CallbackInfo& info) {
+  board(info).header().guarded.store(0);
 }
 
 // vacate(slot), after the supervisor died and the end of the slot's child was recorded.

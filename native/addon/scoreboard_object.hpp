@@ -33,6 +33,7 @@ class ScoreboardObject : public Napi::ObjectWrap<ScoreboardObject> {
   void add_pending_ends(const Napi::CallbackInfo& info);
   void set_ready(const Napi::CallbackInfo& info);
   void set_stopping(const Napi::CallbackInfo& info);
+  void release_guard(const Napi::CallbackInfo& info);
   void vacate(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
   Napi::Value fd(const Napi::CallbackInfo& info);

@@ -97,6 +97,7 @@ class ChildHarness {
             .log = log.get(),
             .log_epoch = board.header().log_epoch.load(),
             .lifeline = lifeline_end.get(),
+            .front = -1,
             .log_broadcast = log_broadcast.receive.get(),
             .wakeup = wakeup.get(),
             .memory = memory.data()};

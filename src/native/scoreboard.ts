@@ -35,6 +35,7 @@ interface NativeScoreboard {
   closeTornHeads(log: number): void;
   setReady(): void;
   setStopping(): void;
+  releaseGuard(): void;
   vacate(slot: number): void;
   countOrphans(): void;
   addPendingEnds(by: number): void;
@@ -143,6 +144,11 @@ export class Scoreboard {
   /** Front: the server was ordered to stop. */
   setStopping(): void {
     this.native.setStopping();
+  }
+
+  /** Front, when it has removed the segment: an orphan that guards it may leave. */
+  releaseGuard(): void {
+    this.native.releaseGuard();
   }
 
   /** Front, after its supervisor died: frees a slot. */

@@ -83,6 +83,7 @@ export class Resources {
       if (this.scoreboard.header().pendingEnds === 0) this.logFiles.record("Server stop");
       // Remove it while its lock is held: others sweep a segment that nobody holds.
       Scoreboard.remove(this.segmentName);
+      this.scoreboard.releaseGuard();
       this.scoreboard.close();
     }
     this.hooks.onClosing();

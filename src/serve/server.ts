@@ -7,6 +7,7 @@
  * exit codes in command.ts.
  */
 import { EventEmitter } from "node:events";
+import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Order } from "../base/enumerations";
 import { KiloforkError } from "../base/errors";
@@ -33,6 +34,13 @@ const TRIED_EVERY_MS = 20;
 const GONE_WITHIN_MS = 200;
 /** The server ends after so many failed starts in a row. */
 const MOST_FAILED_STARTS = 5;
+
+/** Between tries to start another supervisor. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5000;
+/** Errors of a start that pass when others end. */
+const { EAGAIN, ENOMEM, EMFILE, ENFILE, ENOBUFS } = constants.errno;
+const PASSING_ERRORS = new Set([EAGAIN, ENOMEM, EMFILE, ENFILE, ENOBUFS]);
 
 enum Phase {
   /** Until all first children wait for clients. */
@@ -65,6 +73,8 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
 
   private aborted = 0;
   private failedStarts = 0;
+  /** The pause before the next try to start another supervisor. */
+  private restart: NodeJS.Timeout | undefined;
   private failure: KiloforkError | undefined;
   private finish!: () => void;
   private readonly finished = new Promise<void>((resolve) => {
@@ -139,10 +149,11 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
   private orderStop(how: "stop" | "quit"): void {
     this.phase = Phase.stopping;
     this.orderedToStop = true;
-    if (this.supervisor) {
+    if (this.supervisor && !this.restart) {
       this.resources.scoreboard.setStopping();
-      this.supervisor.order(how);
+      this.supervisor.stop(how);
     } else {
+      clearTimeout(this.restart);
       this.finish();
     }
   }
@@ -292,10 +303,23 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
       this.fail(`the supervisor died ${this.failedStarts} times in a row at its start (${how})`);
       return;
     }
+    this.startAnother();
+  }
+
+  /** Tries again, with growing pauses, while the machine has no process or memory to spare. */
+  private startAnother(pauseMs = FIRST_PAUSE_MS): void {
+    this.restart = undefined;
     try {
       this.startSupervisor();
     } catch (error) {
-      this.fail(`no other supervisor could be started: ${(error as Error).message}`);
+      const { errno = 0, message } = error as NodeJS.ErrnoException;
+      if (!PASSING_ERRORS.has(Math.abs(errno))) {
+        this.fail(`no other supervisor could be started: ${message}`);
+        return;
+      }
+      this.tell("fork-failed", { errno: Math.abs(errno), alive: 0 });
+      const nextPauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+      this.restart = setTimeout(() => this.startAnother(nextPauseMs), pauseMs);
     }
   }
 

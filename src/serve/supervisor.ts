@@ -45,11 +45,15 @@ interface Events {
 
 /** Orders that the socket has no room for, as when the supervisor is stopped, are tried again. */
 const TRIED_EVERY_MS = 10;
+/** Of these, the last one says all. Settings are no orders. */
+const REPLACEABLE = ["log", "spawn-log", "replace", "stop", "quit"];
 
 interface Line {
   readonly text: string;
   readonly passedFd: number | undefined;
 }
+/** It kills children that do not quit within 2 s. */
+const QUITS_WITHIN_MS = 4000;
 
 export class Supervisor extends EventEmitter<Events> {
   readonly pid: number;
@@ -59,6 +63,8 @@ export class Supervisor extends EventEmitter<Events> {
   /** Lines that are not sent yet. */
   private waiting: Line[] = [];
   private retry: NodeJS.Timeout | undefined;
+  private isReaped = false;
+  private killer: NodeJS.Timeout | undefined;
 
   constructor(options: ServeOptions, { segmentName, listener, logFiles, scoreboard }: Resources) {
     super();
@@ -88,13 +94,30 @@ export class Supervisor extends EventEmitter<Events> {
   }
 
   /**
-   * Sends a line, with a descriptor if one is given, as soon as the socket has room. Takes the place of
-   * a line of the same kind that still waits: so few of them wait, and their descriptors are open.
-   * Does nothing if the supervisor is gone.
+   * Orders it to stop, or to quit. It continues if it is stopped. One that does not quit is killed:
+   * it is stuck, or is stopped again.
+   */
+  stop(how: "stop" | "quit"): void {
+    this.order(how);
+    this.signal("SIGCONT");
+    if (how === "quit")
+      this.killer ??= setTimeout(() => this.signal("SIGKILL"), QUITS_WITHIN_MS).unref();
+  }
+
+  /** Until it is reaped, no other process has its pid. */
+  private signal(name: NodeJS.Signals): void {
+    if (!this.isReaped) process.kill(this.pid, name);
+  }
+
+  /**
+   * Sends a line, with a descriptor if one is given, as soon as the socket has room. An order takes
+   * the place of one of the same kind that still waits: so few of them wait, and their descriptors are
+   * open. Does nothing if the supervisor is gone.
    */
   order(text: string, passedFd?: number): void {
-    const kind = (line: string) => line.split(" ", 1)[0];
-    this.waiting = this.waiting.filter((line) => kind(line.text) !== kind(text));
+    const [kind = ""] = text.split(" ", 1);
+    if (REPLACEABLE.includes(kind))
+      this.waiting = this.waiting.filter((line) => line.text.split(" ", 1)[0] !== kind);
     this.waiting.push({ text, passedFd });
     this.send();
   }
@@ -135,6 +158,8 @@ export class Supervisor extends EventEmitter<Events> {
       setTimeout(() => this.awaitExit(), 1);
       return;
     }
+    this.isReaped = true;
+    clearTimeout(this.killer);
     this.control.destroy();
     clearTimeout(this.retry);
     this.emit("ended", "signal" in status ? `signal ${status.signal}` : `exit ${status.exit}`);

@@ -37,6 +37,7 @@ struct ChildContext {
   int log;
   std::uint32_t log_epoch;  // of `log`; the header may name a newer one
   int lifeline;             // at its end of file, the front is gone
+  int front;                // pidfd_open(2) of the front; -1: this kernel has none
   int log_broadcast;        // the receiving end of log/log_broadcast.hpp
   int wakeup;               // eventfd(2): wakes the supervisor
   char* memory;             // child_memory_bytes(); a child itself may map none

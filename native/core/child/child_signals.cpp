@@ -1,6 +1,5 @@
 #include "child/child_signals.hpp"
 
-#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,6 +7,7 @@
 #include "child/child.hpp"
 #include "child/child_log.hpp"
 #include "child/intake.hpp"
+#include "child/segment_guard.hpp"
 #include "child/work.hpp"
 #include "process/signals.hpp"
 
@@ -32,18 +32,12 @@ void on_stop(int /*signal*/) {
   errno = saved;
 }
 
-// An orphan whose front is gone, too, removes the segment: no other process is left to do it. It
-// waits for a moment, because supervisor and front may be dying at the same time.
-void remove_segment_of_dead_server(const ChildContext& context) {
-  constexpr int kWaitForFront = 20;  // ms
-  if (::getppid() == context.supervisor) return;
-  pollfd front{.fd = context.lifeline, .events = 0, .revents = 0};
-  if (::poll(&front, 1, kWaitForFront) > 0) ::unlink(context.segment_path);
-}
-
 void on_quit(int /*signal*/) {
-  remove_segment_of_dead_server(*g_signals->context);
   g_signals->log->close_torn_head();
+  if (::getppid() != g_signals->context->supervisor) {
+    g_signals->intake->give_back();
+    guard_segment(*g_signals->context);
+  }
   ::_exit(g_signals->in_request != 0 ? kExitAborted : kExitOrdered);
 }
 

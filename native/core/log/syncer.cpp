@@ -142,6 +142,7 @@ bool send_log(int inbox, int log, std::uint32_t epoch) {
 }
 
 void run_syncer(const SyncerContext& context) {
+  leave_process_group();
   g_syncer.commit = &context.scoreboard.header().commit;
   set_up_signals();
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -108,6 +108,9 @@ struct Header {
   std::atomic<std::uint32_t> log_number;  // at the end of the log's name; 0: the name has none
   std::atomic<std::uint32_t> ready;       // 1: all first children have waited for clients
   std::atomic<std::uint32_t> stopping;    // 1: the server stops [supervisor, too]
+  std::atomic<std::uint32_t> guarded;     // 1: an orphan guards the segment until this is 0, see
+                                          // child/segment_guard.hpp [orphans, supervisor,
+                                          // front]
   std::array<Answer, kOrders> answers;    // by Order
 };
 

@@ -11,11 +11,13 @@
 #include <cerrno>
 
 #include "base/error.hpp"
+#include "child/segment_guard.hpp"
 #include "log/log_broadcast.hpp"
 #include "net/listener.hpp"
 #include "process/descriptors.hpp"
 #include "process/footprint.hpp"
 #include "process/lockdown.hpp"
+#include "process/signals.hpp"
 
 namespace kilofork {
 
@@ -62,6 +64,7 @@ void Forker::start() {
 // ---- the process --------------------------------------------------------------------------------
 
 void Forker::run(int orders) const {
+  leave_process_group();
   ::prctl(PR_SET_NAME, "kilofork-forker");
   offer_to_oom_killer();
   ChildSignals signals;
@@ -92,6 +95,8 @@ void Forker::run(int orders) const {
     }
     if (::send(orders, &answer, sizeof answer, MSG_NOSIGNAL) < 0) break;
   }
+  ::close(orders);
+  guard_segment(context);
   ::_exit(0);
 }
 

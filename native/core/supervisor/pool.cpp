@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,9 +81,11 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
       control_(std::move(control)),
       wakeup_(wakeup_of(predecessor)),
       broadcast_(broadcast_of(predecessor)),
+      front_(static_cast<int>(::syscall(SYS_pidfd_open, ::getppid(), 0))),
       descriptors_{.inherited = inherited,
                    .control = control_.fd(),
                    .wakeup = wakeup_.get(),
+                   .front = front_.get(),
                    .publish_log = broadcast_.publish.get(),
                    .receive_log = broadcast_.receive.get()},
       private_memory_(
@@ -117,6 +120,7 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                .log = inherited.log,
                .log_epoch = log_.epoch(),
                .lifeline = inherited.lifeline,
+               .front = front_.get(),
                .log_broadcast = broadcast_.receive.get(),
                .wakeup = wakeup_.get(),
                .memory = reinterpret_cast<char*>(
@@ -148,7 +152,6 @@ Pool::~Pool() {
 // ---- the loop -----------------------------------------------------------------------------------
 
 std::uint64_t Pool::run() {
-  forker_.start();
   log_.maintain(roster_, started_);
   growth_.top_up(log_.epoch());
   while (!shutdown_.has_begun() || roster_.alive() > 0) {
@@ -321,6 +324,7 @@ void Pool::announce_when_up() {
                   [](const Slot& slot) { return slot.occupancy().state == State::starting; }))
     return;
   announced_ = true;
+  scoreboard_.header().guarded.store(0);
   control_.send("up " + std::to_string(roster_.alive()) + " " +
                 std::to_string(monotonic_now() - started_));
 }

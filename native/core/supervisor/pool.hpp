@@ -66,6 +66,7 @@ class Pool {
   Control control_;
   Fd wakeup_;
   LogBroadcast broadcast_;
+  Fd front_;  // pidfd_open(2)
   const PoolDescriptors descriptors_;
 
   // Not in the memory of forker and children (MADV_DONTFORK): a page that they share would be

@@ -20,13 +20,14 @@ struct PoolDescriptors {
   InheritedDescriptors inherited;
   int control;
   int wakeup;       // eventfd(2), see process/wakeup.hpp
+  int front;        // pidfd_open(2) of the front, or -1; each executable opens it anew
   int publish_log;  // the two ends of log/log_broadcast.hpp
   int receive_log;
 
   // The forker keeps these, too, and the socket of its orders, which children close.
   [[nodiscard]] std::vector<int> of_children() const {
-    return {inherited.listener, inherited.log, inherited.segment,
-            inherited.lifeline, wakeup,        receive_log};
+    return {inherited.listener, inherited.log, inherited.segment, inherited.lifeline, wakeup, front,
+            receive_log};
   }
   // And its inbox.
   [[nodiscard]] std::vector<int> of_syncer() const {

@@ -29,6 +29,7 @@ void Shutdown::advance(Phase phase) {
       break;
     case Phase::quitting:
       parts_.signal_children(SIGQUIT);
+      parts_.signal_children(SIGCONT);  // those that are stopped leave, too
       backlog_drain_.begin();
       phase_ends_ = monotonic_now() + kForSignalHandlers;
       break;
