@@ -1,5 +1,6 @@
 /** Processes of a server fail at bad moments: the others go on, and the books stay exact. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -10,9 +11,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { ourProcesses, temporaryFolder } from "./support/cleanup";
+import { ourProcesses, processes, temporaryFolder } from "./support/cleanup";
 import { run } from "./support/command";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
@@ -239,6 +241,31 @@ describe("a forker", () => {
     await server.stop();
   });
 });
+
+test.skipIf(!hasStrace)(
+  "a kernel that refuses the filter of system calls ends the start, with one line",
+  async () => {
+    // The third prctl(2) of the forker is PR_SET_SECCOMP; no other process calls it three times.
+    const inject = ["-e", "trace=prctl", "-e", "inject=prctl:error=EINVAL:when=3"];
+    const log = join(temporaryFolder(), "log");
+    const serve = ["bin/kilofork.cjs", "serve", "127.0.0.1", "0", "--children", "2", "--log", log];
+    const traced = spawn(
+      "strace",
+      ["-f", "-qq", "-o", "/dev/null", ...inject, process.execPath, ...serve],
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+        env: { ...process.env, ...processes.environment },
+      },
+    );
+    const said = text(traced.stderr);
+    const [code] = await once(traced, "close");
+    expect(await said).toMatch(
+      /^kilofork: the kernel refuses the filter of system calls \(EINVAL .*KILOFORK_UNFILTERED=1.*\n$/,
+    );
+    expect(code).toBe(1);
+    expect(readFileSync(log, "utf8")).toContain("Server stop");
+  },
+);
 
 test("a fifo as spawn log is refused, with and without a reader", async () => {
   const fifo = join(temporaryFolder(), "fifo");

@@ -82,6 +82,8 @@ int main(int argc, char** argv) {
   }
   try {
     return kilofork::supervise(argv[1], argv[2]) > 0 ? 1 : 0;
+  } catch (const kilofork::LockdownRefused&) {
+    return 1;  // the front says so
   } catch (const std::exception& error) {
     std::fprintf(stderr, "kilofork-supervisor: %s\n", error.what());
     return 1;

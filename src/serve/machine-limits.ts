@@ -36,6 +36,12 @@ export function forkError(errno: number, alive: number): KiloforkError {
   return new KiloforkError("ERR_MACHINE_LIMIT", message, { errno, syscall: "fork" });
 }
 
+/** The error of a start, or of a new forker, on a kernel that refuses the filter of children. */
+export function lockdownError(errno: number): KiloforkError {
+  const message = `the kernel refuses the filter of system calls (${nameOfErrno(errno)} from PR_SET_SECCOMP), without which no child may serve; use a kernel with CONFIG_SECCOMP_FILTER, or install with KILOFORK_UNFILTERED=1 (docs/operations.md)`;
+  return new KiloforkError("ERR_START", message, { errno, syscall: "prctl" });
+}
+
 export function describeForkFailure(errno: number, alive: number): string {
   const { name, remedy } = nearestProcessLimit(readMachine());
   return `fork failed with ${nameOfErrno(errno)} beside ${plural(alive, "child", "children")}; the nearest limit is ${name} (${remedy})`;

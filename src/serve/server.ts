@@ -18,7 +18,7 @@ import { Scoreboard } from "../native/scoreboard";
 import { listSegments } from "../native/segments";
 import type { Ready, ServerEmitter, Tell } from "./events";
 import { LogMonitor } from "./log-monitor";
-import { forkError, requireRoom } from "./machine-limits";
+import { forkError, lockdownError, requireRoom } from "./machine-limits";
 import { completeOptions, type ServeOptions } from "./options";
 import { Orders } from "./orders";
 import { killOrphansLater, recordOrphans } from "./orphans";
@@ -244,6 +244,10 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
         this.aborted = aborted;
       })
       .on("fork-failed", (errno, alive) => this.forkFailed(errno, alive))
+      .on("lockdown-refused", (errno) => {
+        this.failure = lockdownError(errno);
+        this.phase = Phase.stopping;
+      })
       .on("back-off", (ms) => tell("back-off", { ms }))
       .on("growth-limit", (limit) =>
         tell("growth-limit", { limit, maxChildren: options.maxChildren }),
@@ -323,6 +327,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     }
   }
 
+  /** No supervisor is left. */
   private fail(message: string): void {
     this.failure = new KiloforkError("ERR_START", message);
     this.finish();

@@ -22,6 +22,8 @@ interface Events {
   /** All children have ended; so many requests were aborted. */
   stopped: [aborted: number];
   "fork-failed": [errno: number, alive: number];
+  /** The kernel refuses the filter of system calls. It ends next. */
+  "lockdown-refused": [errno: number];
   "back-off": [ms: number];
   /** The growth limit has changed. */
   "growth-limit": [limit: GrowthLimit];
@@ -141,6 +143,7 @@ export class Supervisor extends EventEmitter<Events> {
     if (word === "stopping") this.emit("stopping");
     if (word === "stopped") this.emit("stopped", Number(first));
     if (word === "fork-failed") this.emit("fork-failed", Number(first), Number(second));
+    if (word === "lockdown-refused") this.emit("lockdown-refused", Number(first));
     if (word === "back-off") this.emit("back-off", Number(first));
     if (word === "growth-limit") this.emit("growth-limit", first as GrowthLimit);
     if (word === "accept-error") this.emit("accept-error", Number(first));

@@ -55,10 +55,12 @@ void Forker::start() {
   }
   context_.scoreboard.header().forker = pid_;
   Answer ready{};
-  if (ask({}, ready)) return;
-  const int error = errno;
+  const int error = ask({}, ready) ? ready.error : errno;
+  if (error == 0) return;
   end();
-  throw SystemError("the forker cannot lock itself down: no seccomp here", error);
+  if (ready.error != 0 && ready.error != ENOMEM && ready.error != EAGAIN)
+    throw LockdownRefused{ready.error};
+  throw SystemError("start the forker", error);
 }
 
 // ---- the process --------------------------------------------------------------------------------
@@ -76,7 +78,11 @@ void Forker::run(int orders) const {
                                        .lifeline = context_.lifeline,
                                        .log = context_.log,
                                        .shared = kept_});
-  if (!key) ::_exit(1);
+  if (!key) {
+    const Answer refused{.pids = {}, .error = errno};
+    ::send(orders, &refused, sizeof refused, MSG_NOSIGNAL);
+    ::_exit(1);
+  }
   ChildContext context = context_;
   Order order{};
   while (::recv(orders, &order, sizeof order, 0) == sizeof order) {

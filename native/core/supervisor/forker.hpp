@@ -22,6 +22,11 @@
 
 namespace kilofork {
 
+// The kernel refuses the filter of system calls: no child may serve here, now or later.
+struct LockdownRefused {
+  int error;
+};
+
 class Forker {
  public:
   // `context`: the caller keeps it; a forker that runs does not see its changes. `kept`: the
@@ -32,11 +37,11 @@ class Forker {
   Forker(const Forker&) = delete;
   Forker& operator=(const Forker&) = delete;
 
-  // Forks the forker, and waits until it is ready. Throws SystemError.
+  // Forks the forker, and waits until it is ready. Throws SystemError, LockdownRefused.
   void start();
   // Has a child forked for each of these reserved slots, and puts the pids into `pids`. If a fork
   // fails, its pid and those behind it are 0, errno says why, and these slots are the caller's
-  // again.
+  // again. Throws LockdownRefused.
   void fork_children(std::span<const std::size_t> slots, std::span<pid_t> pids);
   // Makes the forker adopt the newest log, for the children that it will fork.
   void follow_log();

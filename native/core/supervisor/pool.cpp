@@ -152,6 +152,16 @@ Pool::~Pool() {
 // ---- the loop -----------------------------------------------------------------------------------
 
 std::uint64_t Pool::run() {
+  try {
+    loop();
+  } catch (const LockdownRefused& refused) {
+    control_.send("lockdown-refused " + std::to_string(refused.error));
+    throw;
+  }
+  return shutdown_.aborted();
+}
+
+void Pool::loop() {
   log_.maintain(roster_, started_);
   growth_.top_up(log_.epoch());
   while (!shutdown_.has_begun() || roster_.alive() > 0) {
@@ -175,7 +185,6 @@ std::uint64_t Pool::run() {
   }
   log_.end(settings_.grace);
   close_books();
-  return shutdown_.aborted();
 }
 
 void Pool::wait() {

@@ -41,10 +41,12 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
   ~Pool();
 
-  // Returns when all children have ended. The result: how many requests the stop aborted.
+  // Returns when all children have ended. The result: how many requests the stop aborted. Throws
+  // LockdownRefused, after it has told the front.
   std::uint64_t run();
 
  private:
+  void loop();
   void wait();
   [[nodiscard]] Nanoseconds next_deadline() const;
 
