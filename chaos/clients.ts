@@ -4,7 +4,6 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ClientResult, describeFailures, Load } from "../src/client/load";
-import type { LoadFailures } from "../src/native/load";
 import type { Random } from "../test/support/random";
 import type { Batch } from "./batch";
 import { Witness } from "./witness";
@@ -69,22 +68,16 @@ export class Clients {
 
 function batchOf(name: string, { requests, failures }: ClientResult): Batch {
   const count: Record<string, number> = {};
-  for (const failure of failures)
-    count[kindOf(failure)] = failure.count + (count[kindOf(failure)] ?? 0);
+  for (const failure of failures) count[failure.kind] = failure.count;
   return {
     name,
     ...{ sent: requests.sent, verified: requests.verified },
     ...{ failures: count, repliedTwice: 0 },
     problems: failures
-      .filter((failure) => IMPOSSIBLE.has(kindOf(failure)))
+      .filter((failure) => IMPOSSIBLE.has(failure.kind))
       .map((failure) => `${name}: ${describeFailures(failure)}`),
   };
 }
 
 /** A killed server loses connections and may refuse; it never replies wrongly or not at all. */
 const IMPOSSIBLE: ReadonlySet<string> = new Set(["greeting", "mismatch", "timeout", "ungreeted"]);
-
-function kindOf({ kind, detail }: LoadFailures): string {
-  if (!/(got|unasked for:) "error /.test(detail)) return kind;
-  return kind === "greeting" ? "refused at once" : "refused";
-}

@@ -193,6 +193,19 @@ test("a reply that never comes is a time-out, and the failure names the client",
   await server.stop();
 });
 
+test("a client that gets refusals alone says so, and shows no latency", async () => {
+  const server = await Server.start({ children: 2 });
+  const { code, stdout, stderr } = await run(
+    ...["client", "127.0.0.1", String(server.port), "2", "root:x"],
+  );
+  const problem = '2 refused: by the server ("error unauthorized: no such user"), first client 1';
+  expect({ code, stderr }).toEqual({ code: 1, stderr: `kilofork: ${problem}\n` });
+  expect(stdout).toContain(`failed     ${problem}\n`);
+  expect(stdout).toContain("rate       no reply\n");
+  expect(stdout).toMatch(/^reply( +-){5}$/m);
+  await server.stop();
+});
+
 /** A server that answers each request as the test says. */
 async function scripted(
   answer: (request: string) => string,

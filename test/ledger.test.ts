@@ -69,8 +69,9 @@ test("refusals are counted by kind and are no requests", async () => {
   const server = await Server.start({ children: 4 });
   const client = await server.client(40, "root:let me in", "--requests", "2");
   expect(client.requests.verified).toBe(0);
-  expect(client.failures).toMatchObject([{ kind: "mismatch", count: 80, firstClient: 1 }]);
-  expect(client.failures[0]?.detail).toContain("error unauthorized");
+  const detail = '"error unauthorized: no such user"';
+  expect(client.failures).toEqual([{ kind: "refused", count: 80, firstClient: 1, detail }]);
+  expect(client.problems).toEqual([`80 refused: by the server (${detail}), first client 1`]);
   await server.untilIdle();
   const refused = server.slots().reduce((sum, slot) => sum + slot.refused.unauthorized, 0);
   expect(refused).toBe(80);

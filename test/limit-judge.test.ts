@@ -105,7 +105,7 @@ describe("what broke is named from the evidence", () => {
     ["the server's start", notStarted("ERR_MACHINE_LIMIT", undefined, "a backlog of 9"), {}],
     ["the server's start", notStarted("ERR_LISTEN", undefined, "cannot listen"), {}],
     ["log", { logError: ENOSPC }, { verified: 1 }],
-    ["log", {}, { failures: failure("mismatch", 'got "error unavailable: x"') }],
+    ["log", {}, { failures: failure("refused", '"error unavailable: x"') }],
     ["children that died", { log: { ...log, died: 3 } }, { failures: failure("lost", "") }],
     ["ephemeral ports", {}, { failures: failure("connect", "Cannot assign requested address") }],
     ["descriptors", {}, { failures: failure("connect", "Too many open files") }],

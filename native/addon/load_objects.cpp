@@ -58,7 +58,8 @@ LoadOptions to_options(const Napi::Object& js) {
           .reconnect = get_boolean(js, "reconnect"),
           .greeting = Template(get_string(js, "greeting")),
           .request = Template(get_string(js, "request")),
-          .reply = Template(get_string(js, "reply"))};
+          .reply = Template(get_string(js, "reply")),
+          .refusal = get_string(js, "refusal")};
 }
 
 // Converts to microseconds.

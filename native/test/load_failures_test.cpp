@@ -98,6 +98,44 @@ TEST("bytes that come without a request are wrong") {
   CHECK_EQ(load.failures(Failure::mismatch).first_detail, R"(unasked for: "hello?\x0a")");
 }
 
+TEST("a refusal is no wrong reply, whenever it comes") {
+  const std::string_view detail = R"("error busy: \x07 too many")";
+  check_one_failure(
+      [](Conversation& with) {
+        with.send("error busy: \a too many\n");
+        with.wait_for_end();
+      },
+      Failure::refused, detail, 0);
+  check_one_failure(
+      [](Conversation& with) {
+        with.greet();
+        with.line();
+        with.send("error busy: \a too many\n");
+        with.wait_for_end();
+      },
+      Failure::refused, detail);
+
+  for (const bool at_once : {true, false}) {
+    ScriptedServer server([at_once](Conversation& with) {
+      const std::string refusal = "error timeout: too slow\n";
+      if (at_once) {
+        with.send(with.greeting() + refusal);
+      } else {
+        with.greet();
+        ::usleep(5000);
+        with.send(refusal);
+      }
+      with.wait_for_end();
+    });
+    LoadOptions options = load_options(server.port());
+    options.barrier = true;
+    Load load(options);
+    load.run();
+    load.check(0, 0, 1, Failure::refused);
+    CHECK_EQ(load.failures(Failure::refused).first_detail, R"("error timeout: too slow")");
+  }
+}
+
 TEST("a server that closes before its reply, or in the middle of it, has lost the request") {
   check_one_failure(
       [](Conversation& with) {
@@ -169,10 +207,10 @@ TEST("a server that accepts but never greets fails the request after the timeout
 TEST("another text than the greeting fails the request, with that text as its detail") {
   check_one_failure(
       [](Conversation& with) {
-        with.send("error unavailable: no log\n");
+        with.send("errors unavailable: no log\n");
         with.wait_for_end();
       },
-      Failure::greeting, R"(got "error unavailable: no log\x0a")", 0);
+      Failure::greeting, R"(got "errors unavailable: no log\x0a")", 0);
   check_one_failure(
       [](Conversation& with) {
         with.send("this is server thread 1001\nand more");

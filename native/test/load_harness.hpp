@@ -27,7 +27,8 @@ inline LoadOptions load_options(std::uint16_t port, std::uint32_t clients = 1,
           .reconnect = false,
           .greeting = Template("this is server thread {pid}\n"),
           .request = Template("arijort:lalala {n}\n"),
-          .reply = Template("server {pid} got arijort:lalala {n}\n")};
+          .reply = Template("server {pid} got arijort:lalala {n}\n"),
+          .refusal = "error "};
 }
 
 // A run, with the samples of all its steps.

@@ -80,6 +80,7 @@ const FAILURES = [
   "greeting",
   "timeout",
   "mismatch",
+  "refused",
   "lost",
   "unsent",
   "overdue",

@@ -1,6 +1,6 @@
 /**
  * The rules of the protocol and its texts (docs/protocol.md). Native code gets the texts as data: the
- * supervisor as settings, the load engine as three templates.
+ * supervisor as settings, the load engine as three templates and the beginning of a refusal.
  */
 import type { Refusal } from "./enumerations";
 import { KiloforkError } from "./errors";
@@ -13,6 +13,8 @@ export const LONGEST_USER = 31;
 export const DEFAULT_MAX_LINE = 1024;
 
 export const GREETING = "this is server thread {pid}";
+/** How the line begins that a refused client gets; the code follows. */
+export const REFUSAL = "error ";
 export const REPLY = 'server {pid} recvd message "{message}" from user {user}';
 
 /** The line that a refused client gets, for each code. */
@@ -27,7 +29,7 @@ export function refusalLines(maxLine: number): Record<Refusal, string> {
     busy: "too many connections from your address",
   };
   return Object.fromEntries(
-    Object.entries(text).map(([code, words]) => [code, `error ${code}: ${words}`]),
+    Object.entries(text).map(([code, words]) => [code, `${REFUSAL}${code}: ${words}`]),
   ) as Record<Refusal, string>;
 }
 

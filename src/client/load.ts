@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { FailureKind } from "../base/enumerations";
 import { clientWorkerPath } from "../base/paths";
-import { clientTemplates } from "../base/protocol";
+import { clientTemplates, REFUSAL } from "../base/protocol";
 import { InFlight, type LoadFailures } from "../native/load";
 import { encodeAll, Latency, type Measure, type Percentiles } from "./latency";
 import { Shared } from "./mutex";
@@ -141,6 +141,7 @@ export class Load {
     const task: WorkerTask = {
       options: {
         ...this.templates,
+        refusal: REFUSAL,
         addresses: plan.addresses,
         from: plan.from ?? "",
         port: plan.port,
@@ -283,6 +284,7 @@ const MEANING: Readonly<Record<FailureKind, string>> = {
   greeting: "not the greeting",
   timeout: "no reply in time",
   mismatch: "not the expected reply",
+  refused: "by the server",
   lost: "connection lost",
   unsent: "given up after failed connects",
   overdue: "fell due, and no client was free to send it",

@@ -35,7 +35,9 @@ export function showResult(result: ClientResult, out: string | undefined): strin
     ),
     line(
       "rate",
-      `${showCount(result.requestsPerSecond)} requests/s; ${showDuration(result.elapsedMs)} from first connect to last reply (${loop})`,
+      requests.verified === 0
+        ? "no reply"
+        : `${showCount(result.requestsPerSecond)} requests/s; ${showDuration(result.elapsedMs)} from first connect to last reply (${loop})`,
     ),
     `${" ".repeat(9)}${["p50", "p90", "p99", "p99.9", "max"].map((name) => name.padStart(9)).join("")}`,
     latencyRow("connect", result.connectMs),

@@ -31,6 +31,8 @@ export interface LoadOptions {
   readonly greeting: string;
   readonly request: string;
   readonly reply: string;
+  /** How the line begins that a refused client gets. */
+  readonly refusal: string;
 }
 
 export interface LoadCounts {

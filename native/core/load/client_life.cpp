@@ -88,10 +88,12 @@ void ClientLife::socket_readable(std::uint32_t index) {
   if (received.bytes <= 0) return socket_ended(index, received.bytes < 0 ? errno : 0);
   const std::string_view bytes(received_.data(), static_cast<std::size_t>(received.bytes));
   if (client.state == ClientState::greeting) return greeting_received(index, bytes);
-  if (client.state != ClientState::waiting)
-    return request_failed(index, Failure::mismatch, "unasked for: " + quoted(bytes));
-  if (received.arrived) results_.add_lag(realtime_now() - *received.arrived);
-  reply_received(index, bytes);
+  if (client.state == ClientState::waiting) {
+    if (received.arrived) results_.add_lag(realtime_now() - *received.arrived);
+    return reply_received(index, bytes);
+  }
+  if (!refused(index, bytes))
+    request_failed(index, Failure::mismatch, "unasked for: " + quoted(bytes));
 }
 
 // `error` is an errno value, or 0 for end of file.
@@ -124,6 +126,7 @@ void ClientLife::socket_ended(std::uint32_t index, int error) {
 void ClientLife::greeting_received(std::uint32_t index, std::string_view bytes) {
   Client& client = clients_[index];
   client.failed_connects = 0;
+  if (client.done_bytes == 0 && refused(index, bytes)) return;
   switch (check_greeting(options_.greeting, bytes, client)) {
     case GreetingCheck::incomplete:
       return;
@@ -132,6 +135,7 @@ void ClientLife::greeting_received(std::uint32_t index, std::string_view bytes) 
     case GreetingCheck::wrong:
       return request_failed(index, Failure::greeting, "got " + quoted(bytes));
     case GreetingCheck::excess:
+      if (refused(index, bytes.substr(bytes.find('\n') + 1))) return;
       return request_failed(index, Failure::greeting,
                             "got " + quoted(bytes) + " after the greeting");
     case GreetingCheck::pid_too_large:
@@ -208,6 +212,7 @@ void ClientLife::reply_received(std::uint32_t index, std::string_view bytes) {
   const std::string_view reply = texts_.reply(index, client);
   const std::string_view rest = reply.substr(client.done_bytes);
   if (!rest.starts_with(bytes)) {
+    if (client.done_bytes == 0 && refused(index, bytes)) return;
     const std::string got = std::string(reply.substr(0, client.done_bytes)).append(bytes);
     return request_failed(index, Failure::mismatch,
                           "expected " + quoted(reply) + ", got " + quoted(got));
@@ -239,6 +244,13 @@ void ClientLife::reply_timeout(std::uint32_t index) {
 }
 
 // ---- failures and ends -------------------------------------------------------------------------
+
+// Whether the bytes are the line of a refused client; then its request has failed.
+bool ClientLife::refused(std::uint32_t index, std::string_view bytes) {
+  if (!bytes.starts_with(options_.refusal)) return false;
+  request_failed(index, Failure::refused, quoted(bytes.substr(0, bytes.find('\n'))));
+  return true;
+}
 
 // Counts the present request as failed, and ends its connection.
 void ClientLife::request_failed(std::uint32_t index, Failure kind, std::string_view detail) {

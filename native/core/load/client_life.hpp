@@ -59,6 +59,7 @@ class ClientLife {
   void reply_received(std::uint32_t index, std::string_view bytes);
   void reply_complete(std::uint32_t index);
 
+  bool refused(std::uint32_t index, std::string_view bytes);
   void request_failed(std::uint32_t index, Failure kind, std::string_view detail);
   void count_failure(std::uint32_t index, Failure kind, std::string_view detail,
                      std::uint64_t times);

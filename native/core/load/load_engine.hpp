@@ -1,6 +1,6 @@
 // The loop of the load client: drives many clients from one thread through epoll(7). Each thread of
 // `kilofork client` has one engine. It knows no protocol: it gets three templates (a greeting with
-// {pid}, a request with {n}, the expected reply) and compares every byte.
+// {pid}, a request with {n}, the expected reply) and how a refusal begins, and compares every byte.
 //
 // The loop decides when a client acts (load_schedule.hpp), the rest is the client's own life
 // (client_life.hpp). Times are of the monotonic clock.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -23,11 +24,12 @@ struct LoadOptions {
   Nanoseconds interval;         // open loop: between two intended sends; 0: closed loop
   Nanoseconds connect_timeout;  // until the greeting is complete
   Nanoseconds reply_timeout;
-  bool barrier;       // greeted clients wait for LoadEngine::release()
-  bool reconnect;     // each request has a connection of its own
-  Template greeting;  // of {pid}
-  Template request;   // of {n}
-  Template reply;     // of {pid} and {n}
+  bool barrier;         // greeted clients wait for LoadEngine::release()
+  bool reconnect;       // each request has a connection of its own
+  Template greeting;    // of {pid}
+  Template request;     // of {n}
+  Template reply;       // of {pid} and {n}
+  std::string refusal;  // how the line begins that a refused client gets
 };
 
 }  // namespace kilofork

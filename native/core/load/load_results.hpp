@@ -19,12 +19,14 @@ enum class Failure : std::uint8_t {
   greeting,   // another text than the greeting
   timeout,    // no complete reply in time
   mismatch,   // another text than the reply
+  refused,    // the line of a refused client, instead of greeting or reply
   lost,       // the connection ended before the reply
   unsent,     // never sent: the client gave up after several failed connects
   overdue,    // never sent: when the open loop ended, no client had been free since it fell due
 };
-inline constexpr auto kFailureNames = std::to_array<std::string_view>(
-    {"connect", "ungreeted", "greeting", "timeout", "mismatch", "lost", "unsent", "overdue"});
+inline constexpr auto kFailureNames =
+    std::to_array<std::string_view>({"connect", "ungreeted", "greeting", "timeout", "mismatch",
+                                     "refused", "lost", "unsent", "overdue"});
 constexpr std::size_t kFailures = kFailureNames.size();
 static_assert(kFailures == static_cast<std::size_t>(Failure::overdue) + 1);
 
