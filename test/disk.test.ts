@@ -1,7 +1,8 @@
 /** A log that cannot be written: no reply is wrong, and the server recovers when it can be again. */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { ourProcesses, temporaryFolder } from "./support/cleanup";
@@ -270,3 +271,30 @@ describe.skipIf(!hasStrace)("a write of a record", () => {
     expect(server.audit()).toMatchObject({ ok: true, runs: [{ ledger: { unfinished: 1 } }] });
   });
 });
+
+test.each(["written", "synced"])(
+  "a log whose folder is removed is no log: said once, and clients are refused until it can be created; --ack %s",
+  async (ack) => {
+    const folder = join(temporaryFolder(), "folder");
+    mkdirSync(folder);
+    const server = await Server.start({ children: 3, folder, args: ["--ack", ack] });
+    expect(await ask(server, "before")).toContain('"before"');
+    rmSync(folder, { recursive: true });
+    await until("it is said", () => server.command.stderr.includes("until there is a log"));
+    expect(await ask(server, "without")).toBe(UNAVAILABLE);
+    expect(server.scoreboard.total()).toBe(1);
+    expect((await run("status", String(server.port))).stdout).toContain("the log was removed");
+    const { stderr } = server.command;
+    await sleep(2500); // two more tries
+    expect(server.command.stderr).toBe(stderr);
+
+    mkdirSync(folder);
+    await until("the log goes on", () =>
+      server.command.stderr.includes(`the log goes on in ${server.log}\n`),
+    );
+    await until("a request is served", async () => (await ask(server, "after")).includes("after"));
+    expect(server.records(/"after"/)).toHaveLength(2);
+    expect((await server.stop()).code).toBe(0);
+    expect(server.records(/Server stop/)).toHaveLength(1);
+  },
+);

@@ -47,6 +47,7 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
                       InstanceMethod<&ScoreboardObject::set_users>("setUsers"),
                       InstanceMethod<&ScoreboardObject::set_answer>("setAnswer"),
                       InstanceMethod<&ScoreboardObject::order_log>("orderLog"),
+                      InstanceMethod<&ScoreboardObject::abandon_log>("abandonLog"),
                       InstanceMethod<&ScoreboardObject::set_log_number>("setLogNumber"),
                       InstanceMethod<&ScoreboardObject::close_torn_heads>("closeTornHeads"),
                       InstanceMethod<&ScoreboardObject::count_orphans>("countOrphans"),
@@ -199,6 +200,12 @@ void ScoreboardObject::set_answer(const Napi::CallbackInfo& info) {
 // orderLog() → the epoch of the next log, which children are ordered to take.
 Napi::Value ScoreboardObject::order_log(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), board(info).header().log_ordered.fetch_add(1) + 1);
+}
+
+// abandonLog(): nothing in the present log may be acknowledged any more.
+void ScoreboardObject::abandon_log(const Napi::CallbackInfo& info) {
+  Header& header = board(info).header();
+  header.commit.declare_dead(header.log_ordered.load());
 }
 
 // setLogNumber(number): the number at the end of the log's name.

@@ -31,6 +31,7 @@ class ScoreboardObject : public Napi::ObjectWrap<ScoreboardObject> {
   void close_torn_heads(const Napi::CallbackInfo& info);
   void count_orphans(const Napi::CallbackInfo& info);
   void add_pending_ends(const Napi::CallbackInfo& info);
+  void abandon_log(const Napi::CallbackInfo& info);
   void set_ready(const Napi::CallbackInfo& info);
   void set_stopping(const Napi::CallbackInfo& info);
   void release_guard(const Napi::CallbackInfo& info);

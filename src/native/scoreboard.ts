@@ -31,6 +31,7 @@ interface NativeScoreboard {
   setUsers(names: readonly string[]): void;
   setAnswer(order: number, ok: boolean, text: string): void;
   orderLog(): number;
+  abandonLog(): void;
   setLogNumber(number: number): void;
   closeTornHeads(log: number): void;
   setReady(): void;
@@ -124,6 +125,11 @@ export class Scoreboard {
   /** Front: begins a log epoch; returns it, for the order to the supervisor. */
   orderLog(): number {
     return this.native.orderLog();
+  }
+
+  /** Front: the present log is dead; requests are refused until there is another. */
+  abandonLog(): void {
+    this.native.abandonLog();
   }
 
   /** Front: sets the number behind the name of the log. */

@@ -53,8 +53,6 @@ export interface ServerEvents {
   /** The file has lost its last name; the log is opened again under its name. */
   "log-removed": { readonly log: string };
   "log-reopened": { readonly log: string };
-  /** A removed log could not be opened again: the server still writes to the removed file. */
-  "log-kept": { readonly reason: string };
   /** The last child has taken the reopened log; the time since the order. */
   "log-settled": { readonly ms: number };
 }

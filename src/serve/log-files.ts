@@ -3,7 +3,7 @@
  * rename, since children may not be allowed to.
  *
  * A log whose sync failed is dead: it is no longer written to. The log then continues in another
- * file, which has the same name with a number.
+ * file, which has the same name with a number. A removed log that cannot be created again is dead, too.
  */
 import { closeSync, existsSync, fdatasyncSync, fstatSync, statSync, writeSync } from "node:fs";
 import { numberedLog } from "../log/names";
@@ -94,14 +94,18 @@ export class LogFiles {
     return true;
   }
 
-  /** Declares the present file dead, after a failed sync. */
+  /** Declares the present file dead: its sync has failed, or it was removed. */
   abandonLog(): void {
     this.isDead = true;
-    this.dead.add(identityOf(this.log.fd));
+    if (!this.isLogRemoved()) this.dead.add(identityOf(this.log.fd));
   }
 
-  /** Continues the log in a new file, with the next number that is free. */
+  /** Continues the log in a new file: with the next number that is free, or under a removed file's name. */
   continueInNewFile(): void {
+    if (this.isLogRemoved()) {
+      this.take(this.open(this.name), this.number);
+      return;
+    }
     let number = this.number + 1;
     while (existsSync(numberedLog(this.path, number))) number++;
     this.take(this.open(numberedLog(this.path, number)), number);

@@ -15,11 +15,15 @@ export class LogMonitor {
   private reasonTold = "";
   private readonly timer: NodeJS.Timeout;
 
-  /** `onReopen` is called when children must take another file. */
+  /**
+   * `onReopen` is called when children must take another file, `onAbandon` when they must not write to
+   * the present one.
+   */
   constructor(
     private readonly logFiles: LogFiles,
     private readonly tell: Tell,
     private readonly onReopen: () => void,
+    private readonly onAbandon: () => void,
   ) {
     this.timer = setInterval(() => this.sample(), SAMPLE_EVERY_MS);
   }
@@ -80,8 +84,10 @@ export class LogMonitor {
     try {
       if (this.logFiles.reopenLog()) this.onReopen();
       this.tell("log-reopened", { log: this.logFiles.name });
-    } catch (error) {
-      this.tell("log-kept", { reason: (error as Error).message });
+    } catch {
+      this.onAbandon();
+      this.logFiles.abandonLog();
+      this.continueInNewFile(); // says why it cannot
     }
   }
 }

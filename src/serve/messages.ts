@@ -51,7 +51,6 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
   "log-missing": ({ reason }) => `${reason}; clients get "error unavailable" until there is a log`,
   "log-removed": ({ log }) => `the log ${log} was removed, and the records in it are gone`,
   "log-reopened": () => "log opened again",
-  "log-kept": ({ reason }) => `log kept as it was: ${reason}`,
   "log-settled": ({ ms }) =>
     `log reopened; the last child left the old one after ${showDuration(ms)}`,
 };

@@ -214,7 +214,12 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
       onWrite: (errno) => this.logMonitor?.written(errno),
     });
     const { logFiles, scoreboard } = this.resources;
-    this.logMonitor = new LogMonitor(logFiles, tell, () => this.orders.broadcastLog());
+    this.logMonitor = new LogMonitor(
+      logFiles,
+      tell,
+      () => this.orders.broadcastLog(),
+      () => scoreboard.abandonLog(),
+    );
     this.orders = new Orders({
       ...{ usersFile: options.usersFile, logFiles, scoreboard, tell },
       supervisor: () => this.supervisor as Supervisor,

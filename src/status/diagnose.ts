@@ -55,6 +55,8 @@ function supervisorProblems({ pid, life }: Figures["supervisor"]): string[] {
 }
 
 function syncProblems({ logDead, logNumber, sync }: ScoreboardHeader): string[] {
+  if (logDead && sync.error === 0)
+    return [`the log was removed, and cannot be created again; clients get "error unavailable"`];
   if (logDead)
     return [
       `the log was given up, since a sync failed, and no other file could be opened; clients get "error unavailable"`,

@@ -91,10 +91,14 @@ void GroupCommit::end_sync(Nanoseconds took) {
 
 void GroupCommit::fail_sync(std::uint32_t log, std::uint32_t error) {
   error_.store(error, std::memory_order_relaxed);
+  declare_dead(log);
+  end(next_.load() - 1);
+}
+
+void GroupCommit::declare_dead(std::uint32_t log) {
   std::uint32_t dead = dead_.load();
   while (dead < log + 1 && !dead_.compare_exchange_weak(dead, log + 1)) {
   }
-  end(next_.load() - 1);
 }
 
 void GroupCommit::end(std::uint32_t sync) {

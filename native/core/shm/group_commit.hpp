@@ -48,6 +48,10 @@ class GroupCommit {
   // `error`: an errno value.
   void fail_sync(std::uint32_t log, std::uint32_t error);
 
+  // ---- front, too ----
+  // The log of that epoch and all before it are dead.
+  void declare_dead(std::uint32_t log);
+
   // ---- supervisor ----
   // Requests a sync with no waiter, so that the syncer drains its inbox. Returns its number.
   std::uint32_t request_sync();
@@ -70,7 +74,7 @@ class GroupCommit {
   std::atomic<std::uint32_t> wanted_;         // all syncs before it are wanted; a futex [all]
   std::atomic<std::uint32_t> syncer_parked_;  // 1: wake it [syncer]
   std::atomic<std::uint32_t> ended_;          // all syncs before it have ended; a futex [both]
-  std::atomic<std::uint32_t> dead_;           // all logs before this epoch are dead [both]
+  std::atomic<std::uint32_t> dead_;           // all logs before this epoch are dead [both, front]
   std::atomic<std::uint32_t> error_;          // of the last failed sync [both]
   std::atomic<std::uint32_t> offered_;        // epoch of a log; a futex [supervisor]
   std::atomic<std::uint64_t> joined_;         // requests that have ever joined [children]
