@@ -1,5 +1,5 @@
 /** What `kilofork status` says of servers in known states, and its text. */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { CAUSES, REFUSALS, STATES } from "../src/base/enumerations";
@@ -616,4 +616,19 @@ ${LEGEND}  + mixed`);
       "1 d 2 h",
     ]);
   });
+});
+
+test("a server whose shared memory was removed says so once, and is found by status and ctl", async () => {
+  const server = await Server.start({ children: 3 });
+  for (const name of segmentsOf(server.front)) unlinkSync(`/dev/shm/${name}`);
+  await until("it is said", () => /shared memory .* was removed/.test(server.command.stderr));
+  const pid = ["--pid", String(server.front)];
+  const status = await run("status", ...pid, "--json");
+  expect(JSON.parse(status.stdout)).toMatchObject({ port: server.port, children: { alive: 3 } });
+  expect((await run("ctl", "replace", ...pid)).code).toBe(0);
+  const { code, stdout } = await run("ctl", "stop", ...pid);
+  expect(stdout).toContain("stopped after 0 requests");
+  expect(code).toBe(0);
+  const { stderr } = await server.command.end();
+  expect(stderr.match(/was removed/g)).toHaveLength(1);
 });

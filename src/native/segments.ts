@@ -1,5 +1,5 @@
 /** The names of the servers' shared memory: shm_overview(7). */
-import { existsSync, readdirSync, type Stats, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from "node:fs";
 
 const FOLDER = "/dev/shm";
 
@@ -14,6 +14,38 @@ export function listSegments(): string[] {
   }
 }
 
+/**
+ * Lists segments whose names were removed while their servers run: the descriptors of their fronts, as
+ * paths of proc_pid_fd(5), which stand for the names. The front is found by its supervisor, its child.
+ */
+export function listUnnamedSegments(): string[] {
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .flatMap((pid) => {
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+        const [, front] = /\(kilofork-superv\) \w (\d+)/.exec(stat) ?? [];
+        return front === undefined ? [] : unnamedOf(Number(front));
+      } catch {
+        return []; // it has just ended, or is another user's
+      }
+    });
+}
+
+function unnamedOf(front: number): string[] {
+  const folder = `/proc/${front}/fd`;
+  const isUnnamed = (path: string) =>
+    readlinkSync(path).startsWith(`${FOLDER}/kilofork-${front}-`) &&
+    readlinkSync(path).endsWith(" (deleted)");
+  return readdirSync(folder)
+    .map((fd) => `${folder}/${fd}`)
+    .filter(isUnnamed)
+    .slice(0, 1);
+}
+
+const pathOf = (segment: string) =>
+  segment.startsWith("/proc/") ? segment : `${FOLDER}${segment}`;
+
 /** Finds the segment of the server whose front has that pid. */
 export function segmentOf(front: number): string | undefined {
   return listSegments().find((segment) => segment.startsWith(`/kilofork-${front}-`));
@@ -21,10 +53,10 @@ export function segmentOf(front: number): string | undefined {
 
 /** Whether a segment exists. A server removes its own; that of a killed one stays until a sweep. */
 export function isThere(segment: string): boolean {
-  return existsSync(`${FOLDER}${segment}`);
+  return existsSync(pathOf(segment));
 }
 
 /** Undefined if it does not exist. */
 export function statSegment(segment: string): Stats | undefined {
-  return statSync(`${FOLDER}${segment}`, { throwIfNoEntry: false });
+  return statSync(pathOf(segment), { throwIfNoEntry: false });
 }

@@ -15,6 +15,8 @@ export interface ServerEvents {
   /** All first children of another supervisor wait for clients, after the first one died. */
   "ready-again": { readonly children: number };
   stopping: Nothing;
+  /** The name of the shared memory was removed while the server runs. Emitted once. */
+  "segment-removed": { readonly segment: string };
   /** Everything else has ended; socket and log are closed next. */
   closing: Nothing;
 

@@ -36,6 +36,8 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
   "accept-failing": ({ errno }) => `cannot accept clients: ${nameOfErrno(errno)}; trying again`,
   "accept-recovered": () => "clients can be accepted again",
 
+  "segment-removed": ({ segment }) =>
+    `the shared memory /dev/shm${segment} was removed: the server goes on without that name; see RemoveIPC= of logind.conf(5)`,
   "log-failing": ({ log, errno }) =>
     `cannot write to the log ${log}: ${nameOfErrno(errno)}; clients get "error unavailable" until it can be written again`,
   "log-recovered": () => "the log can be written again",

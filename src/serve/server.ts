@@ -15,7 +15,7 @@ import { DEFAULT_USERS } from "../base/protocol";
 import { resolveHost } from "../base/resolve";
 import { LONGEST_TIMER_MS } from "../base/units";
 import { Scoreboard } from "../native/scoreboard";
-import { listSegments } from "../native/segments";
+import { isThere, listSegments } from "../native/segments";
 import type { Ready, ServerEmitter, Tell } from "./events";
 import { LogMonitor } from "./log-monitor";
 import { forkError, lockdownError, requireRoom } from "./machine-limits";
@@ -32,6 +32,7 @@ const START_MS = 1000;
 /** A start that waits for a predecessor is tried again after this time. */
 const TRIED_EVERY_MS = 20;
 const GONE_WITHIN_MS = 200;
+const SEGMENT_SAMPLED_EVERY_MS = 1000;
 /** The server ends after so many failed starts in a row. */
 const MOST_FAILED_STARTS = 5;
 
@@ -167,11 +168,18 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     const everyMs = Math.min(reportEveryMs, LONGEST_TIMER_MS);
     const report = () => this.resources.reportTotal();
     const reporter = everyMs > 0 ? setInterval(report, everyMs) : undefined;
+    const { segmentName: segment } = this.resources;
+    const watcher = setInterval(() => {
+      if (isThere(segment)) return;
+      clearInterval(watcher);
+      this.tell("segment-removed", { segment });
+    }, SEGMENT_SAMPLED_EVERY_MS);
     try {
       this.startSupervisor();
       await this.finished;
     } finally {
       clearInterval(reporter);
+      clearInterval(watcher);
       this.resources.close();
     }
     if (this.failure) throw this.failure;

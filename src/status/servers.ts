@@ -5,7 +5,13 @@ import { isSystemError, KiloforkError } from "../base/errors";
 import { hasOpen, readText } from "../machine/files";
 import type { ScoreboardHeader } from "../native/header";
 import { Scoreboard } from "../native/scoreboard";
-import { isThere, listSegments, segmentOf, statSegment } from "../native/segments";
+import {
+  isThere,
+  listSegments,
+  listUnnamedSegments,
+  segmentOf,
+  statSegment,
+} from "../native/segments";
 
 /** Selects one of several servers. */
 export interface Wanted {
@@ -50,7 +56,7 @@ export function openScoreboardOf(front: number): Scoreboard {
  */
 export function findServer({ port, pid }: Wanted): Server {
   const refused: string[] = [];
-  const servers = listSegments().flatMap((segment) => {
+  const servers = [...listSegments(), ...listUnnamedSegments()].flatMap((segment) => {
     const found = examine(segment);
     if (typeof found === "string") refused.push(found);
     return found instanceof Object ? [found] : [];
@@ -76,7 +82,7 @@ export function findServer({ port, pid }: Wanted): Server {
 
 /** Returns the server, or a sentence why it cannot be read, or undefined if it does not run. */
 function examine(segment: string): Server | string | undefined {
-  const front = Number(/^\/kilofork-(\d+)-/.exec(segment)?.[1]);
+  const front = Number(/^\/(?:kilofork-|proc\/)(\d+)/.exec(segment)?.[1]);
   const owner = ownerOf(segment);
   let scoreboard: Scoreboard;
   try {

@@ -11,6 +11,16 @@
 
 namespace kilofork {
 
+namespace {
+
+// A path below /proc is a descriptor of a process that has the segment open.
+Fd open_segment(const std::string& name, int flags) {
+  return Fd(name.starts_with("/proc/") ? ::open(name.c_str(), flags | O_CLOEXEC)
+                                       : ::shm_open(name.c_str(), flags | O_CLOEXEC, 0));
+}
+
+}  // namespace
+
 Segment Segment::create(const std::string& name, std::size_t bytes) {
   Fd fd;
   for (;;) {
@@ -33,7 +43,7 @@ Segment Segment::create(const std::string& name, std::size_t bytes) {
 }
 
 Segment Segment::open(const std::string& name, bool writable) {
-  Fd fd(::shm_open(name.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0));
+  Fd fd = open_segment(name, writable ? O_RDWR : O_RDONLY);
   if (!fd) fail("shm_open " + name);
   if (writable && ::flock(fd.get(), LOCK_SH) != 0) fail("flock " + name);
   return map(std::move(fd), writable);
@@ -70,7 +80,7 @@ bool Segment::sweep(const std::string& name) {
 }
 
 bool Segment::is_locked(const std::string& name) {
-  const Fd fd(::shm_open(name.c_str(), O_RDONLY | O_CLOEXEC, 0));
+  const Fd fd = open_segment(name, O_RDONLY);
   return !fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0;
 }
 

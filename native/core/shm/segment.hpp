@@ -19,7 +19,8 @@ class Segment {
   //
   // A new segment: mode 0600, zeroed, allocated, locked. Leaves nothing behind when it fails.
   static Segment create(const std::string& name, std::size_t bytes);
-  // A segment that exists; locked if `writable`.
+  // A segment that exists; locked if `writable`. Also by the path of a descriptor below /proc, as
+  // when its name was removed.
   static Segment open(const std::string& name, bool writable);
   // The segment that `fd` refers to, with the lock that the descriptor has or has not.
   static Segment map(Fd fd, bool writable);
