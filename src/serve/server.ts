@@ -285,10 +285,12 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     this.phase = Phase.running;
     this.failedStarts = 0;
     const { address, resources } = this;
-    if (again) this.tell("ready-again", { children });
-    else this.tell("ready", { children, address, port: resources.port, upMs });
-    if (again) return;
+    if (again) {
+      this.tell("ready-again", { children });
+      return;
+    }
     resources.scoreboard.setReady();
+    this.tell("ready", { children, address, port: resources.port, upMs });
     for (const order of this.early) this.orders[order]();
   }
 
