@@ -434,3 +434,15 @@ test("the command prints one JSON object, or a report, and exits 1 when the book
     "kilofork: counted 2 requests when only 1 completed records were there\n",
   );
 });
+
+test("no byte of a client's result controls the terminal, nor begins a line", async () => {
+  const folder = temporaryFolder();
+  const [log, client] = [join(folder, "log"), join(folder, "client.json")];
+  writeFileSync(log, init + births(11) + stop(0));
+  for (const text of ["\x1b[2J\u009b\nkilofork: OK", '{"kind": \x1b]0;x\x07\n}', '"\x7f\r']) {
+    writeFileSync(client, text);
+    const { code, stdout, stderr } = await run("audit", log, "--client", client);
+    expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
+    expect(stderr).toMatch(/^kilofork: cannot read the client's result \P{Cc}+\n$/u);
+  }
+});

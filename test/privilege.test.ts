@@ -1,5 +1,14 @@
 /** Least privilege: what the processes of a server may do, and who may use its files. */
-import { chmodSync, chownSync, linkSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commandPath } from "../src/base/paths";
@@ -87,6 +96,23 @@ describe("a users file is refused", () => {
     const log = join(folder, "other.log");
     const start = await run("serve", "127.0.0.1", "0", "--users", users, "--log", log);
     expect(start).toMatchObject({ code: 2, stderr: expect.stringContaining("chmod go-w") });
+  });
+
+  test("that is a fifo, at once: at the start, and at a reload, where the old users stay", async () => {
+    const folder = temporaryFolder();
+    const users = join(folder, "users");
+    writeFileSync(users, "arijort\n");
+    const server = await Server.start({ folder, args: ["--users", users] });
+    rmSync(users);
+    execFileSync("mkfifo", ["-m", "600", users]);
+    const reload = await run("ctl", "reload", String(server.port), "--timeout", "5s");
+    expect(reload.stderr).toMatch(/users kept as they were: .* is not a regular file/);
+    expect(reload.code).toBe(1);
+    await server.stop();
+
+    const log = join(folder, "other.log");
+    const start = await run("serve", "127.0.0.1", "0", "--users", users, "--log", log);
+    expect(start).toMatchObject({ code: 2, stderr: expect.stringContaining("not a regular file") });
   });
 
   test.skipIf(!root)("that belongs to another user", async () => {

@@ -1,6 +1,16 @@
 /** What `kilofork status` says of servers in known states, and its text. */
-import { readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { execFileSync } from "node:child_process";
+import {
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { CAUSES, REFUSALS, STATES } from "../src/base/enumerations";
 import { commandPath } from "../src/base/paths";
@@ -354,6 +364,53 @@ describe("a segment that no server has made", () => {
     victim.kill("SIGKILL");
     await victim.end();
     await server.stop();
+  });
+});
+
+describe("whatever another user puts into the folder of segments", () => {
+  const nameOf = (front: number) => join("/dev/shm", `kilofork-${front}-0123abcd`);
+
+  test("a fifo, a folder, a link and a segment of 4,000,000,000 slots hold nothing up", async () => {
+    const server = await Server.start({ children: 1 });
+    const bytes = readFileSync(join("/dev/shm", segmentsOf(server.front)[0] ?? ""));
+    const slots = 4_000_000_000;
+    bytes.writeUInt32LE(slots, 20);
+    bytes.writeUInt32LE(0, 24); // users
+    const [fifo = "", folder = "", link = "", huge = ""] = [1, 2, 3, 4].map(nameOf);
+    try {
+      execFileSync("mkfifo", [fifo]);
+      mkdirSync(folder);
+      symlinkSync(basename(link), link);
+      writeFileSync(huge, bytes.subarray(0, 4096));
+      truncateSync(huge, Math.ceil((4096 + 128 + slots * 136) / 4096) * 4096);
+      for (const args of [["status"], ["ctl", "reopen"]])
+        expect(await run(...args, String(server.port))).toMatchObject({ code: 0, stderr: "" });
+      for (const front of [1, 2, 3, 4])
+        expect(await run("status", "--pid", String(front))).toMatchObject({
+          code: 3,
+          stderr: expect.stringMatching(/^kilofork: no server is running with pid .*\n$/),
+        });
+      await (await Server.start({ children: 1 })).stop(); // which sweeps
+    } finally {
+      for (const path of [fifo, folder, link, huge]) rmSync(path, { recursive: true, force: true });
+    }
+    await server.stop();
+  });
+
+  test("a segment that shrinks while it is watched is an error, and no signal", async () => {
+    const server = await Server.start({ children: 1 });
+    const victim = new Command(["600"], "sleep");
+    const name = `kilofork-${victim.pid}-0123abcd`;
+    const holder = await plant(server, name, victim.pid);
+    const watch = new Command(["status", "--pid", String(victim.pid), "--watch", "10ms"]);
+    await until("it is watched", () => watch.stdout.includes("pool"));
+    truncateSync(join("/dev/shm", name), 0);
+    const { code, signal, stderr } = await watch.end();
+    rmSync(join("/dev/shm", name));
+    for (const process of [holder, victim]) process.kill("SIGKILL");
+    await Promise.all([holder.end(), victim.end(), server.stop()]);
+    expect({ code, signal }).toEqual({ code: 1, signal: null });
+    expect(stderr).toMatch(/^kilofork: shared memory that has shrunk: [^\n]+\n$/);
   });
 });
 

@@ -283,5 +283,6 @@ test("a users file has one name a line and comments, and bad names are named wit
   ]);
   for (const bad of ["a b", "a:b", "u".repeat(32), 'a"b', "a\\b", "a\u0007b", "x<torn>", "<torn>x"])
     expect(() => parseUsers(`ok\n${bad}\n`, "u")).toThrow("u, line 2: ");
+  expect(() => parseUsers("\x1b[2J\u009b\n", "u")).toThrow('u, line 1: the name "?[2J?" contains');
   expect(() => parseUsers("# nobody\n", "u")).toThrow("u names no user");
 });

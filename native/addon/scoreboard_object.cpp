@@ -1,6 +1,7 @@
 #include "scoreboard_object.hpp"
 
 #include <cmath>
+#include <cstring>
 
 #include "convert.hpp"
 #include "log/append_log.hpp"
@@ -21,6 +22,12 @@ Napi::Array to_numbers(Napi::Env env, const Counts& counts) {
   for (std::uint32_t i = 0; i < counts.size(); i++)
     array.Set(i, static_cast<double>(counts[i].load()));
   return array;
+}
+
+// The owner of a segment may leave out the end of a text.
+template <std::size_t N>
+std::string text_of(const std::array<char, N>& text) {
+  return {text.data(), ::strnlen(text.data(), N)};
 }
 
 PoolBounds get_bounds(const Napi::Object& options) {
@@ -63,14 +70,14 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
   return constructor;
 }
 
-// new Scoreboard(name) opens a segment for reading. new Scoreboard(name, {users, host, address,
-// port, backlog, limits: {start, minSpare, maxSpare, max}, synced, graceMs, log, release}) creates
-// one.
+// new Scoreboard(name) opens a segment for reading, as a copy that each method refreshes. new
+// Scoreboard(name, {users, host, address, port, backlog, limits: {start, minSpare, maxSpare, max},
+// synced, graceMs, log, release}) creates one.
 ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const std::string name = info[0].As<Napi::String>();
   guarded(info.Env(), [&] {
     if (!info[1].IsObject()) {
-      board_.emplace(Scoreboard(Segment::open(name, false)));
+      board_.emplace(Scoreboard(Segment::copy(name)));
       return;
     }
     const auto options = info[1].As<Napi::Object>();
@@ -97,19 +104,20 @@ Scoreboard& ScoreboardObject::board(const Napi::CallbackInfo& info) {
 
 Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const Scoreboard& board = this->board(info);
+  Scoreboard& board = this->board(info);
+  guarded(env, [&] { board.refresh_header(); });
   const Header& header = board.header();
   const std::int64_t full_since = header.full_since.load();
   const std::int64_t full_now = full_since > 0 ? board.age() - full_since : -1;
   Napi::Object result = Napi::Object::New(env);
   result.Set("front", header.front);
   result.Set("supervisor", header.supervisor.load());
-  result.Set("release", header.release.data());
-  result.Set("host", header.host.data());
-  result.Set("address", header.address.data());
+  result.Set("release", text_of(header.release));
+  result.Set("host", text_of(header.host));
+  result.Set("address", text_of(header.address));
   result.Set("port", header.port);
   result.Set("backlog", header.backlog);
-  result.Set("log", header.log.data());
+  result.Set("log", text_of(header.log));
   result.Set("start", header.start);
   result.Set("minSpare", header.min_spare);
   result.Set("maxSpare", header.max_spare);
@@ -159,7 +167,8 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
 // snapshot(array): fills a Float64Array of slots x columns, row by row. Pid, state and time of a
 // row are of one moment; the counts may be a little newer.
 void ScoreboardObject::snapshot(const Napi::CallbackInfo& info) {
-  const Scoreboard& board = this->board(info);
+  Scoreboard& board = this->board(info);
+  guarded(info.Env(), [&] { board.refresh_slots(); });
   auto into = info[0].As<Napi::Float64Array>();
   if (into.ElementLength() < board.slots().size() * kColumns)
     throw Napi::TypeError::New(info.Env(), "the array is too short for the slots");
@@ -181,7 +190,9 @@ void ScoreboardObject::snapshot(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ScoreboardObject::total(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(board(info).total()));
+  Scoreboard& board = this->board(info);
+  guarded(info.Env(), [&] { board.refresh_slots(); });
+  return Napi::Number::New(info.Env(), static_cast<double>(board.total()));
 }
 
 // setUsers(names): replaces the users.

@@ -50,7 +50,7 @@ std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
     predecessor = read_exec_state(Fd(fd).get());
   }
   auto lines = predecessor ? std::move(predecessor->settings) : receive_settings(control);
-  Scoreboard scoreboard(Segment::map(Fd(kSegmentFd), true));
+  Scoreboard scoreboard(Segment::map(Fd(kSegmentFd)));
   PoolSettings settings = parse_settings(lines, scoreboard.slots().size());
   // On the heap: children do not get the supervisor's stack (process/footprint.hpp).
   const auto pool =

@@ -2,6 +2,8 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <cstring>
+#include <string>
 #include <thread>
 
 #include "base/clock.hpp"
@@ -136,6 +138,13 @@ TEST("a writer that is killed leaves no text, or a whole one") {
     if (text && !text->empty()) CHECK_EQ(*text, std::string(text->size(), text->at(0)));
     ::new (&*notice) Notice{};
   }
+}
+
+TEST("a notice whose text does not end is cut off at its last byte") {
+  const SharedNotice notice;
+  // An even sequence, and no byte that ends the text.
+  std::memset(static_cast<void*>(&*notice), 'x', sizeof(Notice));
+  CHECK_EQ(notice->get().value(), std::string(Notice::kBytes, 'x'));
 }
 
 }  // namespace

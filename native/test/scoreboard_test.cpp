@@ -175,13 +175,14 @@ TEST("what one process writes, another process reads") {
   const NameRemoved removed;
   const Scoreboard board = create(2);
   Process writer([] {
-    const Scoreboard mine = Scoreboard(Segment::open(segment_name(), true));
+    const Scoreboard mine = Scoreboard(Segment::open(segment_name()));
     mine.slots()[1].enter(::getpid(), State::working, 17);
     mine.slots()[1].total += 3;
   });
   const pid_t pid = writer.pid();
   CHECK_EQ(writer.wait(), 0);
-  const Scoreboard reader = Scoreboard(Segment::open(segment_name(), false));
+  Scoreboard reader = Scoreboard(Segment::copy(segment_name()));
+  reader.refresh_slots();
   CHECK_EQ(reader.slots()[1].occupancy().pid, pid);
   CHECK_EQ(reader.slots()[1].occupancy().state, State::working);
   CHECK_EQ(reader.total(), 3);
@@ -193,7 +194,9 @@ TEST("a second segment of the same name is refused, and the first is untouched")
   const Scoreboard board = create(2);
   board.slots()[0].total = 7;
   CHECK_EQ(error_of([] { create(5); }), EEXIST);
-  CHECK_EQ(Scoreboard(Segment::open(segment_name(), false)).total(), 7);
+  Scoreboard reader = Scoreboard(Segment::copy(segment_name()));
+  reader.refresh_slots();
+  CHECK_EQ(reader.total(), 7);
 }
 
 TEST("a segment that cannot be allocated leaves no name behind") {
@@ -210,7 +213,7 @@ TEST("a segment is swept when, and only when, no process holds its lock") {
     const Scoreboard board = create(1);
     CHECK(!Segment::sweep(segment_name()));
     CHECK(exists(segment_name()));
-    const Scoreboard reader = Scoreboard(Segment::open(segment_name(), false));
+    const Scoreboard reader = Scoreboard(Segment::copy(segment_name()));
     CHECK(!Segment::sweep(segment_name()));
   }
   CHECK(Segment::sweep(segment_name()));
@@ -231,7 +234,7 @@ TEST("a lock lives on in a child that inherited it, and ends with that child") {
 TEST("an abandoned segment can be opened, and then it is no longer swept") {
   const NameRemoved removed;
   { create(1).slots()[0].total = 9; }
-  const Scoreboard board = Scoreboard(Segment::open(segment_name(), true));
+  const Scoreboard board = Scoreboard(Segment::open(segment_name()));
   CHECK_EQ(board.total(), 9);
   CHECK(!Segment::sweep(segment_name()));
 }
@@ -257,14 +260,14 @@ TEST("a segment is locked while any process holds its lock, and asking does no h
   const Process child([] { ::pause(); });  // inherits the lock
   board.reset();
   CHECK(Segment::is_locked(segment_name()));
-  std::optional<Scoreboard> writer = Scoreboard(Segment::open(segment_name(), true));
+  std::optional<Scoreboard> writer = Scoreboard(Segment::open(segment_name()));
   child.signal(SIGKILL);
   siginfo_t end{};
   CHECK_EQ(::waitid(P_PID, static_cast<id_t>(child.pid()), &end, WEXITED | WNOWAIT), 0);
   CHECK(Segment::is_locked(segment_name()));
   writer.reset();
   for (int i = 0; i < 3; i++) CHECK(!Segment::is_locked(segment_name()));
-  const Scoreboard reader = Scoreboard(Segment::open(segment_name(), false));
+  const Scoreboard reader = Scoreboard(Segment::copy(segment_name()));
   CHECK(!Segment::is_locked(segment_name()));  // whoever only reads holds no lock
   CHECK(exists(segment_name()));
   CHECK(Segment::sweep(segment_name()));
@@ -278,7 +281,7 @@ TEST("an abandoned segment is locked again when it is opened for writing") {
   const NameRemoved removed;
   { (void)create(1); }
   CHECK(!Segment::is_locked(segment_name()));
-  const Scoreboard board = Scoreboard(Segment::open(segment_name(), true));
+  const Scoreboard board = Scoreboard(Segment::open(segment_name()));
   CHECK(Segment::is_locked(segment_name()));
 }
 
@@ -297,13 +300,79 @@ TEST("forks and ends are counted by their causes, apart from each other") {
 
 TEST("removing what is not there is no error, opening it is") {
   Segment::remove(segment_name());
-  CHECK_EQ(error_of([] { Scoreboard(Segment::open(segment_name(), false)); }), ENOENT);
+  CHECK_EQ(error_of([] { Scoreboard(Segment::copy(segment_name())); }), ENOENT);
+}
+
+TEST("a reader sees what was written when it last read") {
+  const NameRemoved removed;
+  const Scoreboard board = create(300);
+  Scoreboard reader = Scoreboard(Segment::copy(segment_name()));
+  board.header().child_epoch = 5;
+  board.slots()[0].total = 2;
+  board.slots()[299].total = 3;
+  CHECK_EQ(reader.header().child_epoch.load(), 0);
+  reader.refresh_header();
+  CHECK_EQ(reader.header().child_epoch.load(), 5);
+  CHECK_EQ(reader.total(), 0);
+  reader.refresh_slots();
+  CHECK_EQ(reader.total(), 5);
+  CHECK_EQ(reader.slots()[299].total.load(), 3);
+}
+
+TEST("a segment that shrinks or changes its layout while it is read is an error, and no signal") {
+  const NameRemoved removed;
+  const Scoreboard board = create(300, 64);
+  Scoreboard reader = Scoreboard(Segment::copy(segment_name()));
+  reader.refresh_slots();
+  Header& header = board.header();
+  // Fewer users and more slots that together take as many bytes.
+  header.user_capacity = 0;
+  header.slot_count += static_cast<std::uint32_t>(UserTable::bytes(64) / sizeof(Slot)) - 3;
+  CHECK_EQ(error_of([&] { reader.refresh_header(); }), EPROTO);
+  CHECK_EQ(::ftruncate(board.fd(), 4096), 0);
+  CHECK_EQ(error_of([&] { reader.refresh_slots(); }), EPROTO);
+  CHECK_EQ(::ftruncate(board.fd(), 0), 0);
+  CHECK_EQ(error_of([&] { reader.refresh_header(); }), EPROTO);
+}
+
+TEST("what is no regular file is refused at once, whatever one wants to do with it") {
+  const NameRemoved removed;
+  const std::string path = "/dev/shm" + segment_name();
+  CHECK_EQ(::mkfifo(path.c_str(), 0600), 0);
+  CHECK_EQ(error_of([] { Segment::copy(segment_name()); }), EPROTO);
+  CHECK_EQ(error_of([] { Segment::open(segment_name()); }), EPROTO);
+  CHECK(Segment::is_locked(segment_name()));
+  CHECK(!Segment::sweep(segment_name()));
+  CHECK(exists(segment_name()));
+}
+
+TEST("a file that somebody has a lease on makes nobody wait") {
+  const NameRemoved removed;
+  const Scoreboard board = create(1);
+  Segment::remove(segment_name());
+  const Fd owner(::open(("/dev/shm" + segment_name()).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  CHECK_EQ(::ftruncate(owner.get(), 8192), 0);
+  ::signal(SIGIO, SIG_IGN);
+  CHECK_EQ(::fcntl(owner.get(), F_SETLEASE, F_WRLCK), 0);
+  CHECK_EQ(error_of([] { Segment::copy(segment_name()); }), EWOULDBLOCK);
+  CHECK(!Segment::sweep(segment_name()));
+  CHECK_EQ(::fcntl(owner.get(), F_SETLEASE, F_UNLCK), 0);
+}
+
+TEST("more slots than a server can have are refused, though the file has their size") {
+  const NameRemoved removed;
+  const Scoreboard board = create(2, 0);
+  board.header().slot_count = 4'000'000'000;
+  // Two slots take some bytes beyond the last page that is full.
+  const auto bytes = static_cast<off_t>(4096 + 128 + 4'000'000'000LL * (128 + 8) + 4095) / 4096;
+  CHECK_EQ(::ftruncate(board.fd(), bytes * 4096), 0);
+  CHECK_EQ(error_of([] { Scoreboard(Segment::copy(segment_name())); }), EPROTO);
 }
 
 TEST("a segment of another version is refused") {
   const NameRemoved removed;
   const auto refused = [] {
-    return error_of([] { Scoreboard(Segment::open(segment_name(), false)); }) == EPROTO;
+    return error_of([] { Scoreboard(Segment::copy(segment_name())); }) == EPROTO;
   };
   const Scoreboard board = create(2);
   Header& header = board.header();

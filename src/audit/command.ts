@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Argument, type Command } from "commander";
 import { KiloforkError } from "../base/errors";
+import { printable } from "../base/printable";
 import { MOST_CLIENTS } from "../base/ranges";
 import type { ClientResult } from "../client/load";
 import { count, jsonOption } from "../command/arguments";
@@ -73,7 +74,8 @@ function readClientResult(file: string): ClientResult {
   } catch (error) {
     throw new KiloforkError(
       "ERR_UNREADABLE",
-      `cannot read the client's result ${file}: ${(error as Error).message}`,
+      // The message of a JSON error quotes the file.
+      `cannot read the client's result ${file}: ${printable((error as Error).message)}`,
     );
   }
 }
@@ -83,7 +85,13 @@ function isClientResult(value: unknown): value is ClientResult {
   const result = value as Partial<ClientResult> | null;
   const { requests, inFlight } = result ?? {};
   const numbers = [
-    ...[result?.clients, result?.firstConnectMs, requests?.sent, requests?.verified],
+    ...[
+      result?.clients,
+      result?.firstConnectMs,
+      result?.lastReplyMs,
+      requests?.sent,
+      requests?.verified,
+    ],
     ...[inFlight?.peak, inFlight?.pids, inFlight?.fromMs, inFlight?.heldMs],
   ];
   return (

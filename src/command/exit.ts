@@ -2,6 +2,7 @@
 import { constants as os } from "node:os";
 import { CommanderError } from "commander";
 import { type ErrorCode, isSystemError, KiloforkError } from "../base/errors";
+import { printable } from "../base/printable";
 
 export const EXIT = {
   yes: 0,
@@ -28,8 +29,13 @@ const EXIT_OF: Partial<Record<ErrorCode, number>> = {
 export function reportError(error: unknown, program = "kilofork"): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.yes : EXIT.usage;
   if (!(error instanceof KiloforkError || isSystemError(error))) throw error;
-  for (const line of error.message.split("\n")) process.stderr.write(`${program}: ${line}\n`);
+  for (const line of error.message.split("\n")) say(line, program);
   return exitCodeOf(error);
+}
+
+/** Prints one line to standard error. A message may quote what a file or a segment contains. */
+export function say(line: string, program = "kilofork"): void {
+  process.stderr.write(`${program}: ${printable(line)}\n`);
 }
 
 /** As a shell reports a process that a signal has ended. */

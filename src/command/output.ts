@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { KiloforkError } from "../base/errors";
-import { EXIT, exitCodeOfSignal } from "./exit";
+import { EXIT, exitCodeOfSignal, say } from "./exit";
 
 /**
  * Ends the process when standard output cannot be written, as SIGPIPE would. A command that has to
@@ -32,7 +32,7 @@ export function guardOutput(): void {
 /** Reports the error, except if the reader has left; returns the exit code. */
 export function lostOutput({ code, message }: NodeJS.ErrnoException): number {
   if (code === "EPIPE") return exitCodeOfSignal("SIGPIPE");
-  process.stderr.write(`kilofork: cannot write to standard output: ${code ?? message}\n`);
+  say(`cannot write to standard output: ${code ?? message}`);
   return EXIT.no;
 }
 

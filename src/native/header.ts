@@ -7,6 +7,7 @@ import {
   ORDERS,
   type Order,
 } from "../base/enumerations";
+import { printable } from "../base/printable";
 
 export interface PoolBounds {
   readonly start: number;
@@ -160,9 +161,4 @@ export function headerOf(native: NativeHeader): ScoreboardHeader {
       }),
     ) as Record<Order, Answer>,
   };
-}
-
-/** Removes control characters: the owner of a segment must not control a reader's terminal. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, "?");
 }

@@ -1,6 +1,7 @@
 /**
  * The shared memory of a server (native/core/shm/scoreboard.hpp). The front creates and writes it. A
- * reader opens it by its name, and asks the server for nothing. shm_overview(7).
+ * reader opens it by its name, and asks the server for nothing; each of its methods reads anew, and throws
+ * a SystemError, EPROTO, if the segment is no longer one. shm_overview(7).
  */
 import { ORDERS, type Order } from "../base/enumerations";
 import { addon } from "./addon";
@@ -58,12 +59,12 @@ const native = () => addon<ScoreboardAddon>().Scoreboard;
 
 export class Scoreboard {
   private readonly native: NativeScoreboard;
-  private readonly rows: Float64Array;
+  /** As many as there are slots, once they have been asked for. */
+  private rows: Float64Array | undefined;
 
   /** Opens the segment, or creates it if there are options. Throws a SystemError. */
   constructor(name: string, create?: ScoreboardOptions) {
     this.native = new (native())(name, create);
-    this.rows = new Float64Array(this.native.header().slots * native().columns);
   }
 
   /** Removes a segment whose server is gone; returns false if it runs or is another user's. */
@@ -95,10 +96,12 @@ export class Scoreboard {
 
   /** Copies all slots in one call. */
   snapshot(): Slot[] {
-    this.native.snapshot(this.rows);
     const width = native().columns;
-    return Array.from({ length: this.rows.length / width }, (_, i) =>
-      slotOf(this.rows.subarray(i * width, (i + 1) * width)),
+    this.rows ??= new Float64Array(this.native.header().slots * width);
+    const { rows } = this;
+    this.native.snapshot(rows);
+    return Array.from({ length: rows.length / width }, (_, i) =>
+      slotOf(rows.subarray(i * width, (i + 1) * width)),
     );
   }
 

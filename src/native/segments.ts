@@ -1,5 +1,5 @@
 /** The names of the servers' shared memory: shm_overview(7). */
-import { existsSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from "node:fs";
 
 const FOLDER = "/dev/shm";
 
@@ -53,10 +53,12 @@ export function segmentOf(front: number): string | undefined {
 
 /** Whether a segment exists. A server removes its own; that of a killed one stays until a sweep. */
 export function isThere(segment: string): boolean {
-  return existsSync(pathOf(segment));
+  return statSegment(segment) !== undefined;
 }
 
-/** Undefined if it does not exist. */
+/** Undefined if it does not exist. Follows no link: whoever made it may have named any file. */
 export function statSegment(segment: string): Stats | undefined {
-  return statSync(pathOf(segment), { throwIfNoEntry: false });
+  const path = pathOf(segment);
+  const stat = path.startsWith("/proc/") ? statSync : lstatSync;
+  return stat(path, { throwIfNoEntry: false });
 }

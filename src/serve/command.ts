@@ -6,7 +6,7 @@ import { type Command, Option, type OptionValues } from "commander";
 import { whereIs } from "../base/address";
 import { DEFAULT_HOST, DEFAULT_PORT } from "../base/protocol";
 import { count, inArgument, refuseOptions } from "../command/arguments";
-import { EXIT } from "../command/exit";
+import { EXIT, say } from "../command/exit";
 import { notify } from "../native/processes";
 import type { Ready, ServerEvent } from "./events";
 import { PHRASES } from "./messages";
@@ -158,18 +158,13 @@ async function runServe(
 
 // ---- messages -----------------------------------------------------------------------------------
 
-/** Prints one line to standard error. Standard output gets the banner only. */
-function warn(text: string): void {
-  process.stderr.write(`kilofork: ${text}\n`);
-}
-
 function reportEvents(server: Server): void {
   for (const event of Object.keys(PHRASES) as ServerEvent[]) {
     const phrase = PHRASES[event] as ((data: unknown) => string | null) | null;
     if (!phrase || event === "growth-limit") continue;
     server.on(event, (data: unknown) => {
       const text = phrase(data);
-      if (text !== null) warn(text);
+      if (text !== null) say(text);
     });
   }
   let maximumReportedAt = 0;
@@ -180,7 +175,7 @@ function reportEvents(server: Server): void {
       if (Date.now() - maximumReportedAt < MAXIMUM_REPORTED_EVERY_MS) return;
       maximumReportedAt = Date.now();
     }
-    warn(text);
+    say(text);
   });
 }
 
@@ -191,7 +186,7 @@ function announce(server: Server, ready: Ready, options: Partial<ServeOptions>):
   // With the log on standard output, the banner must not be among the records.
   const banner = log === "-" ? process.stderr : process.stdout;
   banner.write(`Running with ${children} children on host:port ${host}:${ready.port}\n`);
-  warn(
+  say(
     `listening on ${whereIs(ready)}; work ${writeWork(work)}; users ${nameSome(server.users)}; log ${log}; children up in ${upMs.toFixed(0)} ms`,
   );
 }

@@ -1,6 +1,7 @@
 /** The users file: one name a line, `#` begins a comment. */
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { KiloforkError } from "../base/errors";
+import { printable } from "../base/printable";
 import { problemOfUser } from "../base/protocol";
 
 /** The number of names that the shared memory has room for. */
@@ -20,12 +21,17 @@ export function readUsers(file: string): string[] {
   return parseUsers(text, file);
 }
 
-/** Rejects a file that group or others can write, or that belongs to another user. */
+/**
+ * Rejects a file that group or others can write, or that belongs to another user; and whatever is no
+ * regular file, without waiting for it: a fifo may never have a writer, or never an end.
+ */
 function readOwn(file: string): string {
   const OTHERS_MAY_WRITE = 0o022;
-  const fd = openSync(file, "r");
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
-    const { mode, uid } = fstatSync(fd);
+    const status = fstatSync(fd);
+    const { mode, uid } = status;
+    if (!status.isFile()) throw new Error(`${file} is not a regular file`);
     if (mode & OTHERS_MAY_WRITE) throw new Error(`others may write to ${file}: chmod go-w`);
     if (uid !== 0 && uid !== process.getuid?.()) throw new Error(`${file} belongs to another user`);
     return readFileSync(fd, "utf8");
@@ -43,7 +49,7 @@ export function parseUsers(text: string, file: string): string[] {
     if (problem)
       throw new KiloforkError(
         "ERR_ARGUMENT",
-        `${file}, line ${index + 1}: the name "${name}" ${problem}`,
+        `${file}, line ${index + 1}: the name "${printable(name)}" ${problem}`,
       );
     names.add(name);
   }

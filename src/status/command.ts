@@ -5,7 +5,7 @@ import { whereIs } from "../base/address";
 import { KiloforkError } from "../base/errors";
 import { LONGEST_TIMER_MS, parseDuration, plural } from "../base/units";
 import { duration, jsonOption, serverPid, serverPort } from "../command/arguments";
-import { EXIT } from "../command/exit";
+import { EXIT, say } from "../command/exit";
 import { collect, RequestMeter } from "./collect";
 import { diagnose } from "./diagnose";
 import { Screen } from "./screen";
@@ -77,7 +77,7 @@ async function watch(server: Server, meter: RequestMeter, json: boolean, everyMs
   }
   const total = plural(server.scoreboard.total(), "request"); // the mapping outlives the segment's name
   const end = `${whereIs(server.header)}: the server has ended after ${total}`;
-  if (json) process.stderr.write(`kilofork: ${end}\n`);
+  if (json) say(end);
   else print(end);
 }
 

@@ -29,7 +29,7 @@ std::optional<std::string> Notice::get() const {
   std::atomic_thread_fence(std::memory_order_acquire);
   if (sequence % 2 != 0 || sequence_.load(std::memory_order_relaxed) != sequence)
     return std::nullopt;
-  return std::string(bytes.data());
+  return std::string(bytes.data(), ::strnlen(bytes.data(), bytes.size()));
 }
 
 }  // namespace kilofork

@@ -71,11 +71,27 @@ Scoreboard::Scoreboard(Segment segment) : segment_(std::move(segment)) {
   const std::size_t bytes = memory().size();
   if (bytes < kPage)
     throw SystemError("shared memory of " + std::to_string(bytes) + " bytes", EPROTO);
+  segment_.refresh(0, kPage);
+  check_layout();
+}
+
+void Scoreboard::check_layout() const {
   if (std::atomic_ref(header().magic).load(std::memory_order_acquire) != kMagic ||
       header().version != kVersion || header().header_bytes != sizeof(Header) ||
-      header().slot_bytes != sizeof(Slot) ||
-      segment_bytes(header().slot_count, header().user_capacity) != bytes)
+      header().slot_bytes != sizeof(Slot) || header().slot_count > kMostSlots ||
+      segment_bytes(header().slot_count, header().user_capacity) != memory().size())
     throw SystemError("shared memory of another version", EPROTO);
+}
+
+void Scoreboard::refresh_header() {
+  const std::size_t before = slots().size();
+  segment_.refresh(0, kPage);
+  check_layout();
+  if (slots().size() != before) throw SystemError("shared memory of another layout", EPROTO);
+}
+
+void Scoreboard::refresh_slots() {
+  segment_.refresh(slots_offset(header().user_capacity), slots().size_bytes());
 }
 
 UserTable Scoreboard::users() const {

@@ -23,6 +23,7 @@ namespace kilofork {
 class Scoreboard {
  public:
   static constexpr std::uint32_t kVersion = 7;
+  static constexpr std::uint32_t kMostSlots = 1'000'000;
 
   // What the header says about the server, and never changes.
   struct Identity {
@@ -40,8 +41,14 @@ class Scoreboard {
   // Front. Throws SystemError, and leaves nothing behind then.
   static Scoreboard create(const std::string& name, std::uint32_t slots, std::uint32_t users,
                            const Identity& identity);
-  // A segment that exists. Throws SystemError, EPROTO, if it has another version.
+  // A segment that exists. Throws SystemError, EPROTO, if it has another version, or more slots
+  // than a server can have.
   explicit Scoreboard(Segment segment);
+
+  // A reader with a copy: reads the header anew, or the slots. Nothing if the memory is shared.
+  // Throws SystemError, EPROTO, if the segment has shrunk or has another layout now.
+  void refresh_header();
+  void refresh_slots();
 
   [[nodiscard]] Header& header() const { return *reinterpret_cast<Header*>(memory().data()); }
   [[nodiscard]] UserTable users() const;
@@ -67,6 +74,7 @@ class Scoreboard {
  private:
   struct Unchecked {};
   Scoreboard(Segment segment, Unchecked /*tag*/) : segment_(std::move(segment)) {}
+  void check_layout() const;
   [[nodiscard]] std::span<std::byte> memory() const { return segment_.memory(); }
 
   Segment segment_;
