@@ -1,12 +1,13 @@
 /** The audit of logs that the tests write line by line. */
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type AuditOptions, audit } from "../src/audit/audit";
 import type { ClientResult } from "../src/client/load";
-import { temporaryFolder } from "./support/cleanup";
+import { segmentsOf, temporaryFolder } from "./support/cleanup";
 import { run } from "./support/command";
 import { at, births, completed, init, received, stop, T } from "./support/log";
+import { Server } from "./support/server";
 
 function auditText(text: string | string[], options: Partial<AuditOptions> = {}) {
   const folder = temporaryFolder();
@@ -420,6 +421,176 @@ describe("the client's side", () => {
       "client: in 1 processes < 2",
     ]);
   });
+});
+
+describe("local time that changes while the server runs", () => {
+  const line = (time: string, text: string) => `${time.padEnd(29, "0")} -- ${text}\n`;
+  const begin = (time: string, offset: string) =>
+    line(time, "Server init") +
+    line(time, `front 9 at 127.0.0.1:31337, kilofork 0.1.0, UTC${offset}`) +
+    line(time, "have child pid 11") +
+    line(time, "have child pid 12");
+  const got = (time: string, pid: number, message: string) =>
+    line(time, `server ${pid} recvd message "${message}" from user arijort`);
+  const did = (time: string, pid: number, count: number, message: string) =>
+    line(time, `completed req "${message}" on ${pid} total reqs ${count}`);
+  const end = (time: string, total: number) =>
+    line(time, `total requests ${total}`) + line(time, "Server stop");
+  const client = (from: string, to: string, verified: number, more: Partial<ClientResult> = {}) =>
+    ({
+      ...{
+        message: "arijort:la",
+        clients: 2,
+        inFlight: { peak: 2, pids: 2, fromMs: 0, heldMs: 0 },
+      },
+      requests: { verified, sent: verified, failed: 0 },
+      ...{ firstConnectMs: Date.parse(from), lastReplyMs: Date.parse(to) },
+      ...more,
+    }) as unknown as ClientResult;
+
+  test("forward: a client's requests are found by UTC, and durations have no jump", () => {
+    const log = [
+      begin("2026.03.29 01:59:50.", "+01:00") + got("2026.03.29 01:59:59.", 11, "la 1"),
+      line("2026.03.29 03:00:00.2", "local time is UTC+02:00") +
+        got("2026.03.29 03:00:00.2", 12, "la 2"),
+      // It has read the clock before the change.
+      did("2026.03.29 01:59:59.9", 11, 1, "la 1") + did("2026.03.29 03:00:02.", 12, 1, "la 2"),
+      end("2026.03.29 03:00:03.", 2),
+    ].join("");
+    const result = runOf(log, {
+      client: client("2026-03-29T00:59:59Z", "2026-03-29T01:00:02Z", 2),
+    });
+    expect(result).toMatchObject({
+      ...{ problems: [], peak: 2, averageOverMs: 3000 },
+      completed: {
+        firstMs: Date.parse("2026-03-29T00:59:59.9Z"),
+        lastMs: Date.parse("2026-03-29T01:00:02Z"),
+      },
+      ...{ utcOffsetMinutes: 60, utcOffsets: [{ minutes: 60 }, { minutes: 120 }] },
+    });
+  });
+
+  const summer = begin("2026.10.25 02:30:00.", "+02:00") + got("2026.10.25 02:59:59.", 11, "la 1");
+  const winter =
+    line("2026.10.25 02:00:00.1", "local time is UTC+01:00") +
+    got("2026.10.25 02:00:00.1", 12, "la 2") +
+    did("2026.10.25 02:59:59.9", 11, 1, "la 1") +
+    line("2026.10.25 02:00:01.", "local time is UTC+01:00"); // said by another process, too
+  const rest = did("2026.10.25 02:00:02.", 12, 1, "la 2") + end("2026.10.25 02:59:59.5", 2);
+
+  test("back: the hour that comes twice is two hours", () => {
+    const of = client("2026-10-25T00:59:59Z", "2026-10-25T01:00:02Z", 2);
+    expect(runOf(summer + winter + rest, { client: of })).toMatchObject({
+      ...{
+        problems: [],
+        peak: 2,
+        averageOverMs: 3000,
+        startedMs: Date.parse("2026-10-25T00:30:00Z"),
+      },
+    });
+  });
+
+  test("back: rotated files over that hour are in order, and also with a server that starts in it", () => {
+    expect(auditText([summer + winter, rest]).problems).toEqual([]);
+    const next = begin("2026.10.25 02:10:00.", "+01:00") + end("2026.10.25 02:20:00.", 0);
+    expect(auditText([summer + winter + rest, next])).toMatchObject({ ok: true, runsInLog: 2 });
+    expect(() => auditText([next, summer + winter + rest])).toThrow("oldest first");
+  });
+
+  test("offsets may have seconds; another text is no record", () => {
+    const log = begin("2026.10.25 02:30:00.", "-00:01:30") + end("2026.10.25 02:40:00.", 0);
+    expect(runOf(log)).toMatchObject({ problems: [], utcOffsetMinutes: -1.5 });
+    for (const text of ["local time is UTC+1:00", "local time is UTC+01:00 ", "local time is CET"])
+      expect(runOf(log + line("2026.10.25 02:41:00.", text)).problems.length).toBe(1);
+  });
+
+  test("a clock that is set while the client runs does not hide its requests", () => {
+    const log = [
+      begin("2026.11.22 10:00:00.", "+00:00"),
+      got("2026.11.22 10:00:01.", 11, "la 1") + did("2026.11.22 10:00:02.", 11, 1, "la 1"),
+      got("2026.11.22 10:00:13.", 12, "la 2") + did("2026.11.22 10:00:14.", 12, 1, "la 2"),
+      end("2026.11.22 10:00:20.", 2),
+    ].join("");
+    // The client maps its monotonic times to the clock as it was at its start, or at its end.
+    for (const [from, to] of [
+      ["10:00:01", "10:00:04"],
+      ["10:00:11", "10:00:14"],
+    ])
+      for (const [clockStepMs, lost] of [
+        [10_000, 0],
+        [0, 1],
+      ])
+        expect(
+          runOf(log, {
+            client: client(`2026-11-22T${from}Z`, `2026-11-22T${to}Z`, 2, {
+              clockStepMs,
+            } as object),
+          }).problems.length,
+        ).toBe(lost);
+  });
+
+  test("a clock that was set back before the client began does not make its result older", () => {
+    const log = [
+      begin("2026.11.22 12:00:00.", "+00:00"),
+      got("2026.11.22 10:00:01.", 11, "la 1") + did("2026.11.22 10:00:02.", 11, 1, "la 1"),
+      end("2026.11.22 10:00:20.", 1),
+    ].join("");
+    const of = client("2026-11-22T10:00:01Z", "2026-11-22T10:00:02Z", 1);
+    expect(runOf(log, { client: of }).problems).toEqual([]);
+    const older = client("2026-11-22T09:00:01Z", "2026-11-22T09:00:02Z", 1);
+    expect(() => runOf(log, { client: older })).toThrow("is older than the last run");
+  });
+
+  test("a result of another run is recognized by the processes that greeted the client", () => {
+    const log = [
+      begin("2026.11.22 10:00:00.", "+00:00"),
+      got("2026.11.22 10:00:01.", 11, "la 1") + did("2026.11.22 10:00:02.", 11, 1, "la 1"),
+      end("2026.11.22 10:00:20.", 1),
+    ].join("");
+    const greetedBy = (...firstPids: number[]) =>
+      client("2026-11-22T10:00:01Z", "2026-11-22T10:00:02Z", 1, {
+        greeted: { clients: 1, pids: firstPids.length, firstPids },
+      });
+    expect(runOf(log, { client: greetedBy(7, 12) }).problems).toEqual([]);
+    expect(() => runOf(log, { client: greetedBy(7, 8) })).toThrow("not of the last run in the log");
+  });
+});
+
+describe("the log of a server", () => {
+  test.each([
+    ["<+0530>-5:30", "+05:30"],
+    ["CET-1CEST-1,M3.5.0,M10.5.0/3", "+01:00"],
+  ])(
+    "with TZ=%s says the offset that its times have, and again when a child finds another",
+    async (TZ, offset) => {
+      const server = await Server.start({ children: 2, env: { TZ } });
+      const out = join(server.folder, "client.json");
+      const load = () =>
+        run("client", "127.0.0.1", String(server.port), "2", "arijort:la", "--out", out);
+      expect((await load()).code).toBe(0);
+      // As after a change: the offset that was published, in an earlier quarter of an hour, is another.
+      const segment = join("/dev/shm", segmentsOf(server.front)[0] ?? "");
+      const fd = openSync(segment, "r+");
+      const page = Buffer.alloc(4096);
+      readSync(fd, page, 0, 4096, 0);
+      const quarter = Math.floor(Date.now() / 900_000) + 1;
+      const at =
+        page.findLastIndex((_, i) => i % 8 === 4 && page.readUInt32LE(i - (i % 4)) === quarter) - 4;
+      const word = Buffer.alloc(8);
+      word.writeInt32LE(-3600, 0);
+      word.writeUInt32LE(quarter - 9, 4);
+      writeSync(fd, word, 0, 8, at);
+      closeSync(fd);
+      expect((await run("ctl", "replace", String(server.port))).code).toBe(0); // with no time in mind
+      expect((await load()).code).toBe(0);
+      const audited = await run("audit", server.log, "--client", out);
+      await server.stop();
+      expect(audited.stderr).toBe("");
+      const log = readFileSync(server.log, "utf8");
+      expect(log).toMatch(new RegExp(` -- front .* UTC\\${offset}\n`));
+      expect(log).toMatch(new RegExp(` -- local time is UTC\\${offset}\n`));
+    },
+  );
 });
 
 test("the command prints one JSON object, or a report, and exits 1 when the books do not balance", async () => {

@@ -29,7 +29,11 @@ const PIECES = [
   ...["Server stop", 'completed req "', '" on 4711 total reqs 1', "server 4711 recvd message "],
   ...[`" from user ${USER}`, "total requests 7", "child pid 4711 ended: signal 9, abnormal"],
   ...["child pid 4711 retires (idle)", "have child pid 4711", "pool: all is well", ", stopped"],
-  ...["front 4711 at 127.0.0.1:1, kilofork 0.1.0, UTC+00:00", "protocol error: timeout on 4711"],
+  ...[
+    "front 4711 at 127.0.0.1:1, kilofork 0.1.0, UTC+00:00",
+    "protocol error: timeout on 4711",
+    "local time is UTC+00:00",
+  ],
   ...['work timeout: req "', " after 3000 ms", 'authorization error: user "', " on 4711"],
 ];
 

@@ -100,6 +100,9 @@ Napi::Value InFlightObject::peak(const Napi::CallbackInfo& info) {
   result.Set("requests", peak.requests);
   result.Set("pids", peak.pids);
   result.Set("greeters", in_flight_->greeters());
+  Napi::Array first = Napi::Array::New(info.Env());
+  for (const std::uint32_t pid : in_flight_->first_greeters()) first.Set(first.Length(), pid);
+  result.Set("firstGreeters", first);
   result.Set("fromMs", to_date(peak.from));
   result.Set("heldMs", to_milliseconds(peak.until - peak.from));
   return result;

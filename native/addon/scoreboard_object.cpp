@@ -51,6 +51,7 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
                       InstanceMethod<&ScoreboardObject::header>("header"),
                       InstanceMethod<&ScoreboardObject::snapshot>("snapshot"),
                       InstanceMethod<&ScoreboardObject::total>("total"),
+                      InstanceMethod<&ScoreboardObject::publish_utc_offset>("publishUtcOffset"),
                       InstanceMethod<&ScoreboardObject::set_users>("setUsers"),
                       InstanceMethod<&ScoreboardObject::set_answer>("setAnswer"),
                       InstanceMethod<&ScoreboardObject::order_log>("orderLog"),
@@ -193,6 +194,15 @@ Napi::Value ScoreboardObject::total(const Napi::CallbackInfo& info) {
   Scoreboard& board = this->board(info);
   guarded(info.Env(), [&] { board.refresh_slots(); });
   return Napi::Number::New(info.Env(), static_cast<double>(board.total()));
+}
+
+// publishUtcOffset() → "+01:00": the offset of the times in the log, from the clock that stamps
+// them. The caller records it.
+Napi::Value ScoreboardObject::publish_utc_offset(const Napi::CallbackInfo& info) {
+  std::array<char, 9> out{};
+  const std::time_t now = realtime_now() / kSecond;
+  const std::int32_t offset = board(info).header().utc_offset.at(now);
+  return Napi::String::New(info.Env(), std::string(RecordTime::write_offset(offset, out)));
 }
 
 // setUsers(names): replaces the users.

@@ -24,6 +24,7 @@ class ScoreboardObject : public Napi::ObjectWrap<ScoreboardObject> {
   Napi::Value header(const Napi::CallbackInfo& info);
   void snapshot(const Napi::CallbackInfo& info);
   Napi::Value total(const Napi::CallbackInfo& info);
+  Napi::Value publish_utc_offset(const Napi::CallbackInfo& info);
   void set_users(const Napi::CallbackInfo& info);
   void set_answer(const Napi::CallbackInfo& info);
   Napi::Value order_log(const Napi::CallbackInfo& info);

@@ -47,6 +47,40 @@ struct Writer {
   AppendLog log;
 };
 
+TEST("a record of the offset stands before the first record that has another one") {
+  ::setenv("TZ", "CET-1", 1);
+  ::tzset();
+  UtcOffset offset;
+  offset.publish(0, 7200);
+  const Fd log = open_log(file("log"));
+  std::vector<char> buffer(AppendLog::buffer_bytes(100));
+  AppendLog one(log.get(), buffer, offset);
+  const auto limit_file = [](rlim_t bytes) {
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = RLIM_INFINITY};
+    CHECK_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  };
+  ::signal(SIGXFSZ, SIG_IGN);
+  limit_file(90);  // the record of the offset has room, the other one has not
+  CHECK(!one.record().text("first of all these records").commit());
+  limit_file(RLIM_INFINITY);
+  CHECK(one.record().text("first of all these records").commit());
+  CHECK(one.record().text("second").commit());
+  AppendLog two(log.get(), buffer, offset);
+  CHECK(two.record().text("third").commit());
+  const std::vector<std::string> lines = read_lines(file("log"));
+  std::vector<std::string> texts;
+  for (const auto& line : lines)
+    texts.push_back(line.substr(std::min(line.size(), RecordTime::kLength)));
+  CHECK_EQ(texts.size(), 6);
+  CHECK_EQ(texts[0], " -- local time is UTC+01:00");
+  CHECK(lines[1].ends_with("<torn>"));
+  CHECK_EQ(texts[2], " -- local time is UTC+01:00");
+  CHECK_EQ(texts[3], " -- first of all these records");
+  CHECK_EQ(lines[2].substr(0, RecordTime::kLength), lines[3].substr(0, RecordTime::kLength));
+  CHECK_EQ(texts[4], " -- second");
+  CHECK_EQ(texts[5], " -- third");
+}
+
 TEST("a record is its time, two dashes and its text, in one line") {
   const Fd fd = open_log(file("log"));
   Writer writer(fd.get());

@@ -106,9 +106,40 @@ TEST("the offset is computed once in a quarter of an hour") {
   use_zone("NPT-5:45");
   CHECK_EQ(offset.at(900'899), 3600);
   CHECK_EQ(offset.at(900'900), 20'700);
+  offset.publish(900'900, 20'700);
+  CHECK_EQ(offset.at(900'901), 20'700);
   CHECK_EQ(offset.at(900'899), 20'700);
   use_zone("EST5");
   CHECK_EQ(offset.at(0), -18'000);
+}
+
+TEST("another offset is found by everybody until it is published") {
+  use_zone(kNewYork);
+  UtcOffset offset;
+  RecordTime one(offset);
+  RecordTime other(offset);
+  (void)formatted(one, kFallBack - 60);
+  CHECK(one.is_published());  // the first offset
+  for (RecordTime* time : {&one, &other}) {
+    CHECK_EQ(formatted(*time, kFallBack), "2020.11.01 01:00:00.000000000");
+    CHECK(!time->is_published());
+    CHECK_EQ(time->offset(), -18'000);
+  }
+  one.publish();
+  CHECK(one.is_published());
+  RecordTime late(offset);  // it read the clock before the change
+  CHECK_EQ(formatted(late, kFallBack - 1), "2020.11.01 01:59:59.000000000");
+  CHECK(late.is_published());
+  CHECK_EQ(formatted(late, kFallBack + 60), "2020.11.01 01:01:00.000000000");
+  CHECK(late.is_published());
+}
+
+TEST("an offset is written with its sign, and with seconds where it has some") {
+  std::array<char, 9> out{};
+  CHECK_EQ(RecordTime::write_offset(0, out), "+00:00");
+  CHECK_EQ(RecordTime::write_offset(20'700, out), "+05:45");
+  CHECK_EQ(RecordTime::write_offset(-34'200, out), "-09:30");
+  CHECK_EQ(RecordTime::write_offset(-61, out), "-00:01:01");
 }
 
 TEST("times turn into nanoseconds and back") {

@@ -93,6 +93,18 @@ TEST("a process counts once as a greeter, however many clients it greets") {
   CHECK_EQ(in_flight.greeters(), 4);
 }
 
+TEST("the first sixteen greeters are known, each once, in their order") {
+  InFlight in_flight;
+  for (std::uint32_t pid = 100; pid < 200; pid++) {
+    in_flight.greeted(pid);
+    in_flight.greeted(pid);
+  }
+  const std::vector<std::uint32_t> first = in_flight.first_greeters();
+  CHECK_EQ(first.size(), 16);
+  CHECK_EQ(first.front(), 100);
+  CHECK_EQ(first.back(), 115);
+}
+
 TEST("a pid that Linux cannot assign does no harm") {
   InFlight in_flight;
   in_flight.greeted(UINT32_MAX);

@@ -19,7 +19,7 @@ export interface AuditOptions {
   readonly atLeast: number;
   /** Reports every run, not only the last. */
   readonly all: boolean;
-  /** Called for every change of the number in flight, in every run; times as in the log. */
+  /** Called for every change of the number in flight, in every run; times in UTC if the log says its offset. */
   readonly onChange?: (timeMs: number, inFlight: number) => void;
 }
 
@@ -61,7 +61,15 @@ export function audit(options: AuditOptions): AuditResult {
     ...run.problems,
     ...problemsOfPeak(run, options),
   ]);
-  if (client) problems.push(...problemsOfClient(last, client, options));
+  if (client) {
+    const { firstPids = [] } = client.greeted ?? {};
+    if (last.begun && firstPids.length > 0 && !runs.hasAnyOf(firstPids))
+      throw new KiloforkError(
+        "ERR_UNREADABLE",
+        "the client's result is not of the last run in the log: no process of that run greeted it",
+      );
+    problems.push(...problemsOfClient(last, client, options));
+  }
   return {
     kind: "audit",
     schema: 1,
@@ -89,6 +97,8 @@ interface Runs {
   readonly audited: readonly RunReport[];
   readonly count: number;
   readonly damagedBefore: number;
+  /** Whether one of these processes is a child of the last run. */
+  readonly hasAnyOf: (pids: readonly number[]) => boolean;
 }
 
 /** After a rotation, a stopped process may still write to the older file for this time. */
@@ -114,7 +124,7 @@ function readRunsKnowing(
   const early: [DamageKind, Place][] = []; // before the first record
   let damagedBefore = 0;
   let run: Run | undefined;
-  let firstMs = 0; // time of the first record of the file before this one
+  let before: Start | undefined; // of the file before this one
 
   const begin = (fromStart: boolean) => {
     if (run && options.all) audited.push(run.report());
@@ -128,19 +138,21 @@ function readRunsKnowing(
     return next;
   };
   for (const path of options.logs) {
-    let isFirst = true;
+    let start: Start | undefined;
     readLog(path, {
       onRecord(record, bytes) {
-        if (isFirst && record.timeMs < firstMs - LATE_WRITER_MS)
+        const isInit = record.kind === Kind.init;
+        const current = isInit || !run ? begin(isInit) : run;
+        current.add(record, select(record, bytes, current));
+        // The offset from UTC of a new run stands in its second record.
+        if (isInit || start) return;
+        start = { localMs: record.timeMs, utcMs: current.utcOf(record.timeMs) };
+        if (before && isEarlier(start, before))
           throw new KiloforkError(
             "ERR_UNREADABLE",
             `${path} begins earlier than the file before it: give the oldest first`,
           );
-        if (isFirst) firstMs = record.timeMs;
-        isFirst = false;
-        const isInit = record.kind === Kind.init;
-        const current = isInit || !run ? begin(isInit) : run;
-        current.add(record, select(record, bytes, current));
+        before = start;
       },
       onDamage(kind, place) {
         if (run) run.addDamage(kind, place);
@@ -148,8 +160,25 @@ function readRunsKnowing(
       },
     });
   }
-  if (run) audited.push(run.report());
-  return { audited, count: uncertain.length, damagedBefore, uncertain };
+  const last = run;
+  if (last) audited.push(last.report());
+  const hasAnyOf = (pids: readonly number[]) => last?.hasAnyOf(pids) ?? false;
+  return { audited, count: uncertain.length, damagedBefore, uncertain, hasAnyOf };
+}
+
+/** The time of a file's first records. */
+interface Start {
+  readonly localMs: number;
+  readonly utcMs: number | undefined;
+}
+
+/** Local time comes twice when it is set back. */
+function isEarlier(start: Start, before: Start): boolean {
+  const passed =
+    start.utcMs !== undefined && before.utcMs !== undefined
+      ? start.utcMs - before.utcMs
+      : start.localMs - before.localMs;
+  return passed < -LATE_WRITER_MS;
 }
 
 type Selector = (record: Record, bytes: Buffer, run: Run) => boolean;
@@ -182,11 +211,16 @@ function selector({ match, client }: AuditOptions): Selector {
   };
 }
 
+/** Between the times of both sides, if the clock is not set. */
+const TOLERANCE_MS = 1000;
+
 /** Whether a time is within the client's run: other clients may have sent the same messages. */
-function isWithin({ firstConnectMs, lastReplyMs }: ClientResult, ms: number | undefined): boolean {
-  const TOLERANCE_MS = 1000;
+function isWithin(client: ClientResult, ms: number | undefined): boolean {
+  const { firstConnectMs, lastReplyMs, clockStepMs = 0 } = client;
   if (ms === undefined || !firstConnectMs || !lastReplyMs) return true;
-  return ms >= firstConnectMs - TOLERANCE_MS && ms <= lastReplyMs + TOLERANCE_MS;
+  // The clock was set during the client's run: its times and those of the log are of either clock.
+  const tolerance = TOLERANCE_MS + Math.abs(clockStepMs);
+  return ms >= firstConnectMs - tolerance && ms <= lastReplyMs + tolerance;
 }
 
 /** Escapes as native/core/base/escape.cpp does. */
@@ -210,8 +244,13 @@ function problemsOfClient(
   const problems: string[] = [];
   const { verified, sent } = client.requests;
   const { counted } = run.ledger;
-  const isComparable = run.server > 0; // the log says its time zone
-  if (isComparable && client.firstConnectMs > 0 && client.firstConnectMs < run.startedMs - 1000)
+  // A clock that was set back makes a result look older; the requests in the log say that it is not.
+  const isOlder =
+    run.server > 0 && // the log says its offset from UTC
+    client.firstConnectMs > 0 &&
+    client.firstConnectMs < run.startedMs - TOLERANCE_MS &&
+    (match !== undefined || run.received.count === 0);
+  if (isOlder)
     throw new KiloforkError(
       "ERR_UNREADABLE",
       "the client's result is older than the last run in the log",

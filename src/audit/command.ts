@@ -98,6 +98,7 @@ function isClientResult(value: unknown): value is ClientResult {
     result?.kind === "client" &&
     result.schema === 1 &&
     typeof result.message === "string" &&
-    numbers.every(Number.isFinite)
+    numbers.every(Number.isFinite) &&
+    [result.clockStepMs ?? 0, ...(result.greeted?.firstPids ?? [])].every(Number.isFinite)
   );
 }

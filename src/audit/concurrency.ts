@@ -80,15 +80,15 @@ export class SelectedRequests {
   }
 
   /** `lastMs`: the time of the run's last record, until which open requests are in flight. */
-  report(lastMs: number, toUtc: (ms: number) => number): Concurrency {
+  report(lastMs: number): Concurrency {
     this.change(lastMs, 0);
     this.endStretch();
     return {
-      received: this.receivedTally.span(toUtc),
-      completed: this.completedTally.span(toUtc),
+      received: this.receivedTally.span(),
+      completed: this.completedTally.span(),
       peak: this.peak,
       pids: this.peak, // a process has one open request at most
-      peakFromMs: toUtc(this.peakFromMs),
+      peakFromMs: this.peakFromMs,
       peakHeldMs: this.peakHeldMs,
       average: this.lastedMs > 0 ? this.area / this.lastedMs : 0,
       averageOverMs: this.lastedMs,
@@ -117,10 +117,8 @@ class Tally {
     if (timeMs > this.lastMs) this.lastMs = timeMs;
   }
 
-  span(toUtc: (ms: number) => number): Span {
-    const { count } = this;
-    return count === 0
-      ? { count, firstMs: 0, lastMs: 0 }
-      : { count, firstMs: toUtc(this.firstMs), lastMs: toUtc(this.lastMs) };
+  span(): Span {
+    const { count, firstMs, lastMs } = this;
+    return count === 0 ? { count, firstMs: 0, lastMs: 0 } : { count, firstMs, lastMs };
   }
 }

@@ -5,6 +5,7 @@
 import { type Damage, type DamageKind, DamageTally, isHarmless, type Place } from "../log/damage";
 import { Kind, MARKER_LINE_BYTES, type Record } from "../log/record";
 import { type Concurrency, SelectedRequests } from "./concurrency";
+import { LogClock, type UtcOffset } from "./log-clock";
 
 /** All requests of the run. */
 export interface Ledger {
@@ -37,8 +38,10 @@ export interface RunReport extends Concurrency {
   readonly begun: boolean;
   /** Address and port: `127.0.0.1:31337`. */
   readonly where: string;
-  /** The log's times are this much ahead of UTC. */
+  /** The log's times are this much ahead of UTC, at the start of the run. */
   readonly utcOffsetMinutes: number;
+  /** That offset, and each that followed it; none if the log begins in the middle of the run. */
+  readonly utcOffsets: readonly UtcOffset[];
   /** Since 1970. */
   readonly startedMs: number;
   /** Whether the log has the end of the run. Otherwise the server still runs, or was killed. */
@@ -66,10 +69,11 @@ const MOST_EXAMPLES = 3;
 export class Run {
   private server = 0;
   private where = "";
-  private offsetMinutes = 0;
+  private readonly clock = new LogClock();
   private startedMs = 0;
   private ended = false;
   private lastRecordMs = 0;
+  private readonly pids = new Set<number>(); // of all its children
   private readonly processes = new Map<number, Process>();
   private readonly selected: SelectedRequests;
   private readonly problems: string[] = [];
@@ -105,20 +109,29 @@ export class Run {
     this.selected = new SelectedRequests(onChange);
   }
 
-  /** A record's time in UTC; undefined if the log does not say the time zone. */
-  utcOf(timeMs: number): number | undefined {
-    return this.server > 0 ? timeMs - this.offsetMinutes * 60_000 : undefined;
+  /** A record's time in UTC; undefined if the log does not say the offset. */
+  utcOf(localMs: number): number | undefined {
+    return this.clock.isKnown ? this.clock.utcOf(localMs) : undefined;
+  }
+
+  /** Whether one of these processes is a child of the run. */
+  hasAnyOf(pids: readonly number[]): boolean {
+    return pids.some((pid) => this.pids.has(pid));
   }
 
   /** `selected`: whether the record's message is one of those that were asked for. */
   add(record: Record, selected: boolean): void {
-    const { pid, timeMs } = record;
+    const { pid } = record;
+    if (record.kind === Kind.front || record.kind === Kind.utcOffset)
+      this.changeOffset(record.timeMs, record.utcOffsetMinutes);
+    const timeMs = this.clock.utcOf(record.timeMs);
     if (this.startedMs === 0) this.startedMs = timeMs;
     this.lastRecordMs = timeMs;
     this.number++;
     switch (record.kind) {
       case Kind.front:
-        this.introduce(pid, record.text);
+        this.server = pid;
+        this.where = record.text;
         return;
       case Kind.birth:
         this.processOf(pid); // which may exist: its supervisor writes this record, maybe late
@@ -184,15 +197,15 @@ export class Run {
       foreignLines: this.foreignLines,
       damage: this.damage.report(),
     };
-    const toUtc = (ms: number) => (ms > 0 ? ms - this.offsetMinutes * 60_000 : 0);
     return {
       server: this.server,
       begun: this.fromStart,
       where: this.where,
-      utcOffsetMinutes: this.offsetMinutes,
-      startedMs: toUtc(this.startedMs),
+      utcOffsetMinutes: this.clock.offsets[0]?.minutes ?? 0,
+      utcOffsets: this.clock.offsets,
+      startedMs: this.startedMs,
       ended: this.ended,
-      ...this.selected.report(this.lastRecordMs, toUtc),
+      ...this.selected.report(this.lastRecordMs),
       ledger,
       problems: [...this.problems, ...this.ledgerProblems(ledger)],
     };
@@ -220,12 +233,12 @@ export class Run {
     return problems;
   }
 
-  private introduce(pid: number, text: string): void {
-    this.server = pid;
-    const [, where = "", sign = "+", hours = "0", minutes = "0"] =
-      /^ at (\S+), .* UTC([+-])(\d\d):(\d\d)$/.exec(text) ?? [];
-    this.where = where;
-    this.offsetMinutes = (Number(hours) * 60 + Number(minutes)) * (sign === "-" ? -1 : 1);
+  /** Of a run whose start is not in the log, the first offset is not known, nor are all others. */
+  private changeOffset(localMs: number, minutes: number): void {
+    const isFirst = !this.clock.isKnown;
+    if (isFirst && !this.fromStart) return;
+    this.clock.add(localMs, minutes);
+    if (isFirst) this.startedMs = this.clock.utcOf(this.startedMs);
   }
 
   /** A process has one request at a time: the next one means that the last will never complete. */
@@ -287,6 +300,7 @@ export class Run {
   private processOf(pid: number): Process {
     let process = this.processes.get(pid);
     if (!process) {
+      this.pids.add(pid);
       process = {
         ...{ openSinceMs: -1, openedBy: 0, selected: false, isInFlight: false },
         completed: this.fromStart ? 0 : -1,

@@ -3,6 +3,7 @@ import { sum } from "../base/numbers";
 import { plural, showCount, showDuration } from "../base/units";
 import { showDamage } from "../log/damage";
 import type { AuditResult } from "./audit";
+import { offsetAt } from "./log-clock";
 import type { Ledger, RunReport } from "./run";
 
 export function showAudit(result: AuditResult, clientFile: string | undefined): string {
@@ -28,7 +29,7 @@ function showRun(
 ): string {
   const line = (name: string, text: string) => `${name.padEnd(9)}${text}`;
   const row = (name: string, text: string) => `  ${name.padEnd(13)}${text}`;
-  const clock = (ms: number) => showTime(ms, run.utcOffsetMinutes);
+  const clock = (ms: number) => showTime(ms, offsetAt(run.utcOffsets, ms));
   const span = (of: RunReport["received"]) =>
     of.count === 0
       ? "0"

@@ -60,7 +60,12 @@ export interface ClientResult {
   readonly message: string;
   readonly clients: number;
   readonly osThreads: number;
-  readonly greeted: { readonly clients: number; readonly pids: number };
+  /** `firstPids`: the first 16 processes that greeted a client. */
+  readonly greeted: {
+    readonly clients: number;
+    readonly pids: number;
+    readonly firstPids: readonly number[];
+  };
   readonly barrier: boolean;
   readonly reconnect: boolean;
   readonly requests: { readonly sent: number; readonly verified: number; readonly failed: number };
@@ -78,6 +83,8 @@ export interface ClientResult {
   readonly firstConnectMs: number;
   readonly firstSendMs: number;
   readonly lastReplyMs: number;
+  /** By so much the clock was set during the run; negative: back. */
+  readonly clockStepMs: number;
   /** From the first connect to the last verified reply. */
   readonly elapsedMs: number;
   readonly loop: "open" | "closed";
@@ -103,6 +110,7 @@ export class Load {
   private readonly inFlight = new InFlight();
   private readonly templates: ReturnType<typeof clientTemplates>;
   private interrupted = false;
+  private readonly clockAheadBefore = clockAhead();
 
   /** Throws ERR_ARGUMENT if the message does not conform to the protocol. */
   constructor(private readonly plan: LoadPlan) {
@@ -207,7 +215,7 @@ export class Load {
       message: plan.message,
       clients: plan.clients,
       osThreads: results.length,
-      greeted: { clients: greeted, pids: peak.greeters },
+      greeted: { clients: greeted, pids: peak.greeters, firstPids: peak.firstGreeters },
       barrier: plan.barrier,
       reconnect: plan.reconnect,
       requests: {
@@ -222,6 +230,7 @@ export class Load {
       firstConnectMs: finite(firstConnectMs),
       firstSendMs: finite(firstSendMs),
       lastReplyMs,
+      clockStepMs: clockAhead() - this.clockAheadBefore,
       elapsedMs: finite(elapsedMs),
       loop: plan.rate > 0 ? "open" : "closed",
       requestsPerSecond: loadMs > 0 && Number.isFinite(loadMs) ? (verified / loadMs) * 1000 : 0,
@@ -235,6 +244,11 @@ export class Load {
       interrupted: this.interrupted,
     };
   }
+}
+
+/** By how much the real-time clock is ahead of the monotonic one: changes when the clock is set. */
+function clockAhead(): number {
+  return Date.now() - Math.floor(performance.now());
 }
 
 function resultOf(worker: Worker): Promise<WorkerResult> {

@@ -20,6 +20,8 @@ export const enum Kind {
   expired,
   retires,
   ended,
+  /** Times are in another offset from UTC from here on. */
+  utcOffset,
   /** The pool as a whole did something. */
   pool,
   stop,
@@ -41,8 +43,10 @@ export class Record {
   userEnd = 0;
   /** ended: without an order. */
   abnormal = false;
-  /** refused: the code; front: the rest of the line. */
+  /** refused: the code; front: the address and port. */
   text = "";
+  /** front, utcOffset: local time is so far ahead of UTC. */
+  utcOffsetMinutes = 0;
 }
 
 const TIME_LENGTH = 29;
@@ -50,6 +54,7 @@ const SEPARATOR = Buffer.from(" -- ");
 /** Offset of a record's text in its line. */
 const TEXT_AT = TIME_LENGTH + SEPARATOR.length;
 
+const LOCAL_TIME = Buffer.from("local time is ");
 const INIT = Buffer.from("Server init");
 const STOP = Buffer.from("Server stop");
 const FRONT = Buffer.from("front ");
@@ -142,6 +147,8 @@ export class RecordParser {
           : Kind.none;
       case 0x70: // p
         return this.skip(POOL) ? this.pool() : this.refused();
+      case 0x6c: // l
+        return this.skip(LOCAL_TIME) && this.utcOffset(this.at) ? Kind.utcOffset : Kind.none;
       case 0x77: // w
         return this.expired();
       case 0x66: // f
@@ -225,9 +232,20 @@ export class RecordParser {
 
   private front(): Kind {
     if (!this.skip(FRONT) || !this.pid()) return Kind.none;
-    this.record.text = this.bytes.toString("latin1", this.at, this.end);
-    const isFront = /^ at (?!.* -- )[ -~]+ UTC[+-]\d\d:\d\d$/.test(this.record.text);
-    return isFront ? Kind.front : Kind.none;
+    const text = this.bytes.toString("latin1", this.at, this.end);
+    if (!/^ at (?!.* -- )[ -~]+ UTC[^ ]+$/.test(text)) return Kind.none;
+    this.record.text = /^ at (\S+),/.exec(text)?.[1] ?? "";
+    return this.utcOffset(this.at + text.lastIndexOf(" ") + 1) ? Kind.front : Kind.none;
+  }
+
+  /** `UTC+05:45`, to the end; with seconds where they are not 0. */
+  private utcOffset(start: number): boolean {
+    const text = this.bytes.toString("latin1", start, this.end);
+    const [, sign, hours, minutes, seconds = "0"] =
+      /^UTC([+-])(\d\d):(\d\d)(?::(\d\d))?$/.exec(text) ?? [];
+    const size = Number(hours) * 60 + Number(minutes) + Number(seconds) / 60;
+    this.record.utcOffsetMinutes = sign === "-" ? -size : size;
+    return sign !== undefined;
   }
 
   private onPid(): boolean {

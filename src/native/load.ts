@@ -82,6 +82,8 @@ export interface InFlightPeak {
   readonly pids: number;
   /** Distinct processes that greeted a client, over the whole run. */
   readonly greeters: number;
+  /** pids of the first of them. */
+  readonly firstGreeters: readonly number[];
   /** The longest time at the peak: its beginning, since 1970, and its length. */
   readonly fromMs: number;
   readonly heldMs: number;

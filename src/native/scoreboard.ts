@@ -29,6 +29,7 @@ interface NativeScoreboard {
   header(): NativeHeader;
   snapshot(into: Float64Array): void;
   total(): number;
+  publishUtcOffset(): string;
   setUsers(names: readonly string[]): void;
   setAnswer(order: number, ok: boolean, text: string): void;
   orderLog(): number;
@@ -113,6 +114,11 @@ export class Scoreboard {
   /** Requests counted, over all slots. */
   total(): number {
     return this.native.total();
+  }
+
+  /** Front, at the start: the offset from UTC of the times in the log, which it records: `+01:00`. */
+  publishUtcOffset(): string {
+    return this.native.publishUtcOffset();
   }
 
   /** Front: replaces the table of users. */

@@ -63,7 +63,7 @@ export class Resources {
     const where = whereIs({ address: this.address, port: this.port });
     this.logFiles.record("Server init");
     this.logFiles.record(
-      `front ${process.pid} at ${where}, kilofork ${version}, UTC${utcOffset(new Date())}`,
+      `front ${process.pid} at ${where}, kilofork ${version}, UTC${this.scoreboard.publishUtcOffset()}`,
     );
   }
 
@@ -107,11 +107,4 @@ function createScoreboard(
     log: log === "-" ? "-" : resolve(log),
     release: version,
   });
-}
-
-/** `+01:00`. */
-function utcOffset(date: Date): string {
-  const minutes = -date.getTimezoneOffset();
-  const two = (n: number) => String(Math.floor(n)).padStart(2, "0");
-  return `${minutes < 0 ? "-" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <ctime>
 #include <limits>
+#include <string_view>
 
 namespace kilofork {
 
@@ -46,9 +47,18 @@ inline Nanoseconds realtime_now() {
 // calls localtime_r(3) writes to pages of the C library, which are then copied for it. Offsets
 // change at quarters of an hour only, so one process calls it once in each. The zone must be loaded
 // (tzset(3)) before children are forked.
+//
+// The log says the offset, and each other one before the first record that has it: who finds
+// another offset writes a record of it, and only then calls publish(). Until that, everybody finds
+// it.
 class UtcOffset {
  public:
+  // Publishes the first offset that is found, and the same one again.
   [[nodiscard]] std::int32_t at(std::time_t time);
+  // Also true for the offset before the published one, in the quarter before: a process may read
+  // the clock just before a change, and write after it.
+  [[nodiscard]] bool is_published(std::time_t time, std::int32_t offset) const;
+  void publish(std::time_t time, std::int32_t offset);
   // One in the memory of this process alone.
   static UtcOffset& of_process();
 
@@ -64,10 +74,20 @@ class RecordTime {
   // Writes kLength characters, no terminator.
   void format(timespec now, char* out);
 
+  // The text of an offset, "+05:45"; with seconds where they are not 0.
+  static std::string_view write_offset(std::int32_t offset, std::array<char, 9>& out);
+  // The offset of the time that was formatted last. Whether the log must say it first; if so,
+  // publish() after that.
+  [[nodiscard]] std::int32_t offset() const { return seconds_; }
+  [[nodiscard]] bool is_published() const { return is_published_; }
+  void publish();
+
  private:
   static constexpr std::size_t kMinuteLength = 17;
 
   UtcOffset& offset_;
+  std::int32_t seconds_ = 0;
+  bool is_published_ = true;
   std::time_t minute_ = -1;                 // the minute that text_ shows
   std::array<char, kMinuteLength> text_{};  // "YYYY.MM.DD HH:MM:" of minute_
 };

@@ -6,7 +6,8 @@ namespace kilofork {
 
 namespace {
 constexpr std::size_t kPids = std::size_t{1} << 22;
-}
+constexpr std::size_t kFirstGreeters = 16;
+}  // namespace
 
 InFlight::InFlight()
     : processes_(static_cast<Process*>(std::calloc(kPids, sizeof(Process)))) {  // NOLINT
@@ -20,8 +21,10 @@ InFlight::Process& InFlight::process(std::uint32_t pid) {
 void InFlight::greeted(std::uint32_t pid) {
   const std::lock_guard lock(mutex_);
   Process& server = process(pid);
-  if (!server.has_greeted) greeters_++;
+  if (server.has_greeted) return;
   server.has_greeted = true;
+  greeters_++;
+  if (first_greeters_.size() < kFirstGreeters) first_greeters_.push_back(pid);
 }
 
 void InFlight::sent(std::uint32_t pid, Nanoseconds now) {
@@ -57,6 +60,11 @@ InFlight::Peak InFlight::peak() {
 std::uint32_t InFlight::greeters() {
   const std::lock_guard lock(mutex_);
   return greeters_;
+}
+
+std::vector<std::uint32_t> InFlight::first_greeters() {
+  const std::lock_guard lock(mutex_);
+  return first_greeters_;
 }
 
 }  // namespace kilofork

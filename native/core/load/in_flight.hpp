@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "base/clock.hpp"
 
@@ -29,6 +30,8 @@ class InFlight {
   [[nodiscard]] Peak peak();
   // The number of distinct processes that have greeted a client.
   [[nodiscard]] std::uint32_t greeters();
+  // The first of them: by these a reader finds the server's run in a log.
+  [[nodiscard]] std::vector<std::uint32_t> first_greeters();
 
  private:
   // Indexed by pid modulo 2^22. Linux assigns no pid above that; another server's larger numbers
@@ -47,6 +50,7 @@ class InFlight {
   std::uint32_t requests_ = 0;
   std::uint32_t pids_ = 0;
   std::uint32_t greeters_ = 0;
+  std::vector<std::uint32_t> first_greeters_;
   Peak peak_{};
   Nanoseconds at_peak_since_ = 0;  // 0: fewer than the peak are in flight now
   std::uint32_t at_peak_pids_ = 0;

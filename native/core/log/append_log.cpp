@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <charconv>
 #include <utility>
@@ -17,8 +18,13 @@ namespace kilofork {
 
 namespace {
 constexpr std::string_view kSeparator = " -- ";
+constexpr std::string_view kOffset = " -- local time is UTC";
 // For the names, pids and counts around the message, which take far less.
 constexpr std::size_t kFrame = 256;
+
+// What may stand before a record: a marker, and a record of the offset from UTC.
+constexpr std::size_t kRoomBefore =
+    kTornMarker.size() + RecordTime::kLength + kOffset.size() + sizeof "+HH:MM:SS";
 
 bool write_torn_marker(int log) {
   return ::write(log, kTornMarker.data(), kTornMarker.size()) ==
@@ -44,12 +50,12 @@ Fd open_log(const std::string& path) {
 }
 
 std::size_t AppendLog::buffer_bytes(std::size_t longest_line) {
-  return kTornMarker.size() + RecordTime::kLength + kFrame + longest_line * kLongestEscape;
+  return kRoomBefore + RecordTime::kLength + kFrame + longest_line * kLongestEscape;
 }
 
 AppendLog& AppendLog::record() {
-  // Leaves room at the front for the marker and the time.
-  end_ = buffer_.data() + kTornMarker.size() + RecordTime::kLength;
+  // Leaves room at the front for what may stand before the record, and for the time.
+  end_ = buffer_.data() + kRoomBefore + RecordTime::kLength;
   return text(kSeparator);
 }
 
@@ -74,12 +80,13 @@ AppendLog& AppendLog::quoted(std::string_view text) {
 
 bool AppendLog::commit() {
   *end_++ = '\n';
-  char* start = buffer_.data() + kTornMarker.size();
+  char* start = buffer_.data() + kRoomBefore;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
   time_.format(now, start);
+  if (!time_.is_published()) start = write_offset_before(start);
   if (torn_) {
-    start = buffer_.data();
+    start -= kTornMarker.size();
     std::copy(kTornMarker.begin(), kTornMarker.end(), start);
   }
   const auto length = end_ - start;
@@ -92,6 +99,7 @@ bool AppendLog::commit() {
   } while (written < 0 && errno == EINTR);  // nothing was written; only pipes and terminals do that
   if (written == length) {
     torn_ = false;
+    if (!time_.is_published()) time_.publish();
     return true;
   }
   if (written > 0)
@@ -99,6 +107,18 @@ bool AppendLog::commit() {
   else
     torn_ = was_torn;
   return false;
+}
+
+// Returns where that record begins. It has the time of the other.
+char* AppendLog::write_offset_before(char* record) const {
+  std::array<char, 9> out{};
+  const std::string_view offset = RecordTime::write_offset(time_.offset(), out);
+  char* const begin = record - RecordTime::kLength - kOffset.size() - offset.size() - 1;
+  char* end = std::copy_n(record, RecordTime::kLength, begin);
+  end = std::copy(kOffset.begin(), kOffset.end(), end);
+  end = std::copy(offset.begin(), offset.end(), end);
+  *end = '\n';
+  return begin;
 }
 
 bool AppendLog::close_torn_head() {

@@ -36,10 +36,11 @@ class AppendLog {
   AppendLog& number(std::int64_t number);
   AppendLog& quoted(std::string_view text);  // adds quotes, escapes the text
 
-  // Writes the record. True: all of it is in the file. False: it is not, errno says why, and
-  // nothing may be acknowledged. A short write (full disk) leaves a torn head. It is not completed,
-  // because another process may have written behind it; the next record of this process begins with
-  // the marker that closes it.
+  // Writes the record, and before it, in the same write, a record of the offset from UTC if that is
+  // another than the log says. True: all of it is in the file. False: it is not, errno says why,
+  // and nothing may be acknowledged. A short write (full disk) leaves a torn head. It is not
+  // completed, because another process may have written behind it; the next record of this process
+  // begins with the marker that closes it.
   bool commit();
 
   // Before the process ends: closes a torn head with the marker. False if the marker could not be
@@ -47,6 +48,8 @@ class AppendLog {
   bool close_torn_head();
 
  private:
+  char* write_offset_before(char* record) const;
+
   int fd_;
   std::span<char> buffer_;
   char* end_ = nullptr;

@@ -95,7 +95,7 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
               {reinterpret_cast<char*>(private_memory_.data()) +
                    Roster::bytes(scoreboard_.slots().size()),
                SpawnRecord::kBufferBytes},
-              scoreboard_.header().pending),
+              scoreboard_.header().pending, scoreboard_.header().utc_offset),
       parts_{.settings = settings_,
              .scoreboard = scoreboard_,
              .control = control_,

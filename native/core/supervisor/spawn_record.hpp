@@ -29,8 +29,9 @@ class SpawnRecord {
 
   // `file`: descriptor for the lines of JSON. `buffer`: kBufferBytes of memory; the caller keeps
   // it.
-  SpawnRecord(int log, int file, std::span<char> buffer, PendingRecords& pending)
-      : fd_(log), log_(log, buffer), file_(file), pending_(pending) {}
+  SpawnRecord(int log, int file, std::span<char> buffer, PendingRecords& pending,
+              UtcOffset& offset = UtcOffset::of_process())
+      : fd_(log), log_(log, buffer, offset), file_(file), pending_(pending) {}
 
   struct Child {
     pid_t pid;
