@@ -1,9 +1,10 @@
 // Fuzzes the records of the log and their escapes. Whatever a client sends, its record is one line
 // with balanced quotes, from which a reader gets the message back. A record that a full disk cuts
-// short is closed by the marker before the next one.
+// short is closed by the marker before the next one. Where the log says another offset from UTC, a
+// record of the offset stands before the first one.
 //
-// Input: a byte for the kind of record (modulo 4), a byte for the room that the file has for the
-// first record (from '~' on: enough), then the message.
+// Input: a byte for the kind of record (modulo 4) and the offset (from 0x80 on: another), a byte
+// for the room that the file has for the first record (from '~' on: enough), then the message.
 #include "log/append_log.hpp"
 
 #include <fcntl.h>
@@ -27,6 +28,7 @@ constexpr std::size_t kLongestLine = 1024;
 constexpr std::size_t kLongestName = 31;
 constexpr std::size_t kTimeLength = 29;
 constexpr std::string_view kMarker = "<torn>\n";
+constexpr std::int32_t kOtherOffset = 45'240;  // of no zone
 
 // What stands before the quotes, and behind them.
 struct Frame {
@@ -138,6 +140,12 @@ void require_record(std::string_view line, const Frame& frame, std::string_view 
   REQUIRE(unescaped(line.substr(1, line.size() - 2)) == message);
 }
 
+void require_offset(std::string_view line) {
+  REQUIRE(is_time(line.substr(0, kTimeLength)));
+  line.remove_prefix(kTimeLength);
+  REQUIRE(line.starts_with(" -- local time is UTC"));
+}
+
 // A file in memory that can be made full.
 struct File {
   File() : fd(::memfd_create("kilofork-fuzz", MFD_CLOEXEC)) {
@@ -178,7 +186,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   REQUIRE(::ftruncate(file.fd, 0) == 0);
   std::vector<char> buffer(AppendLog::buffer_bytes(kLongestLine));
-  AppendLog log(file.fd, buffer);
+  const bool is_other_offset = data[0] >= 0x80;
+  kilofork::UtcOffset offset;
+  if (is_other_offset) offset.publish(0, kOtherOffset);
+  AppendLog log(file.fd, buffer, offset);
   if (!has_room) file.limit(room);
   build(log, kind, message);
   const bool written = log.commit();
@@ -194,8 +205,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   REQUIRE(all.starts_with(first));
   std::string_view rest = std::string_view(all).substr(first.size());
   if (written) {
-    REQUIRE(first.ends_with('\n'));
-    require_record(std::string_view(first).substr(0, first.size() - 1), frame, message);
+    std::string_view lines = first;
+    if (is_other_offset) require_offset(take_line(lines));
+    require_record(take_line(lines), frame, message);
+    REQUIRE(lines.empty());
   } else if (first.empty()) {
     REQUIRE(!has_room && error == EFBIG);
   } else {
@@ -203,12 +216,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     REQUIRE(rest.starts_with(kMarker));
     rest.remove_prefix(kMarker.size());
   }
+  if (is_other_offset && !written) require_offset(take_line(rest));
   const std::string_view second = take_line(rest);
   require_record(second, frame, message);
   require_record(take_line(rest), frame, message);
   REQUIRE(rest.empty());
   // But for its time, and for what is cut off, the first record is the same.
-  if (first.size() > kTimeLength) {
+  if (first.size() > kTimeLength && !is_other_offset) {
     const std::string whole = std::string(second.substr(kTimeLength)) + '\n';
     REQUIRE(whole.starts_with(first.substr(kTimeLength)));
   }
