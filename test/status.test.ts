@@ -556,6 +556,7 @@ function madeUp(max: number, letters: string, changes: Partial<Status> = {}): St
 }
 
 const NOT_SYNCED = {
+  reader: null,
   takenBack: 0,
   sync: { acknowledges: false, syncer: 0, syncs: 0, requests: 0, lastMs: 0, error: 0 },
 };

@@ -56,7 +56,8 @@ Napi::Value listen_queue(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// startSupervisor({executable, segmentName, listener, log, segment, spawnLog, runAs?: {uid, gid}})
+// startSupervisor({executable, segmentName, listener, log, logReader, segment, spawnLog,
+// runAs?: {uid, gid}})
 // → {pid, control, lifeline}; the caller closes the descriptors.
 Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
@@ -72,6 +73,7 @@ Napi::Value start_supervisor(const Napi::CallbackInfo& info) {
          .segment_name = get_string(options, "segmentName"),
          .listener = static_cast<int>(get_number(options, "listener")),
          .log = static_cast<int>(get_number(options, "log")),
+         .log_reader = static_cast<int>(get_number(options, "logReader")),
          .segment = static_cast<int>(get_number(options, "segment")),
          .spawn_log = static_cast<int>(get_number(options, "spawnLog")),
          .run_as = run_as});

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "convert.hpp"
+#include "log/spool.hpp"
 
 namespace kilofork {
 
@@ -16,10 +17,12 @@ Napi::Function LogObject::define(Napi::Env env) {
                          InstanceMethod<&LogObject::append>("append"),
                          InstanceMethod<&LogObject::close>("close"),
                          InstanceAccessor<&LogObject::fd>("fd"),
+                         InstanceAccessor<&LogObject::reader>("reader"),
                      });
 }
 
-// new Log(path) opens or creates the log; new Log(fd) duplicates a descriptor of it.
+// new Log(path) opens or creates the log; new Log(fd) duplicates a descriptor of it. If that is no
+// file, records go to a spool.
 LogObject::LogObject(const Napi::CallbackInfo& info)
     : ObjectWrap(info), buffer_(AppendLog::buffer_bytes(kLongestText)) {
   guarded(info.Env(), [&] {
@@ -28,6 +31,10 @@ LogObject::LogObject(const Napi::CallbackInfo& info)
       if (!fd_) fail("dup of the log's descriptor");
     } else {
       fd_ = open_log(info[0].As<Napi::String>());
+    }
+    if (needs_spool(fd_.get())) {
+      reader_ = open_reader(fd_.get());
+      fd_ = make_spool();
     }
     log_.emplace(fd_.get(), buffer_);
   });
@@ -43,10 +50,16 @@ Napi::Value LogObject::append(const Napi::CallbackInfo& info) {
 
 void LogObject::close(const Napi::CallbackInfo& /*info*/) {
   fd_.reset();
+  reader_.reset();
 }
 
 Napi::Value LogObject::fd(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), fd_.get());
+}
+
+// The descriptor that the spool is copied to; -1 if there is no spool.
+Napi::Value LogObject::reader(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), reader_.get());
 }
 
 }  // namespace kilofork

@@ -21,7 +21,10 @@ class LogObject : public Napi::ObjectWrap<LogObject> {
   void close(const Napi::CallbackInfo& info);
   Napi::Value fd(const Napi::CallbackInfo& info);
 
-  Fd fd_;
+  Napi::Value reader(const Napi::CallbackInfo& info);
+
+  Fd fd_;      // of the file, or of its spool
+  Fd reader_;  // of the spool
   std::vector<char> buffer_;
   std::optional<AppendLog> log_;
 };

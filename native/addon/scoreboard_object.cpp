@@ -5,6 +5,7 @@
 
 #include "convert.hpp"
 #include "log/append_log.hpp"
+#include "log/spool.hpp"
 #include "process/pid_namespace.hpp"
 
 namespace kilofork {
@@ -58,6 +59,7 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
                       InstanceMethod<&ScoreboardObject::abandon_log>("abandonLog"),
                       InstanceMethod<&ScoreboardObject::set_log_number>("setLogNumber"),
                       InstanceMethod<&ScoreboardObject::close_torn_heads>("closeTornHeads"),
+                      InstanceMethod<&ScoreboardObject::copy_spool>("copySpool"),
                       InstanceMethod<&ScoreboardObject::count_orphans>("countOrphans"),
                       InstanceMethod<&ScoreboardObject::add_pending_ends>("addPendingEnds"),
                       InstanceMethod<&ScoreboardObject::set_ready>("setReady"),
@@ -73,7 +75,7 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
 
 // new Scoreboard(name) opens a segment for reading, as a copy that each method refreshes. new
 // Scoreboard(name, {users, host, address, port, backlog, limits: {start, minSpare, maxSpare, max},
-// synced, graceMs, log, release}) creates one.
+// synced, spooled, graceMs, log, release}) creates one.
 ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const std::string name = info[0].As<Napi::String>();
   guarded(info.Env(), [&] {
@@ -92,6 +94,7 @@ ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(
                             .backlog = static_cast<std::uint32_t>(get_number(options, "backlog")),
                             .bounds = bounds,
                             .synced = options.Get("synced").As<Napi::Boolean>(),
+                            .spooled = options.Get("spooled").As<Napi::Boolean>(),
                             .grace = get_duration(options, "graceMs"),
                             .log = get_string(options, "log"),
                             .release = get_string(options, "release")}));
@@ -140,6 +143,11 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("logOrdered", header.log_ordered.load());
   result.Set("logNumber", header.log_number.load());
   result.Set("synced", header.synced != 0);
+  result.Set("spooled", header.spooled != 0);
+  const std::int64_t stalled_since = header.spool.stalled_since.load();
+  result.Set("stalledMs",
+             static_cast<double>(stalled_since > 0 ? board.age() - stalled_since : -1));
+  result.Set("waitingBytes", static_cast<double>(header.spool.waiting.load()));
   result.Set("forker", header.forker.load());
   result.Set("syncer", header.syncer.load());
   result.Set("syncs", static_cast<double>(header.commit.syncs()));
@@ -241,6 +249,16 @@ void ScoreboardObject::close_torn_heads(const Napi::CallbackInfo& info) {
 
 void ScoreboardObject::set_ready(const Napi::CallbackInfo& info) {
   board(info).header().ready.store(1);
+}
+
+// copySpool(spool, reader, ms) → how many bytes are left: at the end, copies records of the spool,
+// and gives up when the reader takes nothing for so long.
+Napi::Value ScoreboardObject::copy_spool(const Napi::CallbackInfo& info) {
+  const auto patience =
+      static_cast<Nanoseconds>(info[2].As<Napi::Number>().DoubleValue() * kMillisecond);
+  Spool spool(info[0].As<Napi::Number>(), info[1].As<Napi::Number>(), board(info).header().spool);
+  (void)spool.copy_all(patience);
+  return Napi::Number::New(info.Env(), static_cast<double>(spool.waiting()));
 }
 
 void ScoreboardObject::set_stopping(const Napi::CallbackInfo& info) {

@@ -30,6 +30,7 @@ class ScoreboardObject : public Napi::ObjectWrap<ScoreboardObject> {
   Napi::Value order_log(const Napi::CallbackInfo& info);
   void set_log_number(const Napi::CallbackInfo& info);
   void close_torn_heads(const Napi::CallbackInfo& info);
+  Napi::Value copy_spool(const Napi::CallbackInfo& info);
   void count_orphans(const Napi::CallbackInfo& info);
   void add_pending_ends(const Napi::CallbackInfo& info);
   void abandon_log(const Napi::CallbackInfo& info);

@@ -62,11 +62,14 @@ void reset_signals() {
   for (int& fd : inherited)
     if ((fd = ::fcntl(fd, F_DUPFD_CLOEXEC, kOutOfTheWay)) < 0) give_up(report, "dup");
   if ((report = ::fcntl(report, F_DUPFD_CLOEXEC, kOutOfTheWay)) < 0) ::_exit(1);
+  const int reader =
+      start.log_reader < 0 ? -1 : ::fcntl(start.log_reader, F_DUPFD_CLOEXEC, kOutOfTheWay);
   int place = kControlFd;
   for (const int fd : inherited)
     if (::dup2(fd, place++) < 0) give_up(report, "dup2");
   const int null = ::open("/dev/null", O_RDWR);
-  if (null < 0 || ::dup2(null, STDIN_FILENO) < 0 || ::dup2(null, STDOUT_FILENO) < 0)
+  const int output = start.log_reader < 0 ? null : reader;
+  if (null < 0 || ::dup2(null, STDIN_FILENO) < 0 || ::dup2(output, STDOUT_FILENO) < 0)
     give_up(report, "open /dev/null");
   if (::fcntl(STDERR_FILENO, F_SETFD, 0) != 0) give_up(report, "keep stderr");
   // Node and its libraries have descriptors that are unknown here.

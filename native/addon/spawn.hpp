@@ -21,6 +21,7 @@ struct SupervisorStart {
   std::string segment_name;
   int listener;
   int log;
+  int log_reader;  // standard output of the supervisor, if the log has a spool; -1: it has none
   int segment;
   int spawn_log;
   std::optional<User> run_as;  // none: the user of the front

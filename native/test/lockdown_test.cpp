@@ -316,6 +316,22 @@ TEST("a child may use ioctl only for the length of a send queue") {
   CHECK(was_denied(try_locked_down([&] { ::ioctl(socket.get(), TIOCSTI, "x"); })));
 }
 
+TEST("a log writer can do nothing but copy") {
+  const auto outcome = [](auto attempt) {
+    Process process([&] {
+      drop_privileges();
+      if (!lock_down_log_writer()) ::_exit(1);
+      attempt();
+      ::syscall(SYS_exit_group, kDone);
+    });
+    return process.wait();
+  };
+  CHECK(exited(outcome([] { ::syscall(SYS_sendfile, -1, -1, nullptr, 1); }), kDone));
+  for (const long call : {SYS_openat, SYS_socket, SYS_connect, SYS_read, SYS_dup3, SYS_clone,
+                          SYS_execve, SYS_kill, SYS_mmap, SYS_sendto})
+    CHECK(was_denied(outcome([&] { ::syscall(call, 0, 0, 0, 0, 0, 0); })));
+}
+
 #ifdef __x86_64__
 TEST("the call numbers of the x32 ABI do not get around the filter") {
   constexpr long kX32 = 0x40000000;

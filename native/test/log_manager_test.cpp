@@ -64,6 +64,7 @@ struct Harness {
             .epoch = 0,
             .wakeup = wakeup.get(),
             .synced = true,
+            .spooled = false,
             .kept_by_syncer = {board.fd(), wakeup.get()}};
   }
 

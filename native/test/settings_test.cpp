@@ -39,7 +39,8 @@ TEST("each setting goes to its place") {
   CHECK(service.work.kind == Work::Kind::sleep);
   CHECK_EQ(service.work.duration, 3 * kSecond);
   CHECK(service.synced);
-  CHECK(apply_setting(settings, "ack written") && !service.synced);
+  CHECK(apply_setting(settings, "ack copied") && service.synced && settings.spooled);
+  CHECK(apply_setting(settings, "ack written") && !service.synced && !settings.spooled);
   CHECK(!apply_setting(settings, "ack ") && !apply_setting(settings, "ack sometimes"));
   CHECK_EQ(service.max_line, 1024);
   CHECK_EQ(service.idle_timeout, 1);

@@ -76,6 +76,8 @@ export interface ScoreboardHeader {
   /** An errno value: accept(2) of a child failed last time. 0: it succeeded. */
   readonly acceptError: number;
   readonly sync: SyncFigures;
+  /** Of a log that is no file; null: it is a file. */
+  readonly reader: ReaderFigures | null;
 
   /** The answer to the last order of each kind; its count grows with each. */
   readonly answers: Readonly<Record<Order, Answer>>;
@@ -95,6 +97,13 @@ export interface SyncFigures {
   readonly error: number;
 }
 
+/** The reader of a log that is a pipe, a socket or a terminal. */
+export interface ReaderFigures {
+  /** For how long it has taken nothing of what waits; null: it takes what is there. */
+  readonly stalledMs: number | null;
+  readonly waitingBytes: number;
+}
+
 export interface Answer {
   readonly count: number;
   readonly ok: boolean;
@@ -105,7 +114,7 @@ export interface Answer {
 export interface NativeHeader
   extends Omit<
     ScoreboardHeader,
-    "limits" | "growthLimit" | "full" | "forked" | "ended" | "answers" | "sync"
+    "limits" | "growthLimit" | "full" | "forked" | "ended" | "answers" | "sync" | "reader"
   > {
   readonly slots: number;
   readonly start: number;
@@ -120,6 +129,10 @@ export interface NativeHeader
   readonly ended: readonly number[];
   readonly answers: readonly Answer[];
   readonly synced: boolean;
+  readonly spooled: boolean;
+  /** -1: the reader does not stall. */
+  readonly stalledMs: number;
+  readonly waitingBytes: number;
   readonly syncer: number;
   readonly syncs: number;
   readonly syncsAskedFor: number;
@@ -131,7 +144,8 @@ export interface NativeHeader
 export function headerOf(native: NativeHeader): ScoreboardHeader {
   const { start, minSpare, maxSpare, slots, ...others } = native;
   const { fullTimes, fullNowMs, fullBeforeMs, answers, ...figures } = others;
-  const { synced, syncer, syncs, syncsAskedFor, lastSyncMs, syncError, ...rest } = figures;
+  const { synced, syncer, syncs, syncsAskedFor, lastSyncMs, syncError, ...more } = figures;
+  const { spooled, stalledMs, waitingBytes, ...rest } = more;
   const byCause = (counts: readonly number[]) =>
     Object.fromEntries(CAUSES.map((cause, i) => [cause, counts[i] ?? 0])) as Record<Cause, number>;
   const { release, host, address, log } = rest;
@@ -146,6 +160,7 @@ export function headerOf(native: NativeHeader): ScoreboardHeader {
       ...{ acknowledges: synced, syncer, syncs, requests: syncsAskedFor },
       ...{ lastMs: lastSyncMs, error: syncError },
     },
+    reader: spooled ? { stalledMs: stalledMs < 0 ? null : stalledMs, waitingBytes } : null,
     growthLimit: GROWTH_LIMITS[rest.growthLimit] ?? "none",
     full: {
       times: fullTimes,

@@ -7,6 +7,8 @@ export interface SupervisorOptions {
   // Descriptors.
   readonly listener: number;
   readonly log: number;
+  /** What the spool of the log is copied to; -1: no spool. */
+  readonly logReader: number;
   readonly segment: number;
   readonly spawnLog: number;
   readonly runAs: { readonly uid: number; readonly gid: number } | undefined;

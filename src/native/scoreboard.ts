@@ -19,6 +19,8 @@ export interface ScoreboardOptions {
   readonly limits: PoolBounds;
   /** Acknowledgements wait for a sync. */
   readonly synced: boolean;
+  /** Acknowledgements wait until the log's reader was given the record. */
+  readonly spooled: boolean;
   readonly graceMs: number;
   readonly log: string;
   readonly release: string;
@@ -37,6 +39,7 @@ interface NativeScoreboard {
   setLogNumber(number: number): void;
   closeTornHeads(log: number): void;
   setReady(): void;
+  copySpool(spool: number, reader: number, ms: number): number;
   setStopping(): void;
   releaseGuard(): void;
   vacate(slot: number): void;
@@ -154,6 +157,14 @@ export class Scoreboard {
   /** Front: all first children have waited for clients. */
   setReady(): void {
     this.native.setReady();
+  }
+
+  /**
+   * Front, at the end: copies the rest of the spool, until the reader takes nothing for so long.
+   * Returns how many bytes are left.
+   */
+  copySpool({ fd, reader }: Log, patienceMs: number): number {
+    return this.native.copySpool(fd, reader, patienceMs);
   }
 
   /** Front: the server was ordered to stop. */

@@ -149,11 +149,29 @@ async function runServe(
     const { aborted } = await server.ended;
     await started.catch(() => {});
     if (!isOpen) process.exit(EXIT.yes); // a pending look-up of the host would keep the process alive
-    return aborted > 0 ? EXIT.no : EXIT.yes;
+    const code = aborted > 0 ? EXIT.no : EXIT.yes;
+    // Not standard output that is the log: Node would make it non-blocking, for others, too.
+    await flush(options.log === "-" ? [process.stderr] : [process.stdout, process.stderr], code);
+    return code;
   } finally {
     if (stopAtEof) process.stdin.destroy();
     removeHandlers();
   }
+}
+
+/**
+ * Ends the process if the readers of its messages take nothing, as a pipe's that has stalled: Node
+ * would wait for them without end.
+ */
+async function flush(streams: readonly NodeJS.WriteStream[], code: number): Promise<void> {
+  const PATIENCE_MS = 500;
+  const written = (stream: NodeJS.WriteStream) =>
+    new Promise<void>((resolve) => {
+      stream.write("", () => resolve());
+    });
+  const late = setTimeout(() => process.exit(code), PATIENCE_MS);
+  await Promise.all(streams.map(written));
+  clearTimeout(late);
 }
 
 // ---- messages -----------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ export interface ServerEvents {
   /** The file has lost its last name; the log is opened again under its name. */
   "log-removed": { readonly log: string };
   "log-reopened": { readonly log: string };
+  /** At the end: the reader of the log did not take its last bytes. */
+  "log-unread": { readonly bytes: number };
   /** The last child has taken the reopened log; the time since the order. */
   "log-settled": { readonly ms: number };
 }

@@ -78,7 +78,7 @@ export class LogFiles {
 
   /** Whether the file has lost its last name: its records are lost when it is closed. */
   isLogRemoved(): boolean {
-    return this.path !== "-" && fstatSync(this.log.fd).nlink === 0;
+    return this.isFile() && fstatSync(this.log.fd).nlink === 0;
   }
 
   /**
@@ -86,7 +86,7 @@ export class LogFiles {
    * again: the numbered file then stays the log.
    */
   reopenLog(): boolean {
-    if (this.path === "-") return false;
+    if (!this.isFile()) return false;
     const number = this.dead.has(identityOf(this.path)) ? this.number : 0;
     const name = numberedLog(this.path, number);
     if (identityOf(name) === identityOf(this.log.fd)) return false;
@@ -130,6 +130,11 @@ export class LogFiles {
       this.log.close();
       closeSync(this.spawnLog);
     }
+  }
+
+  /** Whether the log has a name that can lead to another file. */
+  private isFile(): boolean {
+    return this.path !== "-" && !this.log.isSpooled;
   }
 
   private take(log: Log, number: number): void {

@@ -1,6 +1,6 @@
 /** The messages of `kilofork serve` on standard error, one for each event of the server. */
 import { nameOfErrno } from "../base/errors";
-import { showCount, showDuration } from "../base/units";
+import { plural, showCount, showDuration } from "../base/units";
 import type { ServerEvent, ServerEvents } from "./events";
 import { describeForkFailure } from "./machine-limits";
 
@@ -38,8 +38,13 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
 
   "segment-removed": ({ segment }) =>
     `the shared memory /dev/shm${segment} was removed: the server goes on without that name; see RemoveIPC= of logind.conf(5)`,
-  "log-failing": ({ log, errno }) =>
-    `cannot write to the log ${log}: ${nameOfErrno(errno)}; clients get "error unavailable" until it can be written again`,
+  "log-failing": ({ log, errno }) => {
+    const name = nameOfErrno(errno);
+    if (name === "EPIPE") return `the reader of the log has gone; clients get "error unavailable"`;
+    if (name === "ETIMEDOUT")
+      return `the reader of the log takes nothing; clients get "error unavailable" until it does`;
+    return `cannot write to the log ${log}: ${name}; clients get "error unavailable" until it can be written again`;
+  },
   "log-recovered": () => "the log can be written again",
   "log-abandoned": ({ log, errno }) => {
     const name = nameOfErrno(errno);
@@ -53,6 +58,8 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
   "log-missing": ({ reason }) => `${reason}; clients get "error unavailable" until there is a log`,
   "log-removed": ({ log }) => `the log ${log} was removed, and the records in it are gone`,
   "log-reopened": () => "log opened again",
+  "log-unread": ({ bytes }) =>
+    `the last ${plural(bytes, "byte")} of the log are lost: its reader did not take them`,
   "log-settled": ({ ms }) =>
     `log reopened; the last child left the old one after ${showDuration(ms)}`,
 };

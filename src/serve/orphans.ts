@@ -21,7 +21,7 @@ export function killOrphansLater(scoreboard: Scoreboard): () => void {
 /** Checks the name first: the pid is from the shared memory, and may be another process by now. */
 function killOrphan(pid: number): void {
   try {
-    if (pid > 0 && /^kilofork-(child|forker|syncer)$/.test(nameOfProcess(pid)))
+    if (pid > 0 && /^kilofork-(child|forker|syncer|writer)$/.test(nameOfProcess(pid)))
       process.kill(pid, "SIGKILL");
   } catch {
     // it has just ended

@@ -4,6 +4,7 @@ import { closeSync, fchownSync } from "node:fs";
 import { resolve } from "node:path";
 import { whereIs } from "../base/address";
 import { version } from "../base/version";
+import type { Log } from "../native/log";
 import { Scoreboard } from "../native/scoreboard";
 import { LogFiles } from "./log-files";
 import { openListener } from "./open";
@@ -15,6 +16,8 @@ interface Hooks {
   onListening(port: number): void;
   /** Called before socket and log are closed. */
   onClosing(): void;
+  /** Called at the end if the log's reader did not take its last bytes. */
+  onUnread(bytes: number): void;
   /** Called after each record of the front: 0, or an errno value. */
   onWrite(errno: number): void;
 }
@@ -46,7 +49,13 @@ export class Resources {
         this.scoreboard.addPendingEnds(by),
       );
       hooks.onListening(port);
-      this.scoreboard = createScoreboard(this.segmentName, options, address, port);
+      this.scoreboard = createScoreboard(
+        this.segmentName,
+        options,
+        this.logFiles.log,
+        address,
+        port,
+      );
       if (options.runAs) {
         const { uid, gid } = options.runAs;
         fchownSync(this.scoreboard.fd, uid, gid); // so that its last child can remove it
@@ -74,6 +83,16 @@ export class Resources {
     if (this.logFiles.record(`total requests ${total}`)) this.reportedTotal = total;
   }
 
+  /** Copies the last records to the log's reader. */
+  private copySpool(): void {
+    const { scoreboard, logFiles, hooks } = this;
+    const { reader } = scoreboard.header();
+    if (!reader) return;
+    const patienceMs = reader.stalledMs === null ? READER_PATIENCE_MS : 0;
+    const left = scoreboard.copySpool(logFiles.log, patienceMs);
+    if (left > 0) hooks.onUnread(left);
+  }
+
   close(): void {
     if (this.scoreboard) {
       this.reportTotal(true);
@@ -81,6 +100,7 @@ export class Resources {
       this.logFiles.writePending();
       // "Server stop" means that no record is missing.
       if (this.scoreboard.header().pendingEnds === 0) this.logFiles.record("Server stop");
+      this.copySpool();
       // Remove it while its lock is held: others sweep a segment that nobody holds.
       Scoreboard.remove(this.segmentName);
       this.scoreboard.releaseGuard();
@@ -92,9 +112,13 @@ export class Resources {
   }
 }
 
+/** A reader that stalls at the end is given up after this time. */
+const READER_PATIENCE_MS = 1000;
+
 function createScoreboard(
   segmentName: string,
   options: ServeOptions,
+  { isSpooled }: Log,
   address: string,
   port: number,
 ): Scoreboard {
@@ -103,6 +127,7 @@ function createScoreboard(
     ...{ users: MOST_USERS, host, address, port, backlog },
     limits: { start: startChildren, minSpare, maxSpare, max: maxChildren },
     synced: options.ack === "synced",
+    spooled: isSpooled,
     graceMs: options.graceMs,
     log: log === "-" ? "-" : resolve(log),
     release: version,

@@ -219,6 +219,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
         tell("closing", {});
         this.logMonitor?.end();
       },
+      onUnread: (bytes) => tell("log-unread", { bytes }),
       onWrite: (errno) => this.logMonitor?.written(errno),
     });
     const { logFiles, scoreboard } = this.resources;

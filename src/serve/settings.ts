@@ -220,12 +220,17 @@ const FIXED = {
   reply: REPLY,
 } as const;
 
-/** Returns all lines that the supervisor gets before `start`. `logEpoch`: of the log that it gets. */
-export function settingLines(settings: Settings, logEpoch: number): string[] {
+/**
+ * Returns all lines that the supervisor gets before `start`. `logEpoch`: of the log that it gets.
+ * `isSpooled`: that log has a spool, and replies wait until their records are copied from it.
+ */
+export function settingLines(settings: Settings, logEpoch: number, isSpooled = false): string[] {
   const lines = Object.entries(FIXED).map(([name, value]) => `${name} ${value}`);
   for (const key of Object.keys(SETTINGS) as SettingKey[]) {
     const { channel } = SETTINGS[key];
-    if (channel !== undefined) lines.push(`${channel} ${valueOnChannel(key, settings)}`);
+    const isCopied = key === "ack" && isSpooled;
+    const value = isCopied ? "copied" : valueOnChannel(key, settings);
+    if (channel !== undefined) lines.push(`${channel} ${value}`);
   }
   for (const [code, line] of Object.entries(refusalLines(settings.maxLine)))
     lines.push(`refusal ${code} ${line}`);

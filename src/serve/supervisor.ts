@@ -75,6 +75,7 @@ export class Supervisor extends EventEmitter<Events> {
       segmentName,
       listener,
       log: logFiles.log.fd,
+      logReader: logFiles.log.reader,
       segment: scoreboard.fd,
       spawnLog: logFiles.spawnLog,
       runAs: options.runAs,
@@ -90,7 +91,8 @@ export class Supervisor extends EventEmitter<Events> {
     this.lifeline.on("error", () => {});
     // The lifeline ends when the last process that inherited it has ended.
     this.lifeline.resume().once("close", () => this.awaitExit());
-    for (const line of settingLines(options, scoreboard.header().logOrdered))
+    const { logOrdered } = scoreboard.header();
+    for (const line of settingLines(options, logOrdered, logFiles.log.isSpooled))
       this.waiting.push({ text: line, passedFd: undefined });
     this.order("start");
   }

@@ -54,6 +54,7 @@ export function collect(server: Server, rate: Rate): Collected {
     inPlace: isOpenIn(header.supervisor, path),
     takenBack: sum(slots.map(({ retracted }) => retracted)),
     sync: header.sync,
+    reader: header.reader,
   };
   const forked = sum(Object.values(header.forked));
   const died = sum(CAUSES.filter(isDeath).map((cause) => header.ended[cause]));

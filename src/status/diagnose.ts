@@ -1,7 +1,7 @@
 /** Names the problems of a server: a function of what was collected and of nothing else. */
 import type { GrowthLimit } from "../base/enumerations";
 import { nameOfErrno } from "../base/errors";
-import { showCount } from "../base/units";
+import { plural, showCount, showDuration } from "../base/units";
 import type { ScoreboardHeader } from "../native/header";
 import type { Collected } from "./collect";
 import type { Figures, Status } from "./status";
@@ -29,6 +29,7 @@ function problemsOf({ figures, header, queueError }: Collected): string[] {
         ]
       : []),
     ...syncProblems(header),
+    ...readerProblems(header),
     ...(header.acceptError !== 0
       ? [`clients cannot be accepted: ${nameOfErrno(header.acceptError)}; it is tried again`]
       : []),
@@ -63,6 +64,21 @@ function syncProblems({ logDead, logNumber, sync }: ScoreboardHeader): string[] 
     ];
   if (sync.acknowledges && sync.syncer === 0) return ["there is no syncer: replies wait"];
   return logNumber > 0 ? ["an earlier file of the log was given up, since a sync failed"] : [];
+}
+
+const STALLS_FROM_MS = 1000;
+
+function readerProblems({ reader, sync }: ScoreboardHeader): string[] {
+  if (!reader) return [];
+  const { stalledMs, waitingBytes } = reader;
+  return [
+    ...(sync.syncer === 0 ? ["there is no log writer: replies wait"] : []),
+    ...(stalledMs !== null && stalledMs >= STALLS_FROM_MS
+      ? [
+          `the reader of the log has taken nothing for ${showDuration(stalledMs)}, and ${plural(waitingBytes, "byte")} wait for it`,
+        ]
+      : []),
+  ];
 }
 
 function growthProblems({ growthLimit, limits }: ScoreboardHeader): string[] {

@@ -1,7 +1,7 @@
 /** The result of `kilofork status`: the figures that are collected, and the problems found in them. */
 import type { Cause, GrowthLimit, Refusal, State } from "../base/enumerations";
 import type { Life } from "../machine/process";
-import type { PoolBounds, ScoreboardHeader, SyncFigures } from "../native/header";
+import type { PoolBounds, ReaderFigures, ScoreboardHeader, SyncFigures } from "../native/header";
 import type { ListenQueue } from "../native/sockets";
 
 /** A letter for each state of a slot, like those of mod_status of Apache httpd. */
@@ -75,6 +75,8 @@ export interface Figures extends Rate {
     /** Retracted requests: completed but not acknowledged, since their sync failed. */
     readonly takenBack: number;
     readonly sync: SyncFigures;
+    /** Of a log that is a pipe, socket or terminal; null: it is a file. */
+    readonly reader: ReaderFigures | null;
   };
   /** Private memory and page tables, read from some children; null when it cannot be read. */
   readonly memory: {

@@ -166,7 +166,7 @@ function showSlots({ slots, log }: Status): string[] {
     .map((some) => (some.split("").every((letter) => letter === some[0]) ? some[0] : MIXED))
     .join("");
   const legend = Object.entries(LETTERS)
-    .filter(([state]) => state !== "syncing" || log.sync.acknowledges)
+    .filter(([state]) => state !== "syncing" || log.sync.acknowledges || log.reader !== null)
     .map(([state, letter]) => `${letter} ${state}`);
   if (perLetter > 1) legend.push(`${MIXED} mixed`);
   return [

@@ -41,7 +41,8 @@ void ChildLog::adopt(const std::atomic<std::uint32_t>& newest) {
 // True if records in the newest log may be acknowledged.
 bool ChildLog::adopt_live_log() {
   adopt_newest();
-  return !header_.commit.is_dead(epoch_);
+  return !header_.commit.is_dead(epoch_) &&
+         header_.log_refused.load(std::memory_order_relaxed) == 0;
 }
 
 bool ChildLog::record_received(const Request& request) {
@@ -59,13 +60,15 @@ bool ChildLog::record_completed(const Request& request, std::uint64_t count) {
 }
 
 bool ChildLog::sync() {
-  header_.commit.wait(header_.commit.join());
-  if (!header_.commit.is_dead(received_in_)) return true;
+  const std::uint32_t sync = header_.commit.join();
+  header_.commit.wait(sync);
+  if (header_.commit.has_covered(sync) && !header_.commit.is_dead(received_in_)) return true;
   slot_.retracted.fetch_add(1, std::memory_order_relaxed);
   return false;
 }
 
-// The retraction is the first record of this child in the new log. It comes before those of other
+// Where the log lives, it has a spool: the retraction follows the completed record. Otherwise the
+// retraction is the first record of this child in the new log. It comes before those of other
 // children, too: LogManager waits for children in State::syncing before it lets them take that log.
 bool ChildLog::retract(const Request& request, std::uint64_t count,
                        const volatile sig_atomic_t& stopping) {
@@ -110,9 +113,10 @@ void ChildLog::close_torn_head() {
 }
 
 // Given the result of commit(), which it returns. Tells the supervisor about the first write that
-// fails, and the first that succeeds again.
+// fails, and the first that succeeds again. While records are refused, the log writer does that.
 bool ChildLog::report(bool written) {
   auto& error = header_.log_error;
+  if (header_.log_refused.load(std::memory_order_relaxed) != 0) return written;
   if (written != (error.load(std::memory_order_relaxed) == 0)) {
     error.store(written ? 0 : static_cast<std::uint32_t>(errno), std::memory_order_relaxed);
     wake_up(context_.wakeup);

@@ -24,7 +24,7 @@ struct Work {
 
 struct Service {
   Work work;
-  bool synced;                        // reply only when the completed record is on disk
+  bool synced;  // reply only when the completed record is on disk, or copied from the spool
   std::size_t max_line;               // bytes, newline included
   Nanoseconds idle_timeout;           // for the first byte of a request; 0: none
   Nanoseconds read_timeout;           // from the first byte of a request to its newline; 0: none

@@ -77,6 +77,17 @@ constexpr std::array kOfSyncer{
     SYS_write,  // wakes the supervisor
     SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group,      SYS_clock_gettime,
 };
+// Of a log writer, which reads nothing but the spool: waits, and copies from the spool to the log's
+// reader. It has no other descriptors but the segment, the lifeline and the wakeup.
+constexpr std::array kOfLogWriter{
+    SYS_futex,     SYS_lseek,        SYS_pread64,         SYS_sendfile,
+    SYS_write,      // to the reader where sendfile(2) cannot; wakes the supervisor
+    SYS_fallocate,  // gives memory of the spool back
+#ifdef SYS_poll
+    SYS_poll,
+#endif
+    SYS_ppoll,     SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group, SYS_clock_gettime,
+};
 // The call that removes a file, and which of its arguments is the path. arm64 has no unlink(2).
 #ifdef SYS_unlink
 constexpr std::uint32_t kRemove = SYS_unlink;
@@ -294,6 +305,11 @@ pid_t fork_by_key(const ForkKey& key) {
 bool lock_down_syncer() {
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return false;
   return !kFiltersSystemCalls || Filter().allow(kOfSyncer).install();
+}
+
+bool lock_down_log_writer() {
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return false;
+  return !kFiltersSystemCalls || Filter().allow(kOfLogWriter).install();
 }
 
 }  // namespace kilofork

@@ -72,5 +72,7 @@ pid_t fork_by_key(const ForkKey& key);
 // Syncer. Allows what it needs to receive logs, sync them and wake others. False if the kernel
 // refuses.
 [[nodiscard]] bool lock_down_syncer();
+// Log writer. Allows what it needs to copy the spool and wake others. False if the kernel refuses.
+[[nodiscard]] bool lock_down_log_writer();
 
 }  // namespace kilofork

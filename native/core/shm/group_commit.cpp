@@ -14,8 +14,9 @@ using Futex = std::atomic<std::uint32_t>;
 static_assert(sizeof(Futex) == sizeof(std::uint32_t) && Futex::is_always_lock_free);
 
 // Not FUTEX_PRIVATE_FLAG: processes share the word.
-void futex_wait(const Futex& word, std::uint32_t value, std::uint32_t bits) {
-  ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, value, nullptr, nullptr, bits);
+void futex_wait(const Futex& word, std::uint32_t value, std::uint32_t bits,
+                const timespec* until = nullptr) {
+  ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, value, until, nullptr, bits);
 }
 void futex_wake(const Futex& word, std::uint32_t bits) {
   ::syscall(SYS_futex, &word, FUTEX_WAKE_BITSET, std::numeric_limits<int>::max(), nullptr, nullptr,
@@ -58,17 +59,23 @@ void GroupCommit::wait(std::uint32_t sync) {
   }
 }
 
+bool GroupCommit::has_covered(std::uint32_t sync) const {
+  return is_before(sync, covered_.load(std::memory_order_acquire));
+}
+
 void GroupCommit::wait_for_offer(std::uint32_t last) const {
   const timespec at_most = to_timespec(kSecond);
   ::syscall(SYS_futex, &offered_, FUTEX_WAIT, last, &at_most);
 }
 
-void GroupCommit::wait_for_joiner() {
-  for (;;) {
+void GroupCommit::wait_for_joiner(Nanoseconds at_most) {
+  const Nanoseconds end = at_most == kNever ? kNever : monotonic_now() + at_most;
+  const timespec until = to_timespec(end);
+  while (end == kNever || monotonic_now() < end) {
     syncer_parked_.store(1);
     const std::uint32_t wanted = wanted_.load();
     if (is_before(next_.load(), wanted)) break;
-    futex_wait(wanted_, wanted, FUTEX_BITSET_MATCH_ANY);
+    futex_wait(wanted_, wanted, FUTEX_BITSET_MATCH_ANY, end == kNever ? nullptr : &until);
   }
   syncer_parked_.store(0);
 }
@@ -86,6 +93,11 @@ void GroupCommit::begin_sync() {
 void GroupCommit::end_sync(Nanoseconds took) {
   syncs_.fetch_add(1, std::memory_order_relaxed);
   took_.store(took, std::memory_order_relaxed);
+  covered_.store(next_.load(), std::memory_order_release);
+  end(next_.load() - 1);
+}
+
+void GroupCommit::give_up_sync() {
   end(next_.load() - 1);
 }
 

@@ -23,6 +23,8 @@ class GroupCommit {
   std::uint32_t join();
   // Waits until that sync has ended or failed.
   void wait(std::uint32_t sync);
+  // Whether that sync, or one after it, has succeeded.
+  [[nodiscard]] bool has_covered(std::uint32_t sync) const;
   // Whether the log of that epoch is dead.
   [[nodiscard]] bool is_dead(std::uint32_t log) const {
     return dead_.load(std::memory_order_acquire) > log;
@@ -34,14 +36,16 @@ class GroupCommit {
   void wait_for_offer(std::uint32_t last) const;
 
   // ---- syncer ----
-  // Waits until a child joins, or wake_syncer() is called.
-  void wait_for_joiner();
+  // Waits until a child joins, or wake_syncer() is called; `at_most` so long.
+  void wait_for_joiner(Nanoseconds at_most = kNever);
   // Ends wait_for_joiner(). Safe in a signal handler.
   void wake_syncer();
   // How many requests have ever joined.
   [[nodiscard]] std::uint64_t joined() const { return joined_.load(std::memory_order_relaxed); }
   void begin_sync();
   void end_sync(Nanoseconds took);
+  // Ends it as failed. The log lives, and later syncs cover what this one has not.
+  void give_up_sync();
 
   // ---- syncer, and the supervisor once the syncer is gone ----
   // Ends the present sync, if any, as failed. The log of that epoch and all before it are dead.
@@ -74,6 +78,7 @@ class GroupCommit {
   std::atomic<std::uint32_t> wanted_;         // all syncs before it are wanted; a futex [all]
   std::atomic<std::uint32_t> syncer_parked_;  // 1: wake it [syncer]
   std::atomic<std::uint32_t> ended_;          // all syncs before it have ended; a futex [both]
+  std::atomic<std::uint32_t> covered_;        // all records of syncs before it are [syncer]
   std::atomic<std::uint32_t> dead_;           // all logs before this epoch are dead [both, front]
   std::atomic<std::uint32_t> error_;          // of the last failed sync [both]
   std::atomic<std::uint32_t> offered_;        // epoch of a log; a futex [supervisor]

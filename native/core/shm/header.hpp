@@ -34,6 +34,13 @@ struct PendingRecords {
   std::atomic<std::uint32_t> ends;        // records of children's ends
 };
 
+// Of a log that has a spool, see log/spool.hpp. [the process that copies]
+struct SpoolState {
+  std::int64_t copied;  // bytes of the spool that the reader was given; the kernel counts them
+  std::atomic<std::int64_t> waiting;        // bytes that it was not
+  std::atomic<std::int64_t> stalled_since;  // age; 0: the reader takes what is there
+};
+
 // What `kilofork ctl` can order the front to do while the server runs.
 enum class Order : std::uint8_t { reload, reopen, replace };
 inline constexpr auto kOrderNames =
@@ -64,6 +71,7 @@ struct Header {
   std::uint32_t backlog;
   std::uint32_t start, min_spare, max_spare;  // see PoolBounds; the maximum is slot_count
   std::uint32_t synced;                       // 1: a reply waits until its record is on disk
+  std::uint32_t spooled;                      // 1: it waits until the log's reader was given it
   std::uint64_t pid_namespace;                // of all pids in the segment: pid_namespaces(7)
   std::int64_t grace;                         // of a stop, nanoseconds
   std::int64_t created;                       // CLOCK_MONOTONIC, nanoseconds
@@ -76,16 +84,19 @@ struct Header {
   // Read by children at every record and every connection, hence apart from what changes often. In
   // brackets: who writes it.
   alignas(128) std::atomic<std::uint32_t> log_epoch;  // the newest log for children [supervisor]
-  std::atomic<std::uint32_t> log_error;               // errno of the last write; 0: none [children]
-  std::atomic<std::uint32_t> accept_error;       // errno of the last accept(2); 0: it succeeded
+  std::atomic<std::uint32_t> log_error;               // errno of the last write; 0: none [children,
+                                                      // log writer]
+  std::atomic<std::uint32_t> log_refused;   // errno: no record may be written; 0: any [log writer]
+  std::atomic<std::uint32_t> accept_error;  // errno of the last accept(2); 0: it succeeded
   std::atomic<std::uint32_t> supervisor_parked;  // 1: wake it when a child turns busy or idle
                                                  // [supervisor]
   PendingRecords pending;                        // [children, supervisor, front]
   UtcOffset utc_offset;                          // of the times in the log [children]
 
   // Written by children and syncer all the time, hence apart from the rest.
-  alignas(128) GroupCommit commit;   // who writes which word: shm/group_commit.hpp
-  std::atomic<std::int32_t> syncer;  // pid, 0: none [supervisor]
+  alignas(128) GroupCommit commit;  // who writes which word: shm/group_commit.hpp
+  SpoolState spool;
+  std::atomic<std::int32_t> syncer;  // or log writer: pid, 0: none [supervisor]
   std::atomic<std::int32_t> forker;  // pid, 0: none [supervisor]
   std::atomic<std::uint32_t>
       oldest_unsynced;  // older logs are on disk or dead [syncer, supervisor]

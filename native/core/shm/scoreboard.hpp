@@ -33,6 +33,7 @@ class Scoreboard {
     std::uint32_t backlog = 0;
     PoolBounds bounds{};
     bool synced = false;
+    bool spooled = false;
     Nanoseconds grace = 0;
     std::string log;
     std::string release;

@@ -27,8 +27,8 @@ class Segment {
   static Segment open(const std::string& name);
   // The segment that `fd` refers to, with the lock that the descriptor has or has not.
   static Segment map(Fd fd);
-  // A segment that exists, to be read only: private memory of its size, zeroed until refresh(). Also
-  // by the path of a descriptor below /proc, as when its name was removed.
+  // A segment that exists, to be read only: private memory of its size, zeroed until refresh().
+  // Also by the path of a descriptor below /proc, as when its name was removed.
   static Segment copy(const std::string& name);
 
   // Reads a part of a copy anew; nothing if the memory is shared. Throws SystemError, EPROTO if the

@@ -41,7 +41,7 @@ ExecState read_exec_state(int fd);
 
 // What two executables must agree on for one to replace the other. Also called by the front.
 inline std::string compatibility() {
-  constexpr int kExecStateVersion = 4;  // also raised when the names of the settings change
+  constexpr int kExecStateVersion = 5;  // also raised when the names or values of settings change
   return "scoreboard " + std::to_string(Scoreboard::kVersion) + " exec-state " +
          std::to_string(kExecStateVersion);
 }

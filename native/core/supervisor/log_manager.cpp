@@ -10,6 +10,8 @@
 #include <array>
 #include <cerrno>
 
+#include "log/log_writer.hpp"
+#include "log/spool.hpp"
 #include "log/syncer.hpp"
 #include "process/descriptors.hpp"
 
@@ -37,7 +39,8 @@ LogManager::LogManager(Parts parts, const std::optional<ExecState>& predecessor)
     return;
   }
   // The last syncer may have been killed, together with its supervisor, in the middle of a sync.
-  if (header_.commit.is_syncing()) header_.commit.fail_sync(header_.log_epoch, ECANCELED);
+  if (header_.commit.is_syncing() && !parts_.spooled)
+    header_.commit.fail_sync(header_.log_epoch, ECANCELED);
   header_.log_epoch = epoch_;
   header_.log_settled = epoch_;
   header_.commit.offer(epoch_);
@@ -130,8 +133,32 @@ void LogManager::report_errors() {
 // ---- the syncer ---------------------------------------------------------------------------------
 
 void LogManager::start_syncer(Nanoseconds now) {
-  std::array<int, 2> ends{};
   may_start_syncer_at_ = now + kSyncersApart;
+  if (parts_.spooled)
+    start_log_writer();
+  else
+    start_disk_syncer();
+}
+
+// Its reader is the supervisor's standard output.
+void LogManager::start_log_writer() {
+  const pid_t supervisor = ::getpid();
+  std::vector<int> kept = parts_.kept_by_syncer;
+  kept.push_back(parts_.log);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    keep_only(std::move(kept));
+    run_log_writer({.scoreboard = parts_.scoreboard,
+                    .supervisor = supervisor,
+                    .spool = parts_.log,
+                    .reader = STDOUT_FILENO,
+                    .wakeup = parts_.wakeup});
+  }
+  take_syncer(pid);
+}
+
+void LogManager::start_disk_syncer() {
+  std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
   inbox_.reset(ends[0]);
   const Fd theirs(ends[1]);
@@ -151,6 +178,10 @@ void LogManager::start_syncer(Nanoseconds now) {
                 .inbox = theirs.get(),
                 .wakeup = parts_.wakeup});
   }
+  take_syncer(pid);
+}
+
+void LogManager::take_syncer(pid_t pid) {
   if (pid < 0) return;
   syncer_ = pid;
   to_renew_ = false;
@@ -175,8 +206,8 @@ void LogManager::on_exit(pid_t pid) {
   told_to_leave_ = false;
   header_.syncer = 0;
   inbox_.reset();
-  // The result of a sync that was interrupted is unknown.
-  if (header_.commit.is_syncing()) header_.commit.fail_sync(epoch_, ECANCELED);
+  // The result of a sync that was interrupted is unknown. The next log writer ends it.
+  if (header_.commit.is_syncing() && !parts_.spooled) header_.commit.fail_sync(epoch_, ECANCELED);
   header_.commit.wake_missed();
 }
 
@@ -205,6 +236,12 @@ void LogManager::end(Nanoseconds patience) {
   if (syncer_ == 0) return;
   ::kill(syncer_, SIGTERM);
   if (!syncer_ends_within(patience)) ::kill(syncer_, SIGKILL);
+}
+
+void LogManager::copy_rest() {
+  constexpr Nanoseconds kPatience = kSecond;
+  if (!parts_.spooled || header_.spool.stalled_since != 0) return;
+  Spool(parts_.log, STDOUT_FILENO, header_.spool).copy_all(kPatience);
 }
 
 // ---- the next executable ------------------------------------------------------------------------

@@ -32,6 +32,7 @@ class LogManager {
     std::uint32_t epoch;  // of `log`; with a predecessor, the header has it
     int wakeup;
     bool synced;
+    bool spooled;                     // `log` is a spool, and a log writer has the syncer's place
     std::vector<int> kept_by_syncer;  // descriptors
   };
   LogManager(Parts parts, const std::optional<ExecState>& predecessor);
@@ -48,6 +49,8 @@ class LogManager {
   void on_exit(pid_t pid);
   // Called when the last child has ended: ends the syncer, by SIGKILL if it takes longer.
   void end(Nanoseconds patience);
+  // After that, and without a front: copies what is left in the spool.
+  void copy_rest();
 
   void save_to(ExecState& state) const;
 
@@ -57,6 +60,9 @@ class LogManager {
   void settle(const Roster& roster, Nanoseconds now);
   void report_errors();
   void start_syncer(Nanoseconds now);
+  void start_log_writer();
+  void start_disk_syncer();
+  void take_syncer(pid_t pid);
   [[nodiscard]] bool syncer_ends_within(Nanoseconds patience) const;
 
   Parts parts_;

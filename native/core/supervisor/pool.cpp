@@ -109,6 +109,7 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
             .epoch = settings_.log_epoch,
             .wakeup = wakeup_.get(),
             .synced = settings_.service.synced,
+            .spooled = settings_.spooled,
             .kept_by_syncer = descriptors_.of_syncer()},
            predecessor),
       context_{.service = settings_.service,
@@ -356,6 +357,7 @@ void Pool::close_books() {
   }
   record_.write("total requests " + std::to_string(scoreboard_.total()));
   if (record_.is_complete()) record_.write("Server stop");  // means that no record is missing
+  log_.copy_rest();
   Segment::remove(segment_name_);
 }
 

@@ -27,9 +27,10 @@ bool parse_work(std::string_view value, Work& work) {
   return parse_duration(value, work.duration);
 }
 
-bool parse_ack(std::string_view value, bool& synced) {
-  synced = value == "synced";
-  return synced || value == "written";
+bool parse_ack(std::string_view value, PoolSettings& settings) {
+  settings.spooled = value == "copied";
+  settings.service.synced = settings.spooled || value == "synced";
+  return settings.service.synced || value == "written";
 }
 
 std::string to_line(std::string_view value) {
@@ -57,7 +58,7 @@ constexpr auto kSettings = std::to_array<Setting>({
     {"work", [](auto& all, auto value) { return parse_work(value, all.service.work); }},
     {"work-timeout",
      [](auto& all, auto value) { return parse_duration(value, all.service.work_timeout); }},
-    {"ack", [](auto& all, auto value) { return parse_ack(value, all.service.synced); }},
+    {"ack", [](auto& all, auto value) { return parse_ack(value, all); }},
     {"max-line", [](auto& all, auto value) { return parse_number(value, all.service.max_line); }},
     {"idle-timeout",
      [](auto& all, auto value) { return parse_duration(value, all.service.idle_timeout); }},

@@ -20,6 +20,7 @@ namespace kilofork {
 struct PoolSettings {
   Service service{};
   PoolBounds bounds{};
+  bool spooled = false;              // the log is a spool: see log/spool.hpp
   std::size_t bytes_per_child = 0;   // memory that a child takes
   std::size_t memory_reserve = 0;    // bytes that growth leaves free
   std::uint32_t log_epoch = 0;       // of the log that the supervisor is started with
