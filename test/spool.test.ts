@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { closeSync, constants, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { commandPath } from "../src/base/paths";
@@ -134,17 +135,20 @@ test("100 clients with the longest messages: each record in the pipe is whole", 
 describe("standard output and standard error that are one", () => {
   const serve = `exec "${process.execPath}" "${commandPath}" serve 127.0.0.1 0 --children 20 --work none --log - --ready-fd 3 --stop-at-eof 2>&1`;
 
+  /** The reader begins late, when the pipe or socket is full. */
   async function serveBy(script: string) {
     const shell = spawn("bash", ["-c", script], {
       stdio: ["pipe", "pipe", "inherit", "pipe"],
       env: { ...process.env, TZ: "UTC", ...processes.environment },
     });
     let text = "";
-    shell.stdout?.on("data", (data) => (text += data));
     const [line] = await once(shell.stdio[3] as Readable, "data");
     const { pid, port } = JSON.parse(String(line)) as { pid: number; port: number };
     processes.add(pid);
-    const { requests } = await client(port, 20, "arijort:lalala", "--requests", "50");
+    const load = client(port, 20, "arijort:lalala", "--requests", "500");
+    await sleep(1000);
+    shell.stdout?.on("data", (data) => (text += data));
+    const { requests } = await load;
     const ended = once(shell, "close");
     shell.stdin?.end();
     await ended;
@@ -152,13 +156,13 @@ describe("standard output and standard error that are one", () => {
   }
 
   test.each([
-    { kind: "pipe", script: `${serve} | cat` },
+    { kind: "pipe", script: `${serve} | (sleep 2; cat)` },
     { kind: "socket", script: serve }, // what Node gives a program that it starts
   ])("$kind: every request is answered and recorded", async ({ script }) => {
     const { requests, text } = await serveBy(script);
-    expect(requests).toMatchObject({ verified: 1000, failed: 0 });
+    expect(requests).toMatchObject({ verified: 10_000, failed: 0 });
     const log = lines(text);
-    expect(log.filter((line) => line.includes("completed req"))).toHaveLength(1000);
+    expect(log.filter((line) => line.includes("completed req"))).toHaveLength(10_000);
     expect(log.filter((line) => !WHOLE.test(line) && !/^(kilofork: |Running)/.test(line))).toEqual(
       [],
     );
