@@ -42,7 +42,7 @@ describe("start", () => {
   test("children get a higher oom_score_adj, the front does not", async () => {
     const server = await Server.start({ children: 2 });
     const score = (pid: number) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8"));
-    expect(server.slots().map(({ pid }) => score(pid))).toEqual([500, 500]);
+    expect(server.slots().map(({ pid }) => score(pid))).toEqual([1000, 1000]);
     expect(score(server.front)).toBe(score(process.pid));
     expect(score(server.supervisor)).toBe(score(process.pid));
     await server.stop();

@@ -1,9 +1,10 @@
 /** A dynamic pool grows with the load, shrinks, replaces its children, and keeps its books. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
+import { canLimitMemory, MemoryLimit } from "./support/cgroup";
 import { temporaryFolder } from "./support/cleanup";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
@@ -152,6 +153,43 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
     await server.stop();
   });
 });
+
+describe.skipIf(!canLimitMemory)("the memory of a cgroup", () => {
+  const GROWING = { start: 5, minSpare: 2, maxSpare: 5, max: 50 };
+  let cgroup: MemoryLimit;
+  // The hook after the test runs when the server has ended.
+  beforeEach(() => {
+    cgroup = new MemoryLimit();
+    return () => cgroup.remove();
+  });
+
+  test("keeps the pool from growing until there is more", async () => {
+    const server = await Server.start({ pool: GROWING, via: cgroup.enter });
+    cgroup.set(cgroup.current + 32 * 2 ** 20); // 64 MB are for others
+    const clients = Array.from({ length: 20 }, () => new RawClient(server.port));
+    await until("memory is too little", () => server.scoreboard.header().growthLimit === "memory");
+    expect(server.tally().alive).toBe(5);
+    cgroup.set(2 ** 30);
+    await Promise.all(clients.map((client) => client.lines(1)));
+    await closeAll(clients);
+    await server.stop();
+  });
+});
+
+test.skipIf(process.getuid?.() !== 0)(
+  "a pool beyond the limit of processes of the user of --run-as is refused",
+  async () => {
+    const log = join(temporaryFolder(), "log");
+    const serve = ["serve", "127.0.0.1", "0", "--children", "300", "--log", log];
+    const limited = ["--nproc=350", process.execPath, "bin/kilofork.cjs", ...serve];
+    const { status, stderr } = spawnSync("prlimit", [...limited, "--run-as", "65534:65534"], {
+      encoding: "utf8",
+      timeout: 10_000, // or it would serve for ever
+    });
+    expect(stderr).toContain("300 children do not fit: the limit of 350 processes a user leaves");
+    expect(status).toBe(1);
+  },
+);
 
 describe("shrinking", () => {
   test("the longest idle retire first, down to the spare bounds, and the pool serves meanwhile", async () => {

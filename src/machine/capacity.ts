@@ -26,9 +26,9 @@ export interface Machine {
   readonly tasks: number;
   readonly cgroupPidsMax: number;
   readonly cgroupPids: number;
-  /** RLIMIT_NPROC of this user; the superuser is exempt from it. */
+  /** RLIMIT_NPROC of the user; the superuser is exempt from it. */
   readonly userProcessesMax: number;
-  /** Threads and processes of this user, this one included; 0 if there is no limit. */
+  /** Threads and processes of the user; 0 if there is no limit. */
   readonly userTasks: number;
   readonly filesMax: number;
   readonly somaxconn: number;
@@ -40,9 +40,9 @@ export interface Machine {
   readonly ephemeralPorts: number;
 }
 
-export function readMachine(): Machine {
+/** `uid`: of the user whose processes are meant. */
+export function readMachine(uid = process.getuid?.() ?? 0): Machine {
   const { files, processes } = limits();
-  const uid = process.getuid?.() ?? 0;
   const userProcessesMax = uid === 0 ? Number.POSITIVE_INFINITY : processes;
   const [firstPort = 32768, lastPort = 60999] = readNumbers(
     "/proc/sys/net/ipv4/ip_local_port_range",

@@ -20,8 +20,15 @@ export interface ServerEvents {
   /** Everything else has ended; socket and log are closed next. */
   closing: Nothing;
 
-  /** A fork failed; it is tried again. Before `ready`, the start fails instead of this event. */
-  "fork-failed": { readonly errno: number; readonly alive: number };
+  /**
+   * A fork failed; it is tried again. Before `ready`, the start fails instead of this event. `uid`: of
+   * the user of the children, if it is not that of the front.
+   */
+  "fork-failed": {
+    readonly errno: number;
+    readonly alive: number;
+    readonly uid: number | undefined;
+  };
   /** A child died before it could accept: the next is forked after this time. */
   "back-off": { readonly ms: number };
   /** The pool's growth limit has changed. */

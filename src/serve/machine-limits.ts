@@ -17,8 +17,8 @@ const { ENOMEM, EAGAIN } = constants.errno;
  * Throws ERR_MACHINE_LIMIT if the machine has no room for the pool. The error has the errno that
  * fork() would give: ENOMEM for memory, EAGAIN for processes. It has none for a backlog too long.
  */
-export function requireRoom({ maxChildren, pool, backlog }: ServeOptions): void {
-  const machine = readMachine();
+export function requireRoom({ maxChildren, pool, backlog, runAs }: ServeOptions): void {
+  const machine = readMachine(runAs?.uid);
   const option = pool === "static" ? "--children" : "--max-children";
   const problems = problemsOfServer(machine, { children: maxChildren, option, backlog });
   if (problems.length === 0) return;
@@ -31,8 +31,8 @@ export function requireRoom({ maxChildren, pool, backlog }: ServeOptions): void 
 }
 
 /** The error of a start in which a fork failed. */
-export function forkError(errno: number, alive: number): KiloforkError {
-  const message = `${describeForkFailure(errno, alive)}; raise it, or use fewer children`;
+export function forkError(errno: number, alive: number, uid?: number): KiloforkError {
+  const message = `${describeForkFailure(errno, alive, uid)}; raise it, or use fewer children`;
   return new KiloforkError("ERR_MACHINE_LIMIT", message, { errno, syscall: "fork" });
 }
 
@@ -42,7 +42,8 @@ export function lockdownError(errno: number): KiloforkError {
   return new KiloforkError("ERR_START", message, { errno, syscall: "prctl" });
 }
 
-export function describeForkFailure(errno: number, alive: number): string {
-  const { name, remedy } = nearestProcessLimit(readMachine());
+/** `uid`: of the user of the children; without it, that of this process. */
+export function describeForkFailure(errno: number, alive: number, uid?: number): string {
+  const { name, remedy } = nearestProcessLimit(readMachine(uid));
   return `fork failed with ${nameOfErrno(errno)} beside ${plural(alive, "child", "children")}; the nearest limit is ${name} (${remedy})`;
 }

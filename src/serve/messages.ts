@@ -18,7 +18,8 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
   unfiltered: () =>
     "built without the filter of system calls (KILOFORK_UNFILTERED): a child that is taken over can open files, run programs and connect as its user",
   "ready-again": ({ children }) => `${children} children are up again`,
-  "fork-failed": ({ errno, alive }) => `${describeForkFailure(errno, alive)}; trying again`,
+  "fork-failed": ({ errno, alive, uid }) =>
+    `${describeForkFailure(errno, alive, uid)}; trying again`,
   "back-off": ({ ms }) => `a child died before it could accept; the next is forked in ${ms} ms`,
   "growth-limit": ({ limit, maxChildren }) => {
     if (limit === "memory") return "too little memory is left: no more children for now";

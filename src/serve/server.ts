@@ -297,10 +297,10 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
 
   private forkFailed(errno: number, alive: number): void {
     if (this.phase === Phase.starting) {
-      this.failure = forkError(errno, alive);
+      this.failure = forkError(errno, alive, this.options.runAs?.uid);
       this.stop();
     } else {
-      this.tell("fork-failed", { errno, alive });
+      this.tell("fork-failed", { errno, alive, uid: this.options.runAs?.uid });
     }
   }
 
@@ -337,7 +337,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
         this.fail(`no other supervisor could be started: ${message}`);
         return;
       }
-      this.tell("fork-failed", { errno: Math.abs(errno), alive: 0 });
+      this.forkFailed(Math.abs(errno), 0);
       const nextPauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
       this.restart = setTimeout(() => this.startAnother(nextPauseMs), pauseMs);
     }

@@ -47,6 +47,10 @@ class Cgroup {
     writeFileSync(join(this.path, file), String(value));
   }
 
+  protected has(file: string): boolean {
+    return existsSync(join(this.path, file));
+  }
+
   protected read(file: string): string {
     return readFileSync(join(this.path, file), "utf8");
   }
@@ -77,5 +81,25 @@ export class ProcessLimit extends Cgroup {
 
   get current(): number {
     return Number(this.read("pids.current"));
+  }
+}
+
+export const canLimitMemory = rootOf("memory") !== undefined;
+
+/** Of version 1 or 2, whose files have other names. */
+export class MemoryLimit extends Cgroup {
+  private readonly isFirst: boolean;
+
+  constructor() {
+    super("memory");
+    this.isFirst = this.has("memory.limit_in_bytes");
+  }
+
+  set(bytes: number): void {
+    this.write(this.isFirst ? "memory.limit_in_bytes" : "memory.max", bytes);
+  }
+
+  get current(): number {
+    return Number(this.read(this.isFirst ? "memory.usage_in_bytes" : "memory.current"));
   }
 }

@@ -1,4 +1,5 @@
-// The memory that the system can still give to processes: MemAvailable of proc_meminfo(5).
+// The memory that this process and others can still get: MemAvailable of proc_meminfo(5), or what
+// the cgroup, or one above it, has left, whichever is less. Cached files count as free. cgroups(7).
 #pragma once
 
 #include <cstddef>

@@ -26,10 +26,12 @@ namespace {
 // A forker that takes longer to answer is stopped or stuck.
 constexpr Nanoseconds kAnsweredWithin = 2 * kSecond;
 
-// When memory runs out, the kernel is to kill a child and not the front.
+// When memory runs out, the kernel is to kill a child and not the front. 1000 counts as much as all
+// memory of the cgroup whose limit is reached, so that a child comes before a front that holds most
+// of a small one.
 void offer_to_oom_killer() {
   const Fd file(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-  (void)!::write(file.get(), "500", 3);
+  (void)!::write(file.get(), "1000", 4);
 }
 
 }  // namespace
