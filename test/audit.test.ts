@@ -565,9 +565,9 @@ describe("the log of a server", () => {
     async (TZ, offset) => {
       const server = await Server.start({ children: 2, env: { TZ } });
       const out = join(server.folder, "client.json");
-      const load = () =>
-        run("client", "127.0.0.1", String(server.port), "2", "arijort:la", "--out", out);
-      expect((await load()).code).toBe(0);
+      const load = (message: string) =>
+        run("client", "127.0.0.1", String(server.port), "2", `arijort:${message}`, "--out", out);
+      expect((await load("before")).code).toBe(0);
       // As after a change: the offset that was published, in an earlier quarter of an hour, is another.
       const segment = join("/dev/shm", segmentsOf(server.front)[0] ?? "");
       const fd = openSync(segment, "r+");
@@ -582,7 +582,7 @@ describe("the log of a server", () => {
       writeSync(fd, word, 0, 8, at);
       closeSync(fd);
       expect((await run("ctl", "replace", String(server.port))).code).toBe(0); // with no time in mind
-      expect((await load()).code).toBe(0);
+      expect((await load("after")).code).toBe(0);
       const audited = await run("audit", server.log, "--client", out);
       await server.stop();
       expect(audited.stderr).toBe("");
