@@ -115,10 +115,15 @@ describe("a restart at once", () => {
   );
 
   test("is stopped while it waits, and waits no longer than the grace of the other", async () => {
-    const before = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "1ms"] });
+    const before = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "2s"] });
     const { supervisor } = before;
-    process.kill(supervisor, "SIGSTOP");
+    const client = await RawClient.greeted(before.port);
+    client.send("arijort:x\n");
+    await until("a child works", () => before.count("working") === 1);
     before.command.kill("SIGKILL");
+    // It continues a supervisor that is stopped when it dies, so stop that afterwards.
+    await until("the supervisor stops", () => before.scoreboard.header().stopping);
+    process.kill(supervisor, "SIGSTOP");
     const log = join(temporaryFolder(), "log");
     const stopped = await restart(before, log);
     stopped.kill("SIGTERM");
@@ -129,5 +134,6 @@ describe("a restart at once", () => {
       stderr: expect.stringContaining("another program listens there"),
     });
     process.kill(supervisor, "SIGCONT");
+    await client.close();
   });
 });
