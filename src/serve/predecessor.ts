@@ -5,7 +5,8 @@
 import { fstatSync } from "node:fs";
 import { resolve } from "node:path";
 import { isSystemError, KiloforkError } from "../base/errors";
-import { hasOpen, readText } from "../machine/files";
+import { hasOpen } from "../machine/files";
+import { lifeOf } from "../machine/process";
 import { Scoreboard } from "../native/scoreboard";
 import { listSegments } from "../native/segments";
 import type { ServeOptions } from "./options";
@@ -54,8 +55,7 @@ function examine(segment: string, { port, log }: ServeOptions): Predecessor | un
   }
 }
 
-/** Whether the front has ended. Another process may have its pid by now; a zombie has no files. */
+/** Whether the front has ended. Another process may have its pid by now. */
 function isGone(front: number, scoreboard: Scoreboard): boolean {
-  const [, state = "X"] = /.*\) (\w)/s.exec(readText(`/proc/${front}/stat`)) ?? [];
-  return state === "Z" || state === "X" || hasOpen(front, fstatSync(scoreboard.fd)) === false;
+  return lifeOf(front) === "gone" || hasOpen(front, fstatSync(scoreboard.fd)) === false;
 }
