@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <cstdint>
 #include <limits>
 
 #include "base/error.hpp"
@@ -18,6 +19,7 @@
 #include "net/listen_queue.hpp"
 #include "net/listener.hpp"
 #include "notify.hpp"
+#include "process/cgroup.hpp"
 #include "process/fd_passing.hpp"
 #include "scoreboard_object.hpp"
 #include "spawn.hpp"
@@ -137,6 +139,22 @@ Napi::Value limits(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// cgroupLimits() → {memory: {max, used}, tasks: {max, used}}; max is Infinity if there is none.
+Napi::Value cgroup_limits(const Napi::CallbackInfo& info) {
+  const CgroupLimits limits = kilofork::cgroup_limits();
+  const auto object_of = [&](const CgroupLimit& limit) {
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("max", limit.most == SIZE_MAX ? std::numeric_limits<double>::infinity()
+                                             : static_cast<double>(limit.most));
+    object.Set("used", static_cast<double>(limit.used));
+    return object;
+  };
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("memory", object_of(limits.memory));
+  result.Set("tasks", object_of(limits.tasks));
+  return result;
+}
+
 // closeOnExec(fd): no program that this process starts from now on inherits the descriptor.
 void close_on_exec(const Napi::CallbackInfo& info) {
   const int fd = info[0].As<Napi::Number>().Int32Value();
@@ -177,6 +195,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
   exports.Set("notify", Napi::Function::New<notify>(env, "notify"));
   exports.Set("limits", Napi::Function::New<limits>(env, "limits"));
+  exports.Set("cgroupLimits", Napi::Function::New<cgroup_limits>(env, "cgroupLimits"));
   return exports;
 }
 

@@ -4,9 +4,8 @@
  */
 import { readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
-import { sum } from "../base/numbers";
 import { showCount } from "../base/units";
-import { limits } from "../native/processes";
+import { cgroupLimits, limits } from "../native/processes";
 import { readNumber, readNumbers, readText } from "./files";
 import { readMemory } from "./memory";
 
@@ -32,6 +31,7 @@ export interface Machine {
   readonly userTasks: number;
   readonly filesMax: number;
   readonly somaxconn: number;
+  /** Or memory.high, above which the kernel slows a cgroup down without end. */
   readonly cgroupMemoryMax: number;
   /** Without the cache of files, which the kernel takes back when memory is needed. */
   readonly cgroupMemory: number;
@@ -47,23 +47,16 @@ export function readMachine(uid = process.getuid?.() ?? 0): Machine {
   const [firstPort = 32768, lastPort = 60999] = readNumbers(
     "/proc/sys/net/ipv4/ip_local_port_range",
   );
-  const pids = cgroupLimit("pids", {
-    1: ["pids.max", "pids.current"],
-    2: ["pids.max", "pids.current"],
-  });
-  const memory = cgroupLimit("memory", {
-    1: ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_"],
-    2: ["memory.max", "memory.current", ""],
-  });
+  const { memory, tasks } = cgroupLimits();
   return {
     cpus: cpus().length,
     pidMax: readNumber("/proc/sys/kernel/pid_max"),
     threadsMax: readNumber("/proc/sys/kernel/threads-max"),
     tasks: Number(/\/(\d+) /.exec(readText("/proc/loadavg"))?.[1] ?? 0),
-    cgroupPidsMax: pids.max,
-    cgroupPids: pids.current,
+    cgroupPidsMax: tasks.max,
+    cgroupPids: tasks.used,
     cgroupMemoryMax: memory.max,
-    cgroupMemory: memory.current,
+    cgroupMemory: memory.used,
     userProcessesMax,
     userTasks: Number.isFinite(userProcessesMax) ? countTasksOf(uid) : 0,
     filesMax: files,
@@ -190,37 +183,4 @@ function countTasksOf(uid: number): number {
       tasks += Number(/^Threads:\s+(\d+)/m.exec(status)?.[1] ?? 0);
   }
   return tasks;
-}
-
-/** Names of a cgroup's files: the limit, its use; and the prefix of the caches in memory.stat. */
-type CgroupFiles = readonly [max: string, current: string, cache?: string];
-
-/** The tightest limit from the cgroup of this process up to the root, of version 1 or 2. */
-function cgroupLimit(
-  controller: string,
-  files: { readonly 1: CgroupFiles; readonly 2: CgroupFiles },
-): { max: number; current: number } {
-  let tightest = { max: Number.POSITIVE_INFINITY, current: 0 };
-  for (const line of readText("/proc/self/cgroup").split("\n")) {
-    const [, controllers = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    const version = controllers === "" ? 2 : controllers.split(",").includes(controller) ? 1 : 0;
-    if (version === 0 || path === "") continue;
-    const root = version === 2 ? "/sys/fs/cgroup" : `/sys/fs/cgroup/${controller}`;
-    const [maxFile, currentFile, cache] = files[version];
-    for (let folder = path; ; folder = folder.slice(0, folder.lastIndexOf("/"))) {
-      const max = readNumber(`${root}${folder}/${maxFile}`);
-      const current =
-        readNumber(`${root}${folder}/${currentFile}`) - cacheIn(`${root}${folder}`, cache);
-      if (max - current < tightest.max - tightest.current) tightest = { max, current };
-      if (folder === "" || folder === "/") break;
-    }
-  }
-  return tightest;
-}
-
-/** Bytes of cached files of a cgroup and those below it. */
-function cacheIn(folder: string, prefix: string | undefined): number {
-  if (prefix === undefined) return 0;
-  const lines = readText(`${folder}/memory.stat`).matchAll(/^(\w*?)(?:in)?active_file (\d+)/gm);
-  return sum([...lines].map(([, of, bytes]) => (of === prefix ? Number(bytes) : 0)));
 }

@@ -21,6 +21,12 @@ export interface StartedSupervisor {
   readonly lifeline: number;
 }
 
+/** Infinity: no limit. */
+export interface CgroupLimit {
+  readonly max: number;
+  readonly used: number;
+}
+
 interface ProcessesAddon {
   readonly compatibility: string;
   startSupervisor(options: SupervisorOptions): StartedSupervisor;
@@ -31,6 +37,7 @@ interface ProcessesAddon {
   lockFile(fd: number): boolean;
   notify(state: string): boolean;
   limits(): { files: number; processes: number };
+  cgroupLimits(): { memory: CgroupLimit; tasks: CgroupLimit };
 }
 
 const native = () => addon<ProcessesAddon>();
@@ -81,4 +88,12 @@ export function notify(state: string): boolean {
 /** RLIMIT_NOFILE (hard) and RLIMIT_NPROC (soft); Infinity: no limit. */
 export function limits(): { files: number; processes: number } {
   return native().limits();
+}
+
+/**
+ * The tightest limits of the cgroup of this process and those above it, of version 1 or 2: bytes of
+ * memory, without the cache of files, and tasks.
+ */
+export function cgroupLimits(): { memory: CgroupLimit; tasks: CgroupLimit } {
+  return native().cgroupLimits();
 }

@@ -1,6 +1,5 @@
 #include "process/footprint.hpp"
 
-#include <fcntl.h>
 #include <linux/prctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -22,7 +21,7 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/fd.hpp"
+#include "base/read_file.hpp"
 #include "base/tokens.hpp"
 
 namespace kilofork {
@@ -46,15 +45,6 @@ std::span<std::byte> map_stack() {
   std::byte* const stack = static_cast<std::byte*>(memory) + kGuardBytes;
   if (::mprotect(stack, kStackBytes, PROT_READ | PROT_WRITE) != 0) fail("mprotect of a stack");
   return {stack, kStackBytes};
-}
-
-std::string read_file(const char* path) {
-  std::string text;
-  std::array<char, 4096> part{};
-  const Fd fd(::open(path, O_RDONLY | O_CLOEXEC));
-  for (ssize_t got = 0; (got = ::read(fd.get(), part.data(), part.size())) > 0;)
-    text.append(part.data(), static_cast<std::size_t>(got));
-  return text;
 }
 
 // Reads the place of the stack from proc_pid_maps(5): "7ffd1c5e1000-7ffd1c602000 rw-p … [stack]".

@@ -1,5 +1,5 @@
-// The memory that this process and others can still get: MemAvailable of proc_meminfo(5), or what
-// the cgroup, or one above it, has left, whichever is less. Cached files count as free. cgroups(7).
+// MemAvailable of proc_meminfo(5): the memory that the system can still give. Cached files count as
+// free. What the cgroup has left may be less: cgroup.hpp.
 #pragma once
 
 #include <cstddef>

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "net/listener.hpp"
+#include "process/cgroup.hpp"
 #include "process/memory.hpp"
 
 namespace kilofork {
@@ -19,6 +20,10 @@ constexpr Nanoseconds kSampleRarely = 100 * kMillisecond;
 // The time between two samples is at least so many times the time that one takes.
 constexpr Nanoseconds kTimesItsCost = 50;
 constexpr int kUnchangedSamplesBeforePark = 20;
+
+// Tasks of the cgroup that growth leaves free, so that supervisor, forker, syncer and log writer
+// can be started again, and a command of Node.js beside them.
+constexpr std::size_t kTaskReserve = 16;
 
 // Of the coarse clock that Scoreboard::age() reads.
 constexpr Nanoseconds kLongestTick = 10 * kMillisecond;
@@ -110,12 +115,13 @@ void Growth::note_fullness(const Census& census) {
 }
 
 // The limit stays until a sample finds that the pool has what it needs.
-void Growth::set_limit(GrowthLimit limit) {
+bool Growth::set_limit(GrowthLimit limit) {
   auto& current = parts_.scoreboard.header().growth_limit;
   const auto value = static_cast<std::uint32_t>(limit);
-  if (current.load(std::memory_order_relaxed) == value) return;
+  if (current.load(std::memory_order_relaxed) == value) return false;
   current.store(value, std::memory_order_relaxed);
   parts_.control.send("growth-limit " + std::string(kGrowthLimitNames.at(value)));
+  return true;
 }
 
 // ---- forking ------------------------------------------------------------------------------------
@@ -134,14 +140,22 @@ void Growth::top_up(std::uint32_t log_epoch) {
   fork_needed(Cause::spare_low, need.spare, log_epoch);
 }
 
-// Forks as many as there is memory for.
+// Forks as many as there is room for. One that would take from the reserve of tasks counts as
+// failed.
 void Growth::fork_needed(Cause cause, std::size_t count, std::uint32_t log_epoch) {
   if (count == 0 || monotonic_now() < may_fork_at_) return;
-  const std::size_t available = available_memory();
-  const std::size_t reserve = parts_.settings.memory_reserve;
-  const std::size_t room =
-      available > reserve ? (available - reserve) / parts_.settings.bytes_per_child : 0;
-  if (room < count) set_limit(GrowthLimit::memory);
+  const auto beyond = [](std::size_t left, std::size_t reserve) {
+    return left - std::min(left, reserve);
+  };
+  const CgroupLimits cgroup = cgroup_limits();
+  const std::size_t bytes =
+      beyond(std::min(available_memory(), cgroup.memory.left()), parts_.settings.memory_reserve);
+  const std::size_t by_memory = bytes / parts_.settings.bytes_per_child;
+  const std::size_t by_tasks = beyond(cgroup.tasks.left(), kTaskReserve);
+  const std::size_t room = std::min(by_memory, by_tasks);
+  if (by_memory < count) set_limit(GrowthLimit::memory);
+  if (by_tasks < count && by_memory >= count && set_limit(GrowthLimit::processes))
+    report_failed_fork(EAGAIN);
   std::vector<std::size_t> slots;
   for (std::size_t from = 0; slots.size() < std::min(count, room); from = slots.back() + 1) {
     const auto vacant = parts_.roster.find_vacant(from);
@@ -186,6 +200,10 @@ void Growth::handle_failed_fork(int error) {
     return;
   }
   back_off(GrowthLimit::processes);
+  report_failed_fork(error);
+}
+
+void Growth::report_failed_fork(int error) {
   parts_.control.send("fork-failed " + std::to_string(error) + " " +
                       std::to_string(parts_.roster.alive()));
 }

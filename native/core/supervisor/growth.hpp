@@ -33,7 +33,8 @@ class Growth {
   void unpark();
   // A child died before it could accept, or fork(2) failed: wait before the next fork.
   void back_off(GrowthLimit limit);
-  void set_limit(GrowthLimit limit);
+  // False if that is the present limit.
+  bool set_limit(GrowthLimit limit);
 
   // True if the pool is parked and every child is busy: only the listener can tell of a client.
   [[nodiscard]] bool awaits_client() const;
@@ -48,6 +49,7 @@ class Growth {
   void fork_children(std::span<const std::size_t> slots,
                      const std::function<Cause(std::size_t)>& cause_of, std::uint32_t log_epoch);
   void handle_failed_fork(int error);
+  void report_failed_fork(int error);
 
   PoolParts& parts_;
   Forker& forker_;
