@@ -1,16 +1,18 @@
 /** A dynamic pool grows with the load, shrinks, replaces its children, and keeps its books. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
-import { canLimitMemory, MemoryLimit } from "./support/cgroup";
-import { temporaryFolder } from "./support/cleanup";
+import { canLimitMemory, canLimitProcesses, MemoryLimit, ProcessLimit } from "./support/cgroup";
+import { processes, temporaryFolder } from "./support/cleanup";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { until } from "./support/wait";
 
 const SMALL = { start: 5, minSpare: 5, maxSpare: 10, max: 1000 };
+const MEGABYTE = 2 ** 20;
 const SECONDS = Number(process.env.KILOFORK_TEST_SECONDS ?? 10);
 
 /** Clients that are greeted and then send nothing: each occupies a child. */
@@ -154,6 +156,15 @@ describe.skipIf(process.getuid?.() !== 0)("a pool that is held back", () => {
   });
 });
 
+/** Holds so much memory until its standard input ends. A tail(1) of one line keeps all of it. */
+function holdMemory(enter: readonly string[], bytes: number): ChildProcess {
+  const [program = "", ...args] = enter;
+  const hold = `{ head -c ${bytes} /dev/zero; cat; } | tail >/dev/null`;
+  const env = { ...process.env, ...processes.environment };
+  return spawn(program, [...args, "sh", "-c", hold], { env, stdio: ["pipe", "ignore", "ignore"] });
+}
+
+// Needs the superuser and a cgroup hierarchy that can be written.
 describe.skipIf(!canLimitMemory)("the memory of a cgroup", () => {
   const GROWING = { start: 5, minSpare: 2, maxSpare: 5, max: 50 };
   let cgroup: MemoryLimit;
@@ -170,6 +181,51 @@ describe.skipIf(!canLimitMemory)("the memory of a cgroup", () => {
     await until("memory is too little", () => server.scoreboard.header().growthLimit === "memory");
     expect(server.tally().alive).toBe(5);
     cgroup.set(2 ** 30);
+    await Promise.all(clients.map((client) => client.lines(1)));
+    await closeAll(clients);
+    await server.stop();
+  });
+
+  test("when it runs out, children are killed, and neither front nor supervisor", async () => {
+    const most = 100 * MEGABYTE; // more than the front maps, and less than twice that
+    cgroup.set(most);
+    const server = await Server.start({ children: 50, via: cgroup.enter });
+    const { supervisor } = server;
+    const killed = () => server.records(/ended: signal 9/).length;
+    const other = holdMemory(cgroup.enter, most - cgroup.current);
+    const ended = once(other, "exit");
+    await until("some are killed", () => server.command.hasEnded || killed() > 0);
+    await sleep(200); // for some more
+    other.stdin?.end();
+    await ended;
+    expect(server.command.hasEnded).toBe(false);
+    await server.untilIdle();
+    expect(server.supervisor).toBe(supervisor);
+    await server.stop();
+  });
+});
+
+describe.skipIf(!canLimitProcesses)("the processes of a cgroup", () => {
+  let cgroup: ProcessLimit;
+  beforeEach(() => {
+    cgroup = new ProcessLimit();
+    return () => cgroup.remove();
+  });
+
+  test("keep the pool from growing while room is left for a restart", async () => {
+    const pool = { start: 5, minSpare: 2, maxSpare: 5, max: 50 };
+    const server = await Server.start({ pool, via: cgroup.enter });
+    cgroup.set(cgroup.current + 20); // of which 16 are for others
+    const clients = Array.from({ length: 20 }, () => new RawClient(server.port));
+    await until("it is held", () => server.scoreboard.header().growthLimit === "processes");
+    await until("the server has named the limit", () =>
+      /beside \d children; the nearest limit is pids.max \d+ of the cgroup/.test(
+        server.command.stderr,
+      ),
+    );
+    await sleep(300); // long enough to fork more
+    expect(server.tally().alive).toBe(9);
+    cgroup.set("max");
     await Promise.all(clients.map((client) => client.lines(1)));
     await closeAll(clients);
     await server.stop();
