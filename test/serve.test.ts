@@ -109,7 +109,11 @@ describe("--ready-fd", () => {
     const first = await StartedServer.start({ children: 1 });
     const { said, ended } = ready(3, "--log", first.log);
     expect(JSON.parse(await said)).toEqual({
-      ...{ event: "failed", code: "ERR_LOG", message: expect.stringContaining("another server") },
+      ...{
+        event: "failed",
+        code: "ERR_IN_USE",
+        message: expect.stringContaining("another server"),
+      },
     });
     expect((await ended)[0]).toBe(1);
     const crowd = ready(3, "--children", "900000");

@@ -9,6 +9,7 @@ import { constants } from "node:os";
 export const ERROR_CODES = {
   ERR_ARGUMENT: "an option, an argument, or a file that one names cannot be used",
   ERR_MACHINE_LIMIT: "the machine has no room for what was asked for",
+  ERR_IN_USE: "another process has the port or the log",
   ERR_LISTEN: "the listening socket cannot be opened",
   ERR_LOG: "the log cannot be opened, or cannot be synced",
   ERR_START: "a server did not start",

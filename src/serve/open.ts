@@ -6,7 +6,7 @@ import { Log } from "../native/log";
 import { listen } from "../native/sockets";
 import type { ServeOptions } from "./options";
 
-/** The address is numeric. The caller closes the descriptor. Throws ERR_LISTEN. */
+/** The address is numeric. The caller closes the descriptor. Throws ERR_LISTEN or ERR_IN_USE. */
 export function openListener(
   address: string,
   { port, backlog, writeTimeoutMs }: ServeOptions,
@@ -21,9 +21,8 @@ export function openListener(
       EADDRNOTAVAIL: "this machine has no such address; give another host",
     };
     throw new KiloforkError(
-      "ERR_LISTEN",
+      error.code === "EADDRINUSE" ? "ERR_IN_USE" : "ERR_LISTEN",
       `cannot listen on ${address}:${port}: ${remedy[error.code] ?? error.message}`,
-      { cause: error },
     );
   }
 }
@@ -47,7 +46,7 @@ export function openSpawnLog(path: string | undefined): number {
   }
 }
 
-/** Opens the log; `-` is standard output. Throws ERR_LOG, or ERR_ARGUMENT without its folder. */
+/** Opens the log; `-` is standard output. Throws ERR_LOG, ERR_IN_USE, or ERR_ARGUMENT without its folder. */
 export function openLog(path: string): Log {
   if (path === "-") return new Log(1);
   try {
@@ -70,9 +69,8 @@ export function openLog(path: string): Log {
       EMLINK: "it has other names (hard links); give another --log",
     };
     throw new KiloforkError(
-      "ERR_LOG",
+      error.code === "EAGAIN" ? "ERR_IN_USE" : "ERR_LOG",
       `cannot log to ${path}: ${remedy[error.code] ?? error.message}`,
-      { cause: error },
     );
   }
 }

@@ -4,7 +4,7 @@
  */
 import { fstatSync } from "node:fs";
 import { resolve } from "node:path";
-import { isSystemError, KiloforkError } from "../base/errors";
+import { isSystemError } from "../base/errors";
 import { hasOpen } from "../machine/files";
 import { lifeOf } from "../machine/process";
 import { Scoreboard } from "../native/scoreboard";
@@ -19,12 +19,6 @@ export interface Predecessor {
   readonly front: number;
   /** It ends within this time. */
   readonly withinMs: number;
-}
-
-/** Whether a start failed because another process has the port or the log. */
-export function isInUse(error: unknown): boolean {
-  const { cause } = error instanceof KiloforkError ? error : {};
-  return isSystemError(cause) && (cause.code === "EADDRINUSE" || cause.code === "EAGAIN");
 }
 
 export function findPredecessor(options: ServeOptions): Predecessor | undefined {

@@ -22,7 +22,7 @@ import { forkError, lockdownError, requireRoom } from "./machine-limits";
 import { completeOptions, type ServeOptions } from "./options";
 import { Orders } from "./orders";
 import { killOrphansLater, recordOrphans } from "./orphans";
-import { findPredecessor, isInUse } from "./predecessor";
+import { findPredecessor } from "./predecessor";
 import { Resources } from "./resources";
 import { Supervisor } from "./supervisor";
 import { readUsers } from "./users";
@@ -193,11 +193,12 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
       try {
         return this.open(address);
       } catch (error) {
-        const predecessor = isInUse(error) ? findPredecessor(this.options) : undefined;
+        const isInUse = error instanceof KiloforkError && error.code === "ERR_IN_USE";
+        const predecessor = isInUse ? findPredecessor(this.options) : undefined;
         const now = performance.now();
         if (predecessor) seenAt = now;
         // Its last process closes its descriptors a moment after the segment is gone.
-        if (!isInUse(error) || now > deadline || now > seenAt + GONE_WITHIN_MS) throw error;
+        if (!isInUse || now > deadline || now > seenAt + GONE_WITHIN_MS) throw error;
         if (predecessor && deadline === Number.POSITIVE_INFINITY) {
           deadline = now + predecessor.withinMs;
           this.tell("waiting", predecessor);
