@@ -201,11 +201,14 @@ describe("a reader that stalls", () => {
     for (const raw of raws) await raw.close();
   });
 
-  test.each(["SIGTERM", "SIGQUIT"] as const)(
-    "%s ends the server; requests that wait for it count as aborted",
-    async (signal) => {
+  test.each([
+    ["SIGTERM", "100ms"],
+    ["SIGQUIT", "10m"],
+  ] as const)(
+    "%s with a grace of %s ends the server; requests that wait for it count as aborted",
+    async (signal, grace) => {
       const pipe = new Pipe();
-      const server = await start(pipe, "--grace", "100ms");
+      const server = await start(pipe, "--grace", grace);
       const raws = await fill(server.port);
       expect(await server.stop(signal)).toMatchObject({ code: 1 }); // two requests were aborted
       expect(server.stderr.join("\n")).toMatch(/the last [\d,]+ bytes of the log are lost/);

@@ -88,31 +88,49 @@ test("ctl says that a server is starting; its order is carried out when the serv
 });
 
 describe("a restart at once", () => {
-  const restart = async (before: Server, log: string) => {
-    const args = ["serve", "127.0.0.1", String(before.port), "--children", "2", "--log", log];
-    const after = new Command(args);
+  const start = (port: number, log: string) =>
+    new Command(["serve", "127.0.0.1", String(port), "--children", "2", "--log", log]);
+  const restart = async (before: Server, log: string, port = before.port) => {
+    const after = start(port, log);
     await until("it waits", () => after.stderr.includes(`(pid ${before.front}) is ending`));
     return after;
   };
 
-  test.each(["SIGKILL", "SIGTERM"] as const)(
-    "after %s to the front waits until the requests in work are done",
-    async (signal) => {
+  test.each([
+    ["SIGKILL", "port and log"],
+    ["SIGTERM", "port"],
+    ["SIGTERM", "log"],
+  ] as const)(
+    "after %s to the front waits for its %s until the requests in work are done",
+    async (signal, same) => {
       const before = await Server.start({ children: 2, work: "sleep:2s" });
       const client = await RawClient.greeted(before.port);
       client.send("arijort:x\n");
       await until("a child works", () => before.count("working") === 1);
       before.command.kill(signal);
-      const after = await restart(before, before.log);
+      const log = same === "port" ? join(temporaryFolder(), "log") : before.log;
+      const after = await restart(before, log, same === "log" ? 0 : before.port);
       expect((await client.lines(2))[1]).toContain('"x"');
       await until("it is up", () => after.stderr.includes("listening on"));
       expect(after.stderr.match(/is ending/g)).toHaveLength(1);
-      const next = await RawClient.greeted(before.port);
-      await Promise.all([client.close(), next.close()]);
+      await client.close();
       after.kill("SIGTERM");
       expect((await after.end()).code).toBe(0);
     },
   );
+
+  test("does not wait for a server that runs on", async () => {
+    const before = await Server.start({ children: 2 });
+    for (const [port, log] of [
+      [before.port, join(temporaryFolder(), "log")],
+      [0, before.log],
+    ] as const) {
+      const { code, stderr } = await start(port, log).end();
+      expect(stderr).toMatch(/^kilofork: cannot .*another (program|server).*\n$/);
+      expect(code).toBe(1);
+    }
+    await before.stop();
+  });
 
   test("is stopped while it waits, and waits no longer than the grace of the other", async () => {
     const before = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "2s"] });
