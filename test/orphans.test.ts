@@ -1,9 +1,9 @@
 /** Whatever process of a server is killed or stopped, in whatever order: nothing outlives the server. */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { canLimitProcesses, ProcessLimit } from "./support/cgroup";
-import { ourProcesses, segmentsOf } from "./support/cleanup";
+import { forThisTest, ourProcesses, segmentsOf } from "./support/cleanup";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { until } from "./support/wait";
@@ -25,19 +25,6 @@ async function stop(pid: number): Promise<void> {
   const hasStopped = () => / T /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
   await until(`process ${pid} has stopped`, hasStopped);
 }
-
-const limits: ProcessLimit[] = [];
-
-function limitProcesses(): ProcessLimit {
-  const limit = new ProcessLimit();
-  limits.push(limit);
-  return limit;
-}
-
-// After the processes have ended: the hooks run in reverse order.
-beforeEach(() => async () => {
-  for (const limit of limits.splice(0)) await limit.remove();
-});
 
 /** Not those that wait to be reaped. */
 async function untilNothingIsLeft(server: Server): Promise<void> {
@@ -141,7 +128,7 @@ describe.skipIf(!canLimitProcesses)("while fork fails because of pids.max", () =
     ["no supervisor can be started", 0],
     ["a supervisor can be started, but no forker", 1],
   ])("%s: the front tries again until it can", async (_, room) => {
-    const cgroup = limitProcesses();
+    const cgroup = forThisTest(new ProcessLimit());
     const server = await Server.start({ children: 5, via: cgroup.enter });
     const { supervisor } = server;
     const forked = 5 + 2; // and supervisor and forker
@@ -156,7 +143,7 @@ describe.skipIf(!canLimitProcesses)("while fork fails because of pids.max", () =
   });
 
   test("the server can be stopped", async () => {
-    const cgroup = limitProcesses();
+    const cgroup = forThisTest(new ProcessLimit());
     const server = await Server.start({ children: 5, via: cgroup.enter });
     cgroup.set(1);
     process.kill(server.supervisor, "SIGKILL");

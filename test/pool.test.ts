@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { canLimitMemory, canLimitProcesses, MemoryLimit, ProcessLimit } from "./support/cgroup";
-import { processes, temporaryFolder } from "./support/cleanup";
+import { forThisTest, processes, temporaryFolder } from "./support/cleanup";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { until } from "./support/wait";
@@ -167,14 +167,8 @@ function holdMemory(enter: readonly string[], bytes: number): ChildProcess {
 // Needs the superuser and a cgroup hierarchy that can be written.
 describe.skipIf(!canLimitMemory)("the memory of a cgroup", () => {
   const GROWING = { start: 5, minSpare: 2, maxSpare: 5, max: 50 };
-  let cgroup: MemoryLimit;
-  // The hook after the test runs when the server has ended.
-  beforeEach(() => {
-    cgroup = new MemoryLimit();
-    return () => cgroup.remove();
-  });
-
   test("keeps the pool from growing until there is more", async () => {
+    const cgroup = forThisTest(new MemoryLimit());
     const server = await Server.start({ pool: GROWING, via: cgroup.enter });
     cgroup.set(cgroup.current + 32 * 2 ** 20); // 64 MB are for others
     const clients = Array.from({ length: 20 }, () => new RawClient(server.port));
@@ -187,6 +181,7 @@ describe.skipIf(!canLimitMemory)("the memory of a cgroup", () => {
   });
 
   test("when it runs out, children are killed, and neither front nor supervisor", async () => {
+    const cgroup = forThisTest(new MemoryLimit());
     const most = 100 * MEGABYTE; // more than the front maps, and less than twice that
     cgroup.set(most);
     const server = await Server.start({ children: 50, via: cgroup.enter });
@@ -206,13 +201,8 @@ describe.skipIf(!canLimitMemory)("the memory of a cgroup", () => {
 });
 
 describe.skipIf(!canLimitProcesses)("the processes of a cgroup", () => {
-  let cgroup: ProcessLimit;
-  beforeEach(() => {
-    cgroup = new ProcessLimit();
-    return () => cgroup.remove();
-  });
-
   test("keep the pool from growing while room is left for a restart", async () => {
+    const cgroup = forThisTest(new ProcessLimit());
     const pool = { start: 5, minSpare: 2, maxSpare: 5, max: 50 };
     const server = await Server.start({ pool, via: cgroup.enter });
     cgroup.set(cgroup.current + 20); // of which 16 are for others

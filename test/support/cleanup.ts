@@ -5,7 +5,7 @@
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect } from "vitest";
+import { afterEach, expect, onTestFinished } from "vitest";
 import { Scoreboard } from "../../src/native/scoreboard";
 import { TaggedProcesses } from "./processes";
 import { until } from "./wait";
@@ -18,6 +18,12 @@ export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "kilofork-test-"));
   folders.push(folder);
   return folder;
+}
+
+/** Removes a cgroup when all processes of the test have ended, also if the test has failed. */
+export function forThisTest<Limit extends { remove(): Promise<void> }>(limit: Limit): Limit {
+  onTestFinished(() => limit.remove());
+  return limit;
 }
 
 /** The pids of all that this test file started; `name` chooses by the name of the process. */
