@@ -3,6 +3,7 @@
  * again on the same port.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { lifeOf, nameOfProcess } from "../src/machine/process";
 import { freePort } from "../test/support/port";
 import { Random } from "../test/support/random";
 import { addUp, judge, type Served, type Verdict } from "./books";
@@ -81,7 +82,7 @@ export class Chaos {
   /** Starts the server once, until it ends. True if the time is over and it was stopped. */
   private async runServer(port: number): Promise<boolean> {
     const { harness, strikes, served, problems } = this;
-    const server = await Server.start(harness, port);
+    const server = await Server.start(harness, port, served.length % 2 === 1);
     if (this.servers.some((earlier) => earlier.hasSharedMemory()))
       problems.push(`run ${served.length}: its shared memory was not swept by the next start`);
     this.servers.push(server);
@@ -98,10 +99,14 @@ export class Chaos {
       const how = await server.stop();
       if (!/^exit [01]$/.test(how)) problems.push(`${run}: stopped, it ended with ${how}`);
     }
-    if (!(await server.hasLeft())) problems.push(`${run}: processes are left`);
+    if (!(await server.hasLeft())) {
+      const left = harness.processes().map((pid) => `${nameOfProcess(pid)} ${lifeOf(pid)}`);
+      problems.push(`${run}: left after "${strikes.last}": ${left.join(", ")}`);
+    }
     this.slowestEndMs = Math.max(this.slowestEndMs, performance.now() - struck);
     strikes.undoAll(); // the next start needs space
     for (const pid of harness.processes()) harness.signal(pid, "SIGKILL");
+    harness.closePipe();
     const batches = await clients.stop();
     served.push({ balance: server.balance(), batches });
     return why === "over";

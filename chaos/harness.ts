@@ -21,9 +21,11 @@ import { basename, dirname, join } from "node:path";
 import { type StartedServer, startServer } from "../src/harness/server";
 import { canLimitProcesses, ProcessLimit } from "../test/support/cgroup";
 import { TaggedProcesses } from "../test/support/processes";
+import { LogPipe } from "./pipe";
 
 const LOG = "server.log";
 const FILLER = "filler";
+const FIFO = "log.fifo";
 
 export class Harness {
   readonly folder = mkdtempSync(join(tmpdir(), "kilofork-chaos-"));
@@ -34,6 +36,8 @@ export class Harness {
   private mountHolder: ChildProcess | undefined;
   private readonly cgroup = canLimitProcesses ? new ProcessLimit() : undefined;
   private rotations = 0;
+  /** The log of the present server, if that is no file. */
+  pipe: LogPipe | undefined;
 
   static async open(megabytes: number): Promise<Harness> {
     const harness = new Harness();
@@ -71,10 +75,11 @@ export class Harness {
   }
 
   /** Starts the server in a session of its own. It stops when this process ends. */
-  async start(port: number, args: readonly string[]): Promise<StartedServer> {
+  async start(port: number, piped: boolean, args: readonly string[]): Promise<StartedServer> {
+    this.pipe = piped ? new LogPipe(join(this.folder, FIFO), this.path(LOG)) : undefined;
     const enter = ["nsenter", "--target", String(this.mountHolder?.pid), "--mount", "--"];
     const server = await startServer({
-      ...{ port, log: this.log, args, stderr: this.errors, detached: true },
+      ...{ port, log: this.pipe?.writer ?? this.log, args, stderr: this.errors, detached: true },
       via: [...(this.cgroup?.enter ?? []), ...(this.mountHolder ? enter : [])],
       env: { TZ: "UTC", ...this.tagged.environment },
     });
@@ -108,6 +113,12 @@ export class Harness {
 
   // ---- disk and log -----------------------------------------------------------------------------
 
+  /** Ends the pipe of a server that has ended. */
+  closePipe(): void {
+    this.pipe?.close();
+    this.pipe = undefined;
+  }
+
   fill(): void {
     const chunk = Buffer.alloc(1 << 20);
     for (;;) {
@@ -123,9 +134,9 @@ export class Harness {
     rmSync(this.path(FILLER), { force: true });
   }
 
-  /** False if the server has not yet opened the log again after the last time. */
+  /** False if the server has not yet opened the log again after the last time, or it is a pipe. */
   renameLog(): boolean {
-    if (!existsSync(this.path(LOG))) return false;
+    if (this.pipe || !existsSync(this.path(LOG))) return false;
     renameSync(this.path(LOG), this.path(`${LOG}.${++this.rotations}`));
     return true;
   }
@@ -159,6 +170,7 @@ export class Harness {
   /** Ends all processes and deletes the folder; `keep` leaves it, with the logs. */
   async close(keep: boolean): Promise<void> {
     for (const pid of this.processes()) this.signal(pid, "SIGKILL");
+    this.closePipe();
     await this.cgroup?.remove();
     if (this.mountHolder) {
       for (const path of keep ? this.logs() : [])

@@ -18,7 +18,7 @@ const SETTINGS = [
   ...["--pool", "dynamic", "--start-children", "20", "--max-children", String(MOST_CHILDREN)],
   ...["--min-spare", "5", "--max-spare", "20", "--shrink-after", "1s"],
   ...["--max-requests", "300", "--max-requests-jitter", "100"],
-  ...["--ack", "synced", "--work", "sleep:5ms", "--grace", "2s"],
+  ...["--work", "sleep:5ms", "--grace", "2s"],
   ...["--report-every", "500ms"],
 ];
 
@@ -27,6 +27,8 @@ export interface Balance {
   readonly counted: number;
   /** Children that died, and those that no supervisor was left to reap. */
   readonly died: number;
+  /** Requests that were completed and not acknowledged. */
+  readonly retracted: number;
   readonly refused: Readonly<Record<Refusal, number>>;
 }
 
@@ -37,9 +39,12 @@ export class Server {
     private readonly board: Scoreboard,
   ) {}
 
-  static async start(harness: Harness, port: number): Promise<Server> {
+  /** `piped`: its log is a pipe. */
+  static async start(harness: Harness, port: number, piped: boolean): Promise<Server> {
     harness.archiveLogs();
-    const started = await harness.start(port, ["--users", harness.usersFile, ...SETTINGS]);
+    const args = ["--users", harness.usersFile, ...SETTINGS];
+    if (!piped) args.push("--ack", "synced"); // a pipe cannot be synced
+    const started = await harness.start(port, piped, args);
     return new Server(harness, started, openScoreboardOf(started.pid));
   }
 
@@ -51,6 +56,7 @@ export class Server {
     return this.board.header().supervisor;
   }
 
+  /** Or its log writer. */
   get syncer(): number {
     return this.board.header().sync.syncer;
   }
@@ -91,10 +97,14 @@ export class Server {
     const deaths = Object.entries(this.board.header().ended)
       .filter(([cause]) => isDeath(cause as Cause))
       .map(([, count]) => count);
+    const all = this.board.snapshot();
     const refused = Object.fromEntries(
-      REFUSALS.map((code) => [code, sum(this.board.snapshot().map((slot) => slot.refused[code]))]),
+      REFUSALS.map((code) => [code, sum(all.map((slot) => slot.refused[code]))]),
     ) as Record<Refusal, number>;
-    return { counted: this.board.total(), died: sum(deaths) + this.slots().length, refused };
+    return {
+      ...{ counted: this.board.total(), died: sum(deaths) + this.slots().length },
+      ...{ retracted: sum(all.map((slot) => slot.retracted)), refused },
+    };
   }
 
   hasSharedMemory(): boolean {

@@ -12,12 +12,16 @@ interface Strike {
   readonly hit: (to: Strikes, server: Server) => number;
   /** It ends the server. */
   readonly isFatal?: true;
+  /** The next one comes after this time, if it hit. */
+  readonly lastsMs?: number;
 }
 
 const MOST_HIT = 8;
 const LONGEST_PAUSE_MS = 300;
 const SHORTEST_STOP_MS = 50;
 const LONGEST_STOP_MS = 2000;
+/** A reader of the log that takes nothing for 5 s stalls. */
+const STALLS_MS = 7000;
 
 /** Between two processes that are killed one after the other. */
 const LONGEST_APART_MS = 100;
@@ -55,9 +59,13 @@ const STRIKES: readonly Strike[] = [
     cards: 1,
     hit: (to, { forker }) => to.send("SIGSTOP", [forker]),
   },
-  { name: "syncer, SIGKILL", cards: 2, hit: (to, { syncer }) => to.send("SIGKILL", [syncer]) },
   {
-    name: "syncer, SIGSTOP and SIGCONT",
+    name: "syncer or writer, SIGKILL",
+    cards: 2,
+    hit: (to, { syncer }) => to.send("SIGKILL", [syncer]),
+  },
+  {
+    name: "syncer or writer, SIGSTOP and SIGCONT",
     cards: 2,
     hit: (to, { syncer }) => to.send("SIGSTOP", [syncer]),
   },
@@ -80,6 +88,26 @@ const STRIKES: readonly Strike[] = [
     hit: (to, { supervisor }) => to.limitProcesses() && to.send("SIGKILL", [supervisor]),
   },
   { name: "disk full and emptied", cards: 3, hit: (to) => to.fillDisk() },
+  { name: "reader of the log pauses", cards: 3, hit: (to) => to.stallReader() },
+  { name: "reader of the log killed, another comes", cards: 2, hit: (to) => to.replaceReader() },
+  {
+    name: "reader of the log stalls",
+    cards: 1,
+    hit: (to) => to.stallReader(STALLS_MS),
+    lastsMs: STALLS_MS,
+  },
+  {
+    name: "front, SIGTERM",
+    cards: 1,
+    hit: (to, { front }) => to.send("SIGTERM", [front]),
+    isFatal: true,
+  },
+  {
+    name: "reader of the log pauses, front SIGTERM",
+    cards: 1,
+    hit: (to, { front }) => to.stallReader() && to.send("SIGTERM", [front]),
+    isFatal: true,
+  },
   {
     name: "front, SIGKILL",
     cards: 1,
@@ -120,6 +148,8 @@ export interface Tally {
 
 export class Strikes {
   readonly done = new Map<string, Tally>();
+  /** The name of the last strike. */
+  last = "";
   private readonly deck: Strike[] = [];
   /** How to undo what is stopped or full now. */
   private readonly pending = new Map<NodeJS.Timeout, () => void>();
@@ -148,14 +178,16 @@ export class Strikes {
       await sleep(this.random.between(0, LONGEST_PAUSE_MS));
       if (server.frontHasEnded) return "ended";
       if (isOver()) return "over";
-      const { name, hit, isFatal } = this.draw();
+      const { name, hit, isFatal, lastsMs = 0 } = this.draw();
       const count = hit(this, server);
+      if (count > 0) this.last = name;
       const tally = this.done.get(name);
       if (tally && count > 0) {
         tally.times++;
         tally.hit += count;
       }
-      if (isFatal) return "killed";
+      if (isFatal && count > 0) return "killed";
+      if (count > 0) await sleep(lastsMs);
     }
   }
 
@@ -206,20 +238,35 @@ export class Strikes {
     return 1;
   }
 
+  /** Nobody else writes to the disk of a server whose log is a pipe. */
   fillDisk(): number {
+    if (this.harness.pipe) return 0;
     this.harness.fill();
     this.later(() => this.harness.empty());
     return 1;
   }
 
-  private later(undo: () => void): void {
-    const timer = setTimeout(
-      () => {
-        this.pending.delete(timer);
-        undo();
-      },
-      this.aim.between(SHORTEST_STOP_MS, LONGEST_STOP_MS),
-    );
+  /** The reader takes nothing for a while. */
+  stallReader(ms?: number): number {
+    const { pipe } = this.harness;
+    pipe?.stall();
+    if (pipe) this.later(() => pipe.resume(), ms);
+    return pipe ? 1 : 0;
+  }
+
+  /** There is no reader for a while. */
+  replaceReader(): number {
+    const { pipe } = this.harness;
+    pipe?.leave();
+    if (pipe) this.later(() => pipe.resume());
+    return pipe ? 1 : 0;
+  }
+
+  private later(undo: () => void, ms = this.aim.between(SHORTEST_STOP_MS, LONGEST_STOP_MS)): void {
+    const timer = setTimeout(() => {
+      this.pending.delete(timer);
+      undo();
+    }, ms);
     this.pending.set(timer, undo);
   }
 

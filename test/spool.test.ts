@@ -1,7 +1,7 @@
 /** A log that is a pipe or a socket: records are whole, and a reader that stalls stops nothing. */
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, constants, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,49 +12,26 @@ import type { ClientResult } from "../src/client/load";
 import { type StartedServer, startServer } from "../src/harness/server";
 import { ourProcesses, processes, segmentsOf, temporaryFolder } from "./support/cleanup";
 import { run } from "./support/command";
+import { Fifo } from "./support/fifo";
 import { RawClient } from "./support/socket";
 import { until } from "./support/wait";
 
 const UNAVAILABLE = "error unavailable: the request could not be recorded, try again later";
 const WHOLE = /^\d{4}\.\d\d\.\d\d \d\d:\d\d:\d\d\.\d{9} -- \S.*$/;
 
-/** A pipe; this process reads from it only when told to. */
-class Pipe {
-  readonly writer: number;
-  private readonly reader: number;
-  private readonly open: Set<number>;
-  received = Buffer.alloc(0);
+/** Collects what it reads. */
+class Pipe extends Fifo {
+  private received = Buffer.alloc(0);
 
   constructor() {
-    const path = join(temporaryFolder(), "pipe");
-    execFileSync("mkfifo", [path]);
-    this.reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    this.writer = openSync(path, constants.O_WRONLY);
-    this.open = new Set([this.reader, this.writer]);
+    super(join(temporaryFolder(), "pipe"));
     pipes.push(this);
   }
 
-  /** Reads what is there. */
-  read(): string {
-    const bytes = Buffer.alloc(1 << 20);
-    try {
-      for (let got = 1; got > 0; ) {
-        got = readSync(this.reader, bytes);
-        this.received = Buffer.concat([this.received, bytes.subarray(0, got)]);
-      }
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-    }
+  /** Reads what is there; returns all that was read. */
+  text(): string {
+    this.received = Buffer.concat([this.received, this.read()]);
     return this.received.toString("latin1");
-  }
-
-  closeReader(): void {
-    this.close(this.reader);
-  }
-
-  close(...descriptors: readonly number[]): void {
-    for (const fd of descriptors.length > 0 ? descriptors : [...this.open])
-      if (this.open.delete(fd)) closeSync(fd);
   }
 }
 
@@ -115,7 +92,7 @@ async function fill(port: number): Promise<RawClient[]> {
 test("100 clients with the longest messages: each record in the pipe is whole", async () => {
   const pipe = new Pipe();
   const server = await start(pipe, "--children", "100");
-  const reading = setInterval(() => pipe.read(), 1);
+  const reading = setInterval(() => pipe.text(), 1);
   try {
     const replies = await Promise.all(
       Array.from({ length: 100 }, () => sendLongest(server.port, 50)),
@@ -125,11 +102,11 @@ test("100 clients with the longest messages: each record in the pipe is whole", 
   } finally {
     clearInterval(reading);
   }
-  const log = lines(pipe.read());
+  const log = lines(pipe.text());
   expect(log.filter((line) => !WHOLE.test(line))).toEqual([]);
   expect(log.filter((line) => line.includes("completed req"))).toHaveLength(5000);
   expect(log.at(-1)).toContain("Server stop");
-  expect(auditText(pipe.read()).problems).toEqual([]);
+  expect(auditText(pipe.text()).problems).toEqual([]);
 });
 
 describe("standard output and standard error that are one", () => {
@@ -186,15 +163,15 @@ describe("a reader that stalls", () => {
     await refused.close();
 
     await until("it is said that the log can be written again", () => {
-      pipe.read();
+      pipe.text();
       return server.stderr.some((line) => line.includes("can be written again"));
     });
     expect((await client(server.port, 4, "arijort:again")).requests.verified).toBe(4);
     expect(await status(server.port)).not.toMatch(/problem/);
-    const reading = setInterval(() => pipe.read(), 10);
+    const reading = setInterval(() => pipe.text(), 10);
     expect(await server.stop()).toMatchObject({ code: 0 });
     clearInterval(reading);
-    const { problems, runs } = auditText(pipe.read());
+    const { problems, runs } = auditText(pipe.text());
     expect(problems).toEqual([]);
     const replies = raws.reduce((sum, raw) => sum + lines(raw.text).length - 2, 0);
     expect(runs[0]?.ledger).toMatchObject({ counted: replies + 4, takenBack: 2 });
@@ -269,7 +246,7 @@ test("a reader that is gone is said once, and requests are refused", async () =>
 test("a log writer or a supervisor that is killed loses no record and repeats none", async () => {
   const pipe = new Pipe();
   const server = await start(pipe);
-  const reading = setInterval(() => pipe.read(), 1);
+  const reading = setInterval(() => pipe.text(), 1);
   const load = client(server.port, 4, "arijort:lalala", "--duration", "2s");
   const killed = new Set<number>();
   for (let i = 0; i < 8; i++) {
@@ -290,7 +267,7 @@ test("a log writer or a supervisor that is killed loses no record and repeats no
   expect((await client(server.port, 4, "arijort:again")).requests.verified).toBe(4);
   expect(await server.stop()).toMatchObject({ code: 0 });
   clearInterval(reading);
-  const { problems, runs } = auditText(pipe.read());
+  const { problems, runs } = auditText(pipe.text());
   expect(problems).toEqual([]);
   expect(runs[0]?.ledger).toMatchObject({
     counted: requests.verified + 4,
