@@ -7,7 +7,6 @@
 //   kilofork-supervisor --compatibility    what two executables must agree on to replace each other
 //   kilofork-supervisor --settings         the names of all settings, one a line
 #include <signal.h>
-#include <sys/prctl.h>
 
 #include <cstdio>
 #include <ctime>
@@ -18,6 +17,7 @@
 #include "base/tokens.hpp"
 #include "process/descriptors.hpp"
 #include "process/lockdown.hpp"
+#include "process/signals.hpp"
 #include "supervisor/control.hpp"
 #include "supervisor/exec_state.hpp"
 #include "supervisor/pool.hpp"
@@ -37,9 +37,8 @@ std::vector<std::string> receive_settings(Control& control) {
 
 std::uint64_t supervise(const char* segment_name, const char* exec_state_fd) {
   drop_privileges();
-  // If it is stopped, it continues when the front dies, and finds the end of file of control.
-  ::prctl(PR_SET_PDEATHSIG, SIGCONT);
-  ::tzset();  // a child may not open the files of the time zone
+  continue_when_parent_dies();  // to find the end of file of control
+  ::tzset();                    // a child may not open the files of the time zone
   Control control(kControlFd);
   if (!kFiltersSystemCalls) control.send("unfiltered");
   std::optional<ExecState> predecessor;

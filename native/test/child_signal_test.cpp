@@ -1,7 +1,10 @@
 // The signals of a child: while it is idle, has a client, or works on a request.
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+
+#include <optional>
 
 #include "check.hpp"
 #include "child_harness.hpp"
@@ -225,8 +228,9 @@ TEST("SIGUSR1 makes a child with a silent client close the old log, too") {
   CHECK(check::holds_in_time([&] { return harness.slot().log_epoch == 1; }));
 }
 
-// Forks a child of a supervisor that is then killed; returns when that child is gone.
-void orphan_a_child(ChildHarness& harness) {
+// Forks a child of a supervisor that is then killed, while SIGSTOP to the child has not taken
+// effect yet if it is `stopping`; returns when that child is gone.
+void orphan_a_child(ChildHarness& harness, bool stopping = false) {
   std::array<int, 2> witness{};
   CHECK_EQ(::pipe2(witness.data(), O_CLOEXEC), 0);
   Fd seen(witness[0]);
@@ -242,9 +246,18 @@ void orphan_a_child(ChildHarness& harness) {
   });
   held.reset();
   CHECK(harness.reaches(State::idle));
-  supervisor.signal(SIGKILL);
-  char none = 0;
-  CHECK_EQ(::read(seen.get(), &none, 1), 0);
+  const pid_t child = harness.slot().occupancy().pid;
+  {
+    std::optional<check::Held> holder;
+    if (stopping) holder.emplace(child);
+    if (stopping) CHECK_EQ(::kill(child, SIGSTOP), 0);
+    supervisor.signal(SIGKILL);
+    (void)supervisor.wait();
+  }
+  CHECK(check::holds_in_time([&] {
+    pollfd polled{.fd = seen.get(), .events = POLLIN, .revents = 0};
+    return ::poll(&polled, 1, 0) > 0;  // end of file
+  }));
 }
 
 TEST("a child ends with its supervisor, and leaves the segment to the front") {
@@ -260,6 +273,22 @@ TEST("a child whose supervisor and front are both dead removes the segment") {
   harness.front_end.reset();
   orphan_a_child(harness);
   CHECK(::access(file("segment").c_str(), F_OK) != 0);
+}
+
+TEST("a child that is about to stop when its supervisor dies leaves nevertheless") {
+  ChildHarness harness;
+  std::ofstream(file("segment")) << "";
+  harness.front_end.reset();
+  orphan_a_child(harness, true);
+  CHECK(::access(file("segment").c_str(), F_OK) != 0);
+}
+
+TEST("a child that somebody continues goes on") {
+  ChildHarness harness;
+  Process child = harness.fork_child([] {});
+  child.signal(SIGCONT);
+  TestClient client(harness.port());
+  CHECK_EQ(client.line(), greeting_of(child));
 }
 
 TEST("a child whose supervisor died before prctl() leaves at once") {

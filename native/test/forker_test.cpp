@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "check.hpp"
 #include "child_harness.hpp"
@@ -167,16 +168,33 @@ TEST("the forker adopts the newest log when told to") {
   CHECK_EQ(std::filesystem::read_symlink(link).string(), check::file("log.new"));
 }
 
-TEST("the forker ends with its supervisor") {
+// SIGSTOP to the forker has not taken effect yet when its supervisor dies, if it is `stopping`.
+void orphan_a_forker(bool stopping) {
   const auto harness = Harness::make();
   check::Process supervisor([&] {
     harness->forker.start();
-    ::_exit(0);
+    harness->board().header().supervisor = ::getpid();  // it has set up its end
+    for (;;) ::sleep(1);
   });
-  CHECK_EQ(supervisor.wait(), 0);
+  CHECK(holds_in_time([&] { return harness->board().header().supervisor != 0; }));
   const pid_t forker = harness->board().header().forker;
-  CHECK(forker > 0);
-  CHECK_EQ(::waitpid(forker, nullptr, 0), forker);  // the test reaps orphans
+  {
+    std::optional<check::Held> holder;
+    if (stopping) holder.emplace(forker);
+    if (stopping) CHECK_EQ(::kill(forker, SIGSTOP), 0);
+    supervisor.signal(SIGKILL);
+    (void)supervisor.wait();
+  }
+  // The test reaps orphans.
+  CHECK(holds_in_time([&] { return ::waitpid(forker, nullptr, WNOHANG) == forker; }));
+}
+
+TEST("the forker ends with its supervisor") {
+  orphan_a_forker(false);
+}
+
+TEST("a forker that is about to stop when its supervisor dies ends nevertheless") {
+  orphan_a_forker(true);
 }
 
 }  // namespace

@@ -260,7 +260,7 @@ TEST("a child may use prctl only for its one name and for its end with the super
   };
   CHECK(exited(outcome(PR_SET_NAME, reinterpret_cast<unsigned long>(name)), kDone));
   CHECK(was_denied(outcome(PR_SET_NAME, reinterpret_cast<unsigned long>("another"))));
-  CHECK(exited(outcome(PR_SET_PDEATHSIG, SIGQUIT), kDone));
+  CHECK(exited(outcome(PR_SET_PDEATHSIG, SIGCONT), kDone));
   CHECK(was_denied(outcome(PR_SET_PDEATHSIG, 0)));
 }
 

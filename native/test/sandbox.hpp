@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -108,6 +109,22 @@ class Process {
   pid_t pid_;
   bool ours_ = true;  // to be waited for
   int status_ = 0;
+};
+
+// Holds a process: signals to it take effect when the holder goes out of scope. ptrace(2).
+class Held {
+ public:
+  explicit Held(pid_t pid) : pid_(pid) {
+    CHECK_EQ(::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr), 0);
+    CHECK_EQ(::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr), 0);
+    CHECK_EQ(::waitpid(pid, nullptr, __WALL), pid);
+  }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() { ::ptrace(PTRACE_DETACH, pid_, nullptr, nullptr); }
+
+ private:
+  pid_t pid_;
 };
 
 }  // namespace kilofork::check

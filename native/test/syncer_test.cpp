@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <optional>
 
 #include "check.hpp"
 #include "log/append_log.hpp"
@@ -147,7 +148,8 @@ TEST("a syncer that is told to leave does so, and not in the middle of a sync") 
   CHECK(!harness.header.commit.is_syncing());
 }
 
-TEST("a syncer whose supervisor is gone leaves") {
+// SIGSTOP to the syncer has not taken effect yet when its supervisor dies, if it is `stopping`.
+void orphan_a_syncer(bool stopping) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // so that we see its end
   Harness harness;
   Process supervisor([&] {
@@ -158,11 +160,34 @@ TEST("a syncer whose supervisor is gone leaves") {
   });
   CHECK(holds_in_time([&] { return harness.header.syncer != 0; }));
   const pid_t pid = harness.header.syncer;
-  supervisor.signal(SIGKILL);
-  (void)supervisor.wait();
+  {
+    std::optional<check::Held> holder;
+    if (stopping) holder.emplace(pid);
+    if (stopping) CHECK_EQ(::kill(pid, SIGSTOP), 0);
+    supervisor.signal(SIGKILL);
+    (void)supervisor.wait();
+  }
   int status = -1;
   CHECK(holds_in_time([&] { return ::waitpid(pid, &status, WNOHANG) == pid; }));
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+TEST("a syncer whose supervisor is gone leaves") {
+  orphan_a_syncer(false);
+}
+
+TEST("a syncer that is about to stop when its supervisor dies leaves nevertheless") {
+  orphan_a_syncer(true);
+}
+
+TEST("a syncer that somebody continues goes on") {
+  Harness harness;
+  CHECK(send_log(harness.inbox.get(), open_log(file("log")).get(), 0));
+  Process syncer = harness.start();
+  harness.sync();
+  syncer.signal(SIGCONT);
+  for (int i = 0; i < 10; i++) harness.sync();
+  CHECK(!syncer.has_ended());
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "child/request.hpp"
 #include "child/texts.hpp"
 #include "child/work.hpp"
+#include "process/signals.hpp"
 #include "process/wakeup.hpp"
 
 namespace kilofork {
@@ -224,10 +225,9 @@ Child::Child(const ChildContext& context, ChildSignals& signals, Slot& slot)
   log_.adopt_newest();  // the forker may have had an older one
 }
 
-// The kernel ends the child with the supervisor. If the supervisor died before prctl(), the parent
-// has changed.
-void die_with_supervisor(pid_t supervisor) {
-  ::prctl(PR_SET_PDEATHSIG, SIGQUIT);
+// The child leaves when the supervisor dies (on_continue()), or here if that has happened already.
+void leave_with_supervisor(pid_t supervisor) {
+  continue_when_parent_dies();
   if (::getppid() != supervisor) ::_exit(kExitOrdered);
 }
 
@@ -238,7 +238,7 @@ std::size_t child_memory_bytes(const Service& service) {
 }
 
 void run_child(const ChildContext& context, Slot& slot, std::uint64_t reserved) {
-  die_with_supervisor(context.supervisor);
+  leave_with_supervisor(context.supervisor);
   if (!slot.claim(reserved, ::getpid())) ::_exit(kExitOrdered);
   ::prctl(PR_SET_NAME, context.name);
   Child child(context, signals_of_this_child(), slot);

@@ -32,13 +32,21 @@ void on_stop(int /*signal*/) {
   errno = saved;
 }
 
+bool is_orphan() {
+  return ::getppid() != g_signals->context->supervisor;
+}
+
 void on_quit(int /*signal*/) {
   g_signals->log->close_torn_head();
-  if (::getppid() != g_signals->context->supervisor) {
+  if (is_orphan()) {
     g_signals->intake->give_back();
     guard_segment(*g_signals->context);
   }
   ::_exit(g_signals->in_request != 0 ? kExitAborted : kExitOrdered);
+}
+
+void on_continue(int signal) {
+  if (is_orphan()) on_quit(signal);
 }
 
 // Adopts the log here and not in the loop: the signal may come just before the loop waits in
@@ -60,6 +68,7 @@ void set_up_signals_of_children(ChildSignals& signals) {
   handle_signal(SIGTERM, on_retire);
   handle_signal(SIGUSR2, on_stop);
   handle_signal(SIGQUIT, on_quit);
+  handle_signal(SIGCONT, on_continue);
   handle_signal(SIGUSR1, on_new_log);
   handle_signal(SIGALRM, on_alarm);
   for (const int ignored : {SIGHUP, SIGINT, SIGPIPE, SIGXFSZ}) handle_signal(ignored, SIG_IGN);

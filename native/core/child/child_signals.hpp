@@ -2,7 +2,8 @@
 //
 //   SIGTERM   retire: serve the present connection to its end, and take no other
 //   SIGUSR2   stop: answer the request in work, then close the connection
-//   SIGQUIT   quit: leave at once; the kernel sends it when the supervisor dies (PR_SET_PDEATHSIG)
+//   SIGQUIT   quit: leave at once
+//   SIGCONT   likewise, if the supervisor is dead; the kernel sends it then
 //   SIGUSR1   adopt the newest log
 //   SIGALRM   from the child's own timer: the work of a request takes too long
 //

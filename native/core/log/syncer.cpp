@@ -25,6 +25,7 @@ namespace {
 struct {
   volatile sig_atomic_t leaving;
   GroupCommit* commit;
+  pid_t supervisor;
 } g_syncer;
 
 void on_leave(int /*signal*/) {
@@ -32,8 +33,13 @@ void on_leave(int /*signal*/) {
   g_syncer.commit->wake_syncer();
 }
 
+void on_continue(int signal) {
+  if (::getppid() != g_syncer.supervisor) on_leave(signal);
+}
+
 void set_up_signals() {
   handle_signal(SIGTERM, on_leave);
+  handle_signal(SIGCONT, on_continue);
   for (const int ignored : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2})
     handle_signal(ignored, SIG_IGN);
   handle_signal(SIGCHLD, SIG_DFL);
@@ -142,10 +148,10 @@ bool send_log(int inbox, int log, std::uint32_t epoch) {
 }
 
 void run_syncer(const SyncerContext& context) {
-  leave_process_group();
   g_syncer.commit = &context.scoreboard.header().commit;
+  g_syncer.supervisor = context.supervisor;
   set_up_signals();
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  continue_when_parent_dies();
   if (::getppid() != context.supervisor) ::_exit(0);
   ::prctl(PR_SET_NAME, "kilofork-syncer");
   ::prctl(PR_SET_TIMERSLACK, 1);

@@ -2,7 +2,7 @@
 // (shm/group_commit.hpp). Forked by the supervisor (supervisor/log_manager.cpp), which sends it
 // each log before any child can write to that log.
 //
-// It ends by SIGTERM, or with the supervisor (PR_SET_PDEATHSIG), but not in the middle of a sync.
+// It ends by SIGTERM, or with the supervisor (SIGCONT), but not in the middle of a sync.
 // If it is killed in the middle of one, the result is unknown. fdatasync(2).
 #pragma once
 

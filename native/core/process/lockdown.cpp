@@ -74,7 +74,8 @@ constexpr std::array kOfChildren{
 // writes to these and to the wakeup.
 constexpr std::array kOfSyncer{
     SYS_futex,        SYS_fdatasync,       SYS_clock_nanosleep, SYS_recvmsg,       SYS_close,
-    SYS_write,  // wakes the supervisor
+    SYS_write,    // wakes the supervisor
+    SYS_getppid,  // is the supervisor dead?
     SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group,      SYS_clock_gettime,
 };
 // Of a log writer, which reads nothing but the spool: waits, and copies from the spool to the log's
@@ -254,7 +255,7 @@ std::optional<ForkKey> lock_down_children(const Lockdown& lockdown) {
       // One path and one name, by their addresses, which are read-only memory.
       .allow(kRemove, {is(kRemovedPath, address_of(lockdown.removable))})
       .allow(SYS_prctl, {is_int(0, PR_SET_NAME), is(1, address_of(lockdown.name))})
-      .allow(SYS_prctl, {is_int(0, PR_SET_PDEATHSIG), is(1, SIGQUIT)})
+      .allow(SYS_prctl, {is_int(0, PR_SET_PDEATHSIG), is(1, SIGCONT)})
       .allow(SYS_clone, {is(0, kCloneFlags), is(kKeyOfClone, key->number())});
   // Waits and wakes; the other operations of futex(2) change words or move waiters.
   if (lockdown.waits_for_syncs)

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <signal.h>
-#include <unistd.h>
+#include <sys/prctl.h>
 
 namespace kilofork {
 
@@ -15,12 +15,11 @@ inline void handle_signal(int signal, void (*handler)(int)) {
   ::sigaction(signal, &action, nullptr);
 }
 
-// Called by forker and syncer: moves the process, and those that it will fork, to a process group
-// of its own. When the supervisor dies, the kernel finds that the group has become orphaned, and
-// sends SIGHUP and SIGCONT to it if one of its processes is stopped. So a stopped process continues
-// and handles the signal of its PR_SET_PDEATHSIG. setpgid(2).
-inline void leave_process_group() {
-  ::setpgid(0, 0);
+// From now on the kernel sends SIGCONT when the parent dies: that continues a process that is
+// stopped or is about to stop, and lets its handler find that the parent has changed. Anybody
+// else's SIGCONT finds the same parent. PR_SET_PDEATHSIG(2const).
+inline void continue_when_parent_dies() {
+  ::prctl(PR_SET_PDEATHSIG, SIGCONT);
 }
 
 }  // namespace kilofork

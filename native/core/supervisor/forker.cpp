@@ -68,7 +68,7 @@ void Forker::start() {
 // ---- the process --------------------------------------------------------------------------------
 
 void Forker::run(int orders) const {
-  leave_process_group();
+  continue_when_parent_dies();  // to find the end of file of its orders
   ::prctl(PR_SET_NAME, "kilofork-forker");
   offer_to_oom_killer();
   ChildSignals signals;
