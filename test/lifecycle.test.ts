@@ -239,6 +239,27 @@ describe("stop", () => {
     }
   });
 
+  test.each([
+    { by: "SIGTERM", order: (front: number) => process.kill(front, "SIGTERM") },
+    { by: "SIGQUIT", order: (front: number) => process.kill(front, "SIGQUIT") },
+    { by: "a signal to its supervisor", order: (_: number, of: number) => process.kill(of, 15) },
+  ])("the last line says what has stopped it, and what it has done: $by", async (stop) => {
+    const server = await Server.start({
+      children: 2,
+      args: ["--grace", "10ms"],
+      work: "sleep:10m",
+    });
+    const client = await RawClient.greeted(server.port);
+    client.send("arijort:long\n");
+    await until("a child works", () => server.count("working") === 1);
+    stop.order(server.front, server.supervisor);
+    expect((await server.command.end()).code).toBe(1);
+    expect(server.command.stderr.trimEnd().split("\n").at(-1)).toBe(
+      `kilofork: stopped by ${stop.by}: 0 requests served, 1 aborted`,
+    );
+    await client.close();
+  });
+
   test("the total is written at the end, also when reports are a month apart", async () => {
     const server = await Server.start({ children: 2, args: ["--report-every", "720h"] });
     expect((await server.client(2, "arijort:x", "--requests", "100")).requests.verified).toBe(200);

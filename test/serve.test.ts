@@ -169,7 +169,7 @@ describe("embedded", () => {
     server.reopen();
     expect(answers).toEqual(["the log is still the same file"]);
     server.stop();
-    expect(await server.ended).toEqual({ aborted: 0 });
+    expect(await server.ended).toEqual({ by: "program", requests: 1, aborted: 0 });
     expect(readFileSync(log, "utf8")).toMatch(/total requests 1\n.* -- Server stop\n$/);
     expect(segmentsOf(process.pid)).toEqual([]);
     expect(process.eventNames()).toEqual(before);
@@ -200,7 +200,7 @@ describe("embedded", () => {
     const started = server.start();
     server.stop();
     await expect(started).rejects.toMatchObject({ code: "ERR_START" });
-    expect(await server.ended).toEqual({ aborted: 0 });
+    expect(await server.ended).toEqual({ by: "program", requests: 0, aborted: 0 });
     expect(readdirSync(join(log, ".."))).toEqual([]);
   });
 });

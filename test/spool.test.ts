@@ -243,6 +243,36 @@ test("a reader that is gone is said once, and requests are refused", async () =>
   );
 });
 
+describe("a reader that is gone for good ends the server", () => {
+  const serve = `"${process.execPath}" "${commandPath}" serve 127.0.0.1 0 --children 2 --work none --log - --ready-fd 3 3>&3`;
+
+  test.each([
+    { kind: "pipe", script: `${serve} | head -n 1 >&2; exit \${PIPESTATUS[0]}` },
+    { kind: "socket", script: `exec ${serve}` },
+  ])("$kind", async ({ script }) => {
+    const shell = spawn("bash", ["-c", script], {
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      env: { ...process.env, ...processes.environment },
+    });
+    let said = "";
+    shell.stderr?.on("data", (data) => (said += data));
+    const ended = once(shell, "close");
+    const [line] = await once(shell.stdio[3] as Readable, "data");
+    const { pid, port } = JSON.parse(String(line)) as { pid: number; port: number };
+    processes.add(pid);
+    shell.stdout?.destroy();
+    await until("the server has ended", async () => {
+      await run("client", "127.0.0.1", String(port), "1", "arijort:lalala");
+      return shell.exitCode !== null;
+    });
+    expect((await ended)[0]).toBe(1);
+    expect(said).toMatch(/^kilofork: the reader of the log has gone/m);
+    expect(said).toMatch(
+      /^kilofork: stopped by the end of the log's reader: \d+ requests? served/m,
+    );
+  });
+});
+
 test("a log writer or a supervisor that is killed loses no record and repeats none", async () => {
   const pipe = new Pipe();
   const server = await start(pipe);

@@ -142,14 +142,14 @@ async function runServe(
   // a pipe non-blocking, for the children, too.
   if (options.log !== "-") process.stdout.on("error", () => {});
   process.stderr.on("error", () => {});
-  if (stopAtEof) process.stdin.resume().once("end", () => server.stop());
+  if (stopAtEof) process.stdin.resume().once("end", () => server.stop("end-of-input"));
   try {
     const started = server.start();
     started.catch((error) => notice?.failed(error));
-    const { aborted } = await server.ended;
+    const { aborted, by } = await server.ended;
     await started.catch(() => {});
     if (!isOpen) process.exit(EXIT.yes); // a pending look-up of the host would keep the process alive
-    const code = aborted > 0 ? EXIT.no : EXIT.yes;
+    const code = aborted > 0 || by === "log-reader" ? EXIT.no : EXIT.yes;
     // Not standard output that is the log: Node would make it non-blocking, for others, too.
     await flush(options.log === "-" ? [process.stderr] : [process.stdout, process.stderr], code);
     return code;

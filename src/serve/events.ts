@@ -19,6 +19,8 @@ export interface ServerEvents {
   "segment-removed": { readonly segment: string };
   /** Everything else has ended; socket and log are closed next. */
   closing: Nothing;
+  /** It has stopped, and everything is closed. Not emitted if it could not start or continue. */
+  stopped: Ended;
 
   /**
    * A fork failed; it is tried again. Before `ready`, the start fails instead of this event. `uid`: of
@@ -66,6 +68,23 @@ export interface ServerEvents {
   "log-unread": { readonly bytes: number };
   /** The last child has taken the reopened log; the time since the order. */
   "log-settled": { readonly ms: number };
+}
+
+/** What has stopped a server: a signal, another order, or the end of its log's reader. */
+export type StopCause =
+  | NodeJS.Signals
+  | "program"
+  | "hang-up"
+  | "end-of-input"
+  | "supervisor"
+  | "log-reader";
+
+export interface Ended {
+  readonly by: StopCause;
+  /** All that were counted. */
+  readonly requests: number;
+  /** Requests that the stop did not wait for. */
+  readonly aborted: number;
 }
 
 export interface Ready {

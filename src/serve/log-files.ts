@@ -5,7 +5,15 @@
  * A log whose sync failed is dead: it is no longer written to. The log then continues in another
  * file, which has the same name with a number. A removed log that cannot be created again is dead, too.
  */
-import { closeSync, existsSync, fdatasyncSync, fstatSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  fstatSync,
+  readlinkSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { numberedLog } from "../log/names";
 import type { Log } from "../native/log";
 import { openLog, openSpawnLog, openSyncedLog } from "./open";
@@ -129,6 +137,15 @@ export class LogFiles {
     } finally {
       this.log.close();
       closeSync(this.spawnLog);
+    }
+  }
+
+  /** Whether another process can open a log that is no file: a fifo or a terminal, which has a name. */
+  get canHaveReaderAgain(): boolean {
+    try {
+      return readlinkSync(`/proc/self/fd/${this.log.reader}`).startsWith("/");
+    } catch {
+      return true; // without /proc it is not known
     }
   }
 

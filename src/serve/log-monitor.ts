@@ -2,6 +2,7 @@
  * Watches the log while the server runs: reports a failure once, not for each request, and opens
  * another file if the log was removed or its sync failed.
  */
+import { constants } from "node:os";
 import type { Tell } from "./events";
 import type { LogFiles } from "./log-files";
 
@@ -9,21 +10,25 @@ const SAMPLE_EVERY_MS = 1000;
 /** The log counts as recovered this long after the first record that could be written again. */
 const RECOVERED_AFTER_MS = 1000;
 
+interface Hooks {
+  /** Children must take another file. */
+  onReopen(): void;
+  /** Children must not write to the present file. */
+  onAbandon(): void;
+  /** The log is a pipe or a socket whose reader has gone, and no other can come. */
+  onReaderGone(): void;
+}
+
 export class LogMonitor {
   private fails = false;
   private recovery: NodeJS.Timeout | undefined;
   private reasonTold = "";
   private readonly timer: NodeJS.Timeout;
 
-  /**
-   * `onReopen` is called when children must take another file, `onAbandon` when they must not write to
-   * the present one.
-   */
   constructor(
     private readonly logFiles: LogFiles,
     private readonly tell: Tell,
-    private readonly onReopen: () => void,
-    private readonly onAbandon: () => void,
+    private readonly hooks: Hooks,
   ) {
     this.timer = setInterval(() => this.sample(), SAMPLE_EVERY_MS);
   }
@@ -41,6 +46,8 @@ export class LogMonitor {
       if (this.fails) return;
       this.fails = true;
       this.tell("log-failing", { log: this.logFiles.name, errno });
+      if (errno === constants.errno.EPIPE && !this.logFiles.canHaveReaderAgain)
+        this.hooks.onReaderGone();
     } else if (this.fails && !this.recovery) {
       // On a disk that is nearly full, short records still fit where long ones do not.
       this.recovery = setTimeout(() => {
@@ -75,17 +82,17 @@ export class LogMonitor {
       return;
     }
     this.reasonTold = "";
-    this.onReopen();
+    this.hooks.onReopen();
     this.tell("log-continued", { log: this.logFiles.name });
   }
 
   private replaceRemoved(): void {
     this.tell("log-removed", { log: this.logFiles.name });
     try {
-      if (this.logFiles.reopenLog()) this.onReopen();
+      if (this.logFiles.reopenLog()) this.hooks.onReopen();
       this.tell("log-reopened", { log: this.logFiles.name });
     } catch {
-      this.onAbandon();
+      this.hooks.onAbandon();
       this.logFiles.abandonLog();
       this.continueInNewFile(); // says why it cannot
     }

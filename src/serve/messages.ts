@@ -1,10 +1,19 @@
 /** The messages of `kilofork serve` on standard error, one for each event of the server. */
 import { nameOfErrno } from "../base/errors";
 import { plural, showCount, showDuration } from "../base/units";
-import type { ServerEvent, ServerEvents } from "./events";
+import type { ServerEvent, ServerEvents, StopCause } from "./events";
 import { describeForkFailure } from "./machine-limits";
 
 type Phrase<Event extends ServerEvent> = (data: ServerEvents[Event]) => string | null;
+
+/** Signals have their names. */
+const CAUSES: Partial<Record<StopCause, string>> = {
+  program: "its program",
+  "hang-up": "the hang-up of its terminal",
+  "end-of-input": "the end of standard input",
+  supervisor: "a signal to its supervisor",
+  "log-reader": "the end of the log's reader",
+};
 
 /** Null: no message. */
 export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } = {
@@ -13,6 +22,8 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
   stopping: null,
   closing: null,
 
+  stopped: ({ by, requests, aborted }) =>
+    `stopped by ${CAUSES[by] ?? by}: ${plural(requests, "request")} served, ${showCount(aborted)} aborted`,
   waiting: ({ front, withinMs }) =>
     `the last server here (pid ${front}) is ending; waiting for it, for at most ${showDuration(withinMs)}`,
   unfiltered: () =>

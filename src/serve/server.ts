@@ -16,7 +16,7 @@ import { resolveHost } from "../base/resolve";
 import { LONGEST_TIMER_MS } from "../base/units";
 import { Scoreboard } from "../native/scoreboard";
 import { isThere, listSegments } from "../native/segments";
-import type { Ready, ServerEmitter, Tell } from "./events";
+import type { Ended, Ready, ServerEmitter, StopCause, Tell } from "./events";
 import { LogMonitor } from "./log-monitor";
 import { forkError, lockdownError, requireRoom } from "./machine-limits";
 import { completeOptions, type ServeOptions } from "./options";
@@ -51,17 +51,13 @@ enum Phase {
   stopping,
 }
 
-export interface Ended {
-  /** Requests that the stop did not wait for. */
-  readonly aborted: number;
-}
-
 export class Server extends (EventEmitter as new () => ServerEmitter) {
   /** Settles when everything is closed. Rejects if the server could not start or continue. */
   readonly ended: Promise<Ended>;
   private readonly options: ServeOptions;
   private phase = Phase.starting;
-  private orderedToStop = false;
+  /** What has ordered it to stop. */
+  private stoppedBy: StopCause | undefined;
   /** Orders that came before the server was ready. */
   private readonly early = new Set<Order>();
   private currentUsers: readonly string[] = DEFAULT_USERS;
@@ -115,13 +111,13 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
   }
 
   /** Stops the server: requests in work may finish within graceMs. A second call aborts them. */
-  stop(): void {
-    this.orderStop(this.orderedToStop ? "quit" : "stop");
+  stop(by: StopCause = "program"): void {
+    this.orderStop(this.stoppedBy ? "quit" : "stop", by);
   }
 
   /** Stops the server at once: aborts requests in work. */
-  quit(): void {
-    this.orderStop("quit");
+  quit(by: StopCause = "program"): void {
+    this.orderStop("quit", by);
   }
 
   // The event "answer" follows these orders. A server that starts carries them out when it is ready,
@@ -147,9 +143,9 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     else this.early.add(order);
   }
 
-  private orderStop(how: "stop" | "quit"): void {
+  private orderStop(how: "stop" | "quit", by: StopCause): void {
     this.phase = Phase.stopping;
-    this.orderedToStop = true;
+    this.stoppedBy ??= by;
     if (this.supervisor && !this.restart) {
       this.resources.scoreboard.setStopping();
       this.supervisor.stop(how);
@@ -162,13 +158,14 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
   private async run(): Promise<Ended> {
     const { host, reportEveryMs } = this.options;
     const [address] = (await Promise.race([resolveHost(host), this.finished])) ?? [];
-    if (address === undefined || this.orderedToStop) return { aborted: 0 };
+    if (address === undefined || this.stoppedBy) return this.end(0);
     await this.openWhenFree(address);
-    if (this.orderedToStop) return { aborted: 0 };
+    if (this.stoppedBy) return this.end(0);
     const everyMs = Math.min(reportEveryMs, LONGEST_TIMER_MS);
     const report = () => this.resources.reportTotal();
     const reporter = everyMs > 0 ? setInterval(report, everyMs) : undefined;
     const { segmentName: segment } = this.resources;
+    let requests = 0;
     const watcher = setInterval(() => {
       if (isThere(segment)) return;
       clearInterval(watcher);
@@ -180,16 +177,23 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     } finally {
       clearInterval(reporter);
       clearInterval(watcher);
+      requests = this.resources.scoreboard.total();
       this.resources.close();
     }
     if (this.failure) throw this.failure;
-    return { aborted: this.aborted };
+    const ended = this.end(requests);
+    this.tell("stopped", ended);
+    return ended;
+  }
+
+  private end(requests: number): Ended {
+    return { by: this.stoppedBy ?? "supervisor", requests, aborted: this.aborted };
   }
 
   /** Opens all, after a predecessor that is ending. Opens nothing if the server is stopped meanwhile. */
   private async openWhenFree(address: string): Promise<void> {
     let deadline = Number.POSITIVE_INFINITY;
-    for (let seenAt = performance.now(); !this.orderedToStop; ) {
+    for (let seenAt = performance.now(); !this.stoppedBy; ) {
       try {
         return this.open(address);
       } catch (error) {
@@ -224,12 +228,13 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
       onWrite: (errno) => this.logMonitor?.written(errno),
     });
     const { logFiles, scoreboard } = this.resources;
-    this.logMonitor = new LogMonitor(
-      logFiles,
-      tell,
-      () => this.orders.broadcastLog(),
-      () => scoreboard.abandonLog(),
-    );
+    this.logMonitor = new LogMonitor(logFiles, tell, {
+      onReopen: () => this.orders.broadcastLog(),
+      onAbandon: () => scoreboard.abandonLog(),
+      onReaderGone: () => {
+        if (!this.stoppedBy) this.stop("log-reader");
+      },
+    });
     this.orders = new Orders({
       ...{ usersFile: options.usersFile, logFiles, scoreboard, tell },
       supervisor: () => this.supervisor as Supervisor,

@@ -1,6 +1,7 @@
 /** The signal handlers of `kilofork serve`: signal(7), docs/operations.md. */
 import { Terminal } from "../machine/terminal";
 import { reapStranger } from "../native/processes";
+import type { StopCause } from "./events";
 import type { Server } from "./server";
 
 /**
@@ -16,24 +17,24 @@ const ONE_ORDER_MS = 500;
 export function handleSignals(server: Server, early: ReadonlySet<NodeJS.Signals>): () => void {
   const terminal = new Terminal();
   let stoppedMs = Number.NEGATIVE_INFINITY;
-  const stop = () => {
+  const stop = (by: StopCause) => {
     const nowMs = performance.now();
     if (nowMs - stoppedMs < ONE_ORDER_MS) return;
     stoppedMs = nowMs;
-    server.stop();
+    server.stop(by);
   };
   const onHangUp = () => {
     if (terminal.hasHungUp()) {
       terminal.release();
-      stop();
+      stop("hang-up");
     } else {
       server.reload();
     }
   };
   const handlers: Partial<Record<NodeJS.Signals, () => void>> = {
-    SIGTERM: stop,
-    SIGINT: stop,
-    SIGQUIT: () => server.quit(),
+    SIGTERM: () => stop("SIGTERM"),
+    SIGINT: () => stop("SIGINT"),
+    SIGQUIT: () => server.quit("SIGQUIT"),
     SIGHUP: onHangUp,
     SIGUSR1: () => server.reopen(),
     SIGUSR2: () => server.replace(),
