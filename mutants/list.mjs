@@ -359,8 +359,8 @@ export const mutants = [
   {
     promise: "no other process of its user can inspect the syncer",
     file: `${core}/process/lockdown.cpp`,
-    find: "  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return false;\n",
-    replace: "  if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return false;\n",
+    find: "bool lock_down_syncer() {\n  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)",
+    replace: "bool lock_down_syncer() {\n  if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0)",
     suites: ["lockdown"],
   },
   {
@@ -405,5 +405,64 @@ export const mutants = [
     find: "  if (bytes.size() < rest.size()) return;\n  reply_complete(index);",
     replace: "  reply_complete(index);",
     suites: ["load_failures", "load_engine"],
+  },
+  // ---- the death of a parent ----
+  {
+    promise: "a process leaves with its supervisor, also if it is about to stop",
+    file: `${core}/process/signals.hpp`,
+    find: "::prctl(PR_SET_PDEATHSIG, SIGCONT)",
+    replace: "::prctl(PR_SET_PDEATHSIG, SIGTERM)",
+    suites: ["child_signal", "syncer", "forker"],
+  },
+  {
+    promise: "a child that somebody continues goes on",
+    file: `${core}/child/child_signals.cpp`,
+    find: "  if (is_orphan()) on_quit(signal);\n",
+    replace: "  on_quit(signal);\n",
+    suites: ["child_signal"],
+  },
+  {
+    promise: "a syncer that somebody continues goes on",
+    file: `${core}/log/syncer.cpp`,
+    find: "if (::getppid() != g_syncer.supervisor) on_leave(signal);",
+    replace: "on_leave(signal);",
+    suites: ["syncer"],
+  },
+  // ---- files of other users in /dev/shm ----
+  {
+    promise: "a fifo or a lease makes no reader of a segment wait",
+    file: `${core}/shm/segment.cpp`,
+    find: "access | O_NONBLOCK | O_CLOEXEC",
+    replace: "access | O_CLOEXEC",
+    suites: ["scoreboard"],
+  },
+  {
+    promise: "no more slots are read than a server can have",
+    file: `${core}/shm/scoreboard.cpp`,
+    find: "header().slot_count > kMostSlots ||",
+    replace: "",
+    suites: ["scoreboard"],
+  },
+  {
+    promise: "nothing is read behind the end of a segment that has another layout now",
+    file: `${core}/shm/scoreboard.cpp`,
+    find: "  segment_.refresh(0, kPage);\n  check_layout();\n  if (slots",
+    replace: "  segment_.refresh(0, kPage);\n  if (slots",
+    suites: ["scoreboard"],
+  },
+  // ---- the offset from UTC ----
+  {
+    promise: "the log says another offset before the first record that has it",
+    file: `${core}/log/append_log.cpp`,
+    find: "  if (!time_.is_published()) start = write_offset_before(start);\n",
+    replace: "",
+    suites: ["append_log"],
+  },
+  {
+    promise: "the log says the offset of a clock that was set back",
+    file: `${core}/base/clock.cpp`,
+    find: "known >> 32 == quarter_of(time) + 1;",
+    replace: "known >> 32 >= quarter_of(time) + 1;",
+    suites: ["clock"],
   },
 ];

@@ -382,7 +382,7 @@ describe("whatever another user puts into the folder of segments", () => {
       mkdirSync(folder);
       symlinkSync(basename(link), link);
       writeFileSync(huge, bytes.subarray(0, 4096));
-      truncateSync(huge, Math.ceil((4096 + 128 + slots * 136) / 4096) * 4096);
+      truncateSync(huge, Math.ceil((4096 + 128 + slots * 144) / 4096) * 4096);
       for (const args of [["status"], ["ctl", "reopen"]])
         expect(await run(...args, String(server.port))).toMatchObject({ code: 0, stderr: "" });
       for (const front of [1, 2, 3, 4])

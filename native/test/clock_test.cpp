@@ -132,6 +132,9 @@ TEST("another offset is found by everybody until it is published") {
   CHECK(late.is_published());
   CHECK_EQ(formatted(late, kFallBack + 60), "2020.11.01 01:01:00.000000000");
   CHECK(late.is_published());
+  // Not a moment before the change: the clock was set back.
+  CHECK_EQ(formatted(late, kFallBack - 1000), "2020.11.01 01:43:20.000000000");
+  CHECK(!late.is_published());
 }
 
 TEST("an offset is written with its sign, and with seconds where it has some") {

@@ -325,6 +325,8 @@ TEST("a segment that shrinks or changes its layout while it is read is an error,
   Scoreboard reader = Scoreboard(Segment::copy(segment_name()));
   reader.refresh_slots();
   Header& header = board.header();
+  header.user_capacity = 1'000'000;  // so that the slots would lie behind the end
+  CHECK_EQ(error_of([&] { reader.refresh_header(); }), EPROTO);
   // Fewer users and more slots that together take as many bytes.
   header.user_capacity = 0;
   header.slot_count += static_cast<std::uint32_t>(UserTable::bytes(64) / sizeof(Slot)) - 3;
@@ -361,12 +363,24 @@ TEST("a file that somebody has a lease on makes nobody wait") {
 
 TEST("more slots than a server can have are refused, though the file has their size") {
   const NameRemoved removed;
-  const Scoreboard board = create(2, 0);
-  board.header().slot_count = 4'000'000'000;
-  // Two slots take some bytes beyond the last page that is full.
-  const auto bytes = static_cast<off_t>(4096 + 128 + 4'000'000'000LL * (128 + 8) + 4095) / 4096;
-  CHECK_EQ(::ftruncate(board.fd(), bytes * 4096), 0);
-  CHECK_EQ(error_of([] { Scoreboard(Segment::copy(segment_name())); }), EPROTO);
+  // So many slots take whole pages.
+  constexpr std::uint32_t kUnit = 4096;
+  const auto bytes_with = [](std::uint32_t units) {
+    const Scoreboard board = create(units * kUnit);
+    Segment::remove(segment_name());
+    return ::lseek(board.fd(), 0, SEEK_END);
+  };
+  const off_t first = bytes_with(1);
+  const off_t each = bytes_with(2) - first;
+  const Scoreboard board = create(kUnit);
+  const auto error_with = [&](std::uint32_t units) {
+    board.header().slot_count = units * kUnit;
+    CHECK_EQ(::ftruncate(board.fd(), first + (units - 1) * each), 0);
+    return error_of([] { Scoreboard(Segment::copy(segment_name())); });
+  };
+  CHECK_EQ(error_with(Scoreboard::kMostSlots / kUnit), 0);
+  CHECK_EQ(error_with(Scoreboard::kMostSlots / kUnit + 1), EPROTO);
+  CHECK_EQ(error_with(4'000'000'000 / kUnit), EPROTO);
 }
 
 TEST("a segment of another version is refused") {
