@@ -459,6 +459,13 @@ export const mutants = [
     suites: ["append_log"],
   },
   {
+    promise: "all processes of a server compare the offset with the one that its log says",
+    file: `${core}/child/child_log.cpp`,
+    find: "header_.utc_offset",
+    replace: "UtcOffset::of_process()",
+    suites: ["child"],
+  },
+  {
     promise: "the log says the offset of a clock that was set back",
     file: `${core}/base/clock.cpp`,
     find: "known >> 32 == quarter_of(time) + 1;",

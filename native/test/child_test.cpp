@@ -60,6 +60,19 @@ TEST("a child greets, records, replies and counts, and then waits for the next c
   CHECK_EQ(harness.slot().connections.load(), 2);
 }
 
+TEST("a child says an offset from UTC that is another than its server has said") {
+  ::setenv("TZ", "CET-1", 1);
+  ChildHarness harness;
+  harness.board.header().utc_offset.publish(0, 7200);
+  const Process child = harness.fork_child();
+  TestClient client = greeted(harness, child);
+  client.send("arijort:lalala\n");
+  CHECK_EQ(client.line(), reply_of(child, "lalala"));
+  const auto records = ChildHarness::records();
+  CHECK_EQ(records.size(), 3);
+  CHECK_EQ(records[0], "local time is UTC+01:00");
+}
+
 TEST("requests that come in one packet are answered in their order") {
   ChildHarness harness;
   const Process child = harness.fork_child();
