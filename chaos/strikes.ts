@@ -1,5 +1,6 @@
 /** What is done to the server, dealt as cards: each kind comes up in every deck. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { parentOf } from "../test/support/processes";
 import type { Random } from "../test/support/random";
 import type { Harness } from "./harness";
 import { MOST_CHILDREN, type Server } from "./server";
@@ -222,10 +223,12 @@ export class Strikes {
     return hit + this.send("SIGKILL", [second]);
   }
 
-  /** Nobody continues those that it stops. */
+  /** Nobody continues those that it stops. Spares an orphan that guards the segment meanwhile. */
   stopAndKill(server: Server): number {
     const { front, supervisor, forker, syncer } = server;
-    const others = this.aim.shuffled([forker, syncer, ...server.children()]);
+    const others = this.aim
+      .shuffled([forker, syncer, ...server.children()])
+      .filter((pid) => parentOf(pid) === supervisor);
     const stopped = others.slice(0, this.aim.between(1, others.length));
     for (const pid of stopped) this.harness.signal(pid, "SIGSTOP");
     pause(STOPPED_WITHIN_MS);

@@ -12,6 +12,16 @@ export function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
 }
 
+/** 0 if there is no such process. */
+export function parentOf(pid: number): number {
+  try {
+    const [, parent] = /\) \w (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, "latin1")) ?? [];
+    return Number(parent);
+  } catch {
+    return 0;
+  }
+}
+
 export class TaggedProcesses {
   private readonly tag: string;
   private readonly fronts: number[] = [];
