@@ -6,7 +6,8 @@
 //
 // Needs what `npm test` needs. Takes some 5 s a mutant, less with CXX="ccache g++". The scratch copy is
 // removed at the end.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -21,21 +22,30 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () =>
 
 const COMMAND_WITHIN_MS = 300_000;
 
-/** True if the command succeeded. `log` gets what it printed. */
-function run(command, args) {
-  const { status, stdout, stderr } = spawnSync(command, args, {
+/**
+ * Resolves to whether the command succeeded, and what it printed. Ends it when it prints `stopAt`: a
+ * test that waits for what the mutant has taken away waits long, and the first one is enough.
+ */
+async function run(command, args, stopAt) {
+  const child = spawn(command, args, {
     cwd: scratch,
     env: { CCACHE_BASEDIR: scratch, CCACHE_NOHASHDIR: "1", ...process.env },
-    encoding: "utf8",
     timeout: COMMAND_WITHIN_MS,
     killSignal: "SIGKILL",
   });
-  return { ok: status === 0, log: `${stdout}${stderr}` };
+  let log = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text) => {
+      log += text;
+      if (stopAt?.test(log)) child.kill("SIGTERM");
+    });
+  const [status] = await once(child, "close");
+  return { ok: status === 0, log };
 }
 
-function build(commands, what) {
+async function build(commands, what) {
   for (const [command, ...args] of commands) {
-    const { ok, log } = run(command, args);
+    const { ok, log } = await run(command, args);
     if (!ok) throw new Error(`cannot build ${what}:\n${log.slice(-2000)}`);
   }
 }
@@ -48,10 +58,11 @@ function parse(suite) {
 }
 
 /** True if no test of the suite fails. */
-function passes({ isNative, file, words }) {
-  return isNative
-    ? run(join(scratch, "build-test", file), words === "" ? [] : [words]).ok
-    : run("npx", ["vitest", "run", file, ...(words === "" ? [] : ["-t", words])]).ok;
+async function passes({ isNative, file, words }) {
+  const { ok } = isNative
+    ? await run(join(scratch, "build-test", file), words === "" ? [] : [words], /^FAILED/m)
+    : await run("npx", ["vitest", "run", file, "--bail=1", ...(words === "" ? [] : ["-t", words])]);
+  return ok;
 }
 
 const BUILD_SERVER = [
@@ -60,7 +71,7 @@ const BUILD_SERVER = [
 ];
 
 /** The first suite that fails with the mutant; undefined: it survives. */
-function killerOf({ file, find, replace, suites }) {
+async function killerOf({ file, find, replace, suites }) {
   const path = join(scratch, file);
   const text = readFileSync(path, "utf8");
   if (text.split(find).length !== 2) throw new Error(`${file} has not once: ${find}`);
@@ -76,8 +87,9 @@ function killerOf({ file, find, replace, suites }) {
     text.replace(find, () => replace),
   );
   try {
-    build(commands, `${file} with: ${replace}`);
-    return suites.find((_, index) => !passes(parsed[index]));
+    await build(commands, `${file} with: ${replace}`);
+    for (const [index, suite] of suites.entries()) if (!(await passes(parsed[index]))) return suite;
+    return undefined;
   } finally {
     writeFileSync(path, text);
   }
@@ -93,7 +105,7 @@ const tracked = spawnSync("git", ["ls-files"], { cwd: root, encoding: "utf8" });
 for (const file of tracked.stdout.split("\n").filter(Boolean))
   cpSync(join(root, file), join(scratch, file));
 symlinkSync(join(root, "node_modules"), join(scratch, "node_modules"));
-build(
+await build(
   [
     ["npx", "cmake-js", "build", "-d", "native/test", "--out", "build-test"],
     ...(chosen.some(({ suites }) => suites.some((suite) => !parse(suite).isNative))
@@ -106,7 +118,7 @@ build(
 const began = Date.now();
 let survived = 0;
 for (const mutant of chosen) {
-  const killer = killerOf(mutant);
+  const killer = await killerOf(mutant);
   if (killer === undefined) survived++;
   process.stdout.write(`${killer ? `killed by ${killer}` : "SURVIVED"}: ${mutant.promise}\n`);
 }

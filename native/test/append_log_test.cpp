@@ -172,6 +172,21 @@ TEST("a fifo is refused at once, with a reader and without") {
   CHECK_EQ(open_error(file("fifo")), EMEDIUMTYPE);
 }
 
+TEST("a log that has another name is refused") {
+  (void)open_log(file("log"));
+  CHECK_EQ(::link(file("log").c_str(), file("other name").c_str()), 0);
+  CHECK_EQ(open_error(file("log")), EMLINK);
+  ::unlink(file("other name").c_str());
+  CHECK_EQ(open_error(file("log")), 0);
+}
+
+TEST("a log of another user is refused") {
+  constexpr uid_t kNobody = 65534;
+  (void)open_log(file("log"));
+  if (::chown(file("log").c_str(), kNobody, kNobody) != 0) return;  // only the superuser can
+  CHECK_EQ(open_error(file("log")), EPERM);
+}
+
 TEST("a folder, and a file in a folder that is not there, are refused") {
   CHECK_EQ(open_error(check::folder()), EISDIR);
   CHECK_EQ(open_error(file("missing/log")), ENOENT);

@@ -151,6 +151,15 @@ TEST("a child can shut its client down, and nothing that other children use") {
   })));
 }
 
+TEST("a child can put the lifeline in the place of its listener, and nothing else anywhere") {
+  const Shared shared;
+  const ChildContext& context = shared.context;
+  const auto put = [&](int fd, int place) { return shared.attempt([&] { ::dup2(fd, place); }); };
+  CHECK(exited(put(context.lifeline, context.listener), kDone));
+  CHECK(was_denied(put(shared.accepted.get(), context.listener)));
+  CHECK(was_denied(put(context.lifeline, context.log)));
+}
+
 TEST("a child can send to its client, and to no address") {
   const Shared shared;
   const ChildContext& context = shared.context;
@@ -233,8 +242,12 @@ TEST(
   };
   CHECK(was_denied(
       try_with_key([&](const ForkKey& key) { clone(SIGCHLD, key.number()); }, lockdown)));
-  CHECK(was_denied(try_with_key(
-      [&](const ForkKey& key) { clone(CLONE_PARENT | SIGCHLD, key.number() ^ 1); }, lockdown)));
+  for (const int bit : {0, 31, 32, 63})
+    CHECK(was_denied(try_with_key(
+        [&](const ForkKey& key) {
+          clone(CLONE_PARENT | SIGCHLD, key.number() ^ std::uint64_t{1} << bit);
+        },
+        lockdown)));
   // The child is the caller's sibling: ours.
   for (const bool again : {false, true}) {
     CHECK(exited(try_with_key(
@@ -342,19 +355,37 @@ TEST("the call numbers of the x32 ABI do not get around the filter") {
 
 #endif
 
-TEST("a child leaves no core dump") {
-  Process process([] {
-    if (!lock_down_children({.removable = "", .name = "", .waits_for_syncs = false})) ::_exit(1);
-    ::pause();
+// Whether a process without capabilities, of the user of the test, may inspect a process that
+// `lock_down` has locked down. A process that may not be inspected leaves no core dump either.
+template <typename LockDown>
+bool is_inspectable(LockDown lock_down) {
+  const Fd locked(::eventfd(0, EFD_CLOEXEC));
+  const Process process([&] {
+    drop_privileges();
+    if (!lock_down()) ::_exit(1);
+    std::uint64_t value = 1;
+    CHECK(::write(locked.get(), &value, sizeof value) > 0);
+    value = UINT64_MAX - 1;  // the counter has no room for it: waits
+    CHECK(::write(locked.get(), &value, sizeof value) > 0);
   });
-  // Its /proc entries belong to the superuser then, as those of programs that change their user.
-  CHECK(check::holds_in_time([&] {
-    std::ifstream status("/proc/" + std::to_string(process.pid()) + "/status");
-    std::string line;
-    while (std::getline(status, line))
-      if (line == (kFiltersSystemCalls ? "Seccomp:\t2" : "Seccomp:\t0")) return true;
-    return process.has_ended();
+  pollfd is_locked{.fd = locked.get(), .events = POLLIN, .revents = 0};
+  CHECK_EQ(::poll(&is_locked, 1, 10'000), 1);
+  Process inspector([&] {
+    drop_privileges();
+    const std::string link = "/proc/" + std::to_string(process.pid()) + "/exe";
+    std::array<char, 1> path{};
+    ::_exit(::readlink(link.c_str(), path.data(), path.size()) > 0 ? kDone : 0);
+  });
+  return exited(inspector.wait(), kDone);
+}
+
+TEST("no other process of its user can inspect a child, a syncer or a log writer") {
+  CHECK(is_inspectable([] { return true; }));
+  CHECK(!is_inspectable([] {
+    return lock_down_children({.removable = "", .name = "", .waits_for_syncs = false}).has_value();
   }));
+  CHECK(!is_inspectable(lock_down_syncer));
+  CHECK(!is_inspectable(lock_down_log_writer));
 }
 
 TEST("a process that has dropped its privileges has no capability, and can gain none") {

@@ -1,0 +1,93 @@
+// The connection of a client, without the child around it.
+#include "child/connection.hpp"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <new>
+#include <string>
+#include <vector>
+
+#include "check.hpp"
+#include "child_harness.hpp"
+#include "client.hpp"
+#include "net/listener.hpp"
+#include "sandbox.hpp"
+
+namespace kilofork {
+namespace {
+
+using check::kPatience;
+using check::make_service;
+using check::Process;
+using check::TestClient;
+using Got = Connection::Got;
+
+// A client, and the connection that a child has with it.
+struct ConnectionHarness {
+  explicit ConnectionHarness(int receive_buffer_of_client = 0)
+      : client(listener.port, receive_buffer_of_client),
+        fd(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC)) {
+    CHECK(fd.get() >= 0);
+  }
+
+  Service service = make_service();
+  Listener listener = listen_on(
+      {.endpoint = {"127.0.0.1", 0}, .backlog = 1, .write_timeout = service.write_timeout});
+  TestClient client;
+  Fd fd;
+  // In memory that forked processes share, since a process stands for a signal handler.
+  volatile sig_atomic_t& stopping =
+      *new (::mmap(nullptr, sizeof(sig_atomic_t), PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS, -1, 0)) sig_atomic_t(0);
+  std::vector<char> input = std::vector<char>(Connection::input_bytes(service));
+  Connection connection{fd.get(), service, input, stopping};
+};
+
+TEST("an end of file that a stop makes does not complete a line") {
+  for (const char* sent : {"arijort:half a line", ""}) {
+    ConnectionHarness harness;
+    harness.client.send(sent);
+    Process stop([&] {
+      const auto has_been_read = [&] {
+        int unread = 1;
+        return ::ioctl(harness.fd.get(), FIONREAD, &unread) == 0 && unread == 0;
+      };
+      CHECK(check::holds_in_time(has_been_read));
+      harness.stopping = 1;
+      ::shutdown(harness.fd.get(), SHUT_RD);
+    });
+    CHECK(harness.connection.next_line() == Got::stopped);
+    CHECK_EQ(stop.wait(), 0);
+  }
+}
+
+TEST("an end of file that the client makes completes a line") {
+  ConnectionHarness harness;
+  harness.client.send("arijort:a line");
+  harness.client.end_sending();
+  CHECK(harness.connection.next_line() == Got::last_line);
+  CHECK_EQ(harness.connection.line(), "arijort:a line");
+  CHECK(harness.connection.next_line() == Got::end);
+}
+
+TEST(
+    "a client that reads late can read all that was sent, also if not all of its bytes were read") {
+  constexpr int kSmall = 4096;
+  ConnectionHarness harness(kSmall);
+  harness.client.send("never read");
+  const std::string text(300'000, 'x');
+  const Process server([&] {
+    CHECK(harness.connection.send(text));
+    harness.connection.linger(kPatience);
+  });
+  harness.fd.reset();
+  pollfd reset{.fd = harness.client.fd(), .events = 0, .revents = 0};
+  ::poll(&reset, 1, 50);  // gives a server that does not linger the time to reset the connection
+  CHECK_EQ(harness.client.rest().size(), text.size());
+}
+
+}  // namespace
+}  // namespace kilofork
