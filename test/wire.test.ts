@@ -1,38 +1,11 @@
 /** The protocol: its rules, bad input, and clients of other programs. */
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
-import { parseRequest } from "../src/base/protocol";
 import { Command } from "./support/command";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
+import { vectors } from "./support/vectors";
 import { until } from "./support/wait";
-
-interface Vector {
-  readonly name: string;
-  readonly line: string;
-  readonly ended: boolean;
-  readonly user: string | null;
-  readonly message?: string;
-  readonly refusal?: string;
-  readonly logged?: string;
-}
-
-const { vectors } = JSON.parse(readFileSync(`${__dirname}/protocol-vectors.json`, "utf8")) as {
-  vectors: Vector[];
-};
-
-// The native parser meets them in native/test/protocol_test.cpp.
-test.each(vectors)(
-  "the TypeScript parser meets the vector: $name",
-  ({ line, ended, user, message }) => {
-    const request = parseRequest(Buffer.from(line, "latin1"), ended);
-    const asText = request && {
-      user: request.user.toString("latin1"),
-      message: request.message.toString("latin1"),
-    };
-    expect(asText).toEqual(user === null ? null : { user, message });
-  },
-);
 
 test("a live server answers every vector accordingly, and records it", async () => {
   const server = await Server.start({ children: 1 });

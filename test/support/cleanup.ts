@@ -1,24 +1,25 @@
 /**
- * What a test file may leave behind: processes, shared memory, folders. After each test, a process or
- * shared memory that is left is ended, and fails the test; folders are deleted.
+ * What a test file may leave behind: processes and shared memory. After each test, one that is left is
+ * ended, and fails the test; then its folders are deleted.
  */
+<<<<<<< HEAD
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, onTestFinished } from "vitest";
+=======
+import { readdirSync } from "node:fs";
+import { afterEach, expect } from "vitest";
+>>>>>>> e58fe7f (test: what judges is tested apart from what starts servers)
 import { Scoreboard } from "../../src/native/scoreboard";
+import { temporaryFolder } from "./folder"; // first: what is imported first cleans up last
 import { TaggedProcesses } from "./processes";
 import { until } from "./wait";
 
+export { temporaryFolder };
+
 /** All processes of this test file, with the children of children. */
 export const processes = new TaggedProcesses("KILOFORK_TEST");
-const folders: string[] = [];
-
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "kilofork-test-"));
-  folders.push(folder);
-  return folder;
-}
 
 /** Removes a cgroup when all processes of the test have ended, also if the test has failed. */
 export function forThisTest<Limit extends { remove(): Promise<void> }>(limit: Limit): Limit {
@@ -49,6 +50,5 @@ afterEach(async () => {
   await until("the processes left behind have ended", settled);
   const segments = processes.removeFronts().flatMap(segmentsOf);
   for (const name of segments) Scoreboard.sweep(`/${name}`);
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
   expect({ left, segments }, "left behind").toEqual({ left: [], segments: [] });
 });
