@@ -2,7 +2,7 @@
 // beside it. A mutant that no suite notices is a missing test: then it exits 1.
 //
 //   npm run mutants                  all
-//   npm run mutants -- --only sync   those whose promise or file has that text in it
+//   npm run mutants -- --only sync   those whose promise or file has that text in it; may be repeated
 //
 // Needs what `npm test` needs. Takes some 5 s a mutant, less with CXX="ccache g++". The scratch copy is
 // removed at the end.
@@ -14,7 +14,9 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { mutants } from "./list.mjs";
 
-const { values } = parseArgs({ options: { only: { type: "string", default: "" } } });
+const { values } = parseArgs({
+  options: { only: { type: "string", multiple: true, default: [""] } },
+});
 const root = resolve(import.meta.dirname ?? ".", "..");
 const scratch = mkdtempSync(join(tmpdir(), "kilofork-mutants-"));
 process.once("exit", () => rmSync(scratch, { recursive: true, force: true }));
@@ -65,10 +67,18 @@ async function passes({ isNative, file, words }) {
   return ok;
 }
 
-const BUILD_SERVER = [
-  ["npx", "node-gyp", "build"],
-  ["node", "scripts/build.mjs"],
-];
+/** Builds what the suites need. */
+function commandsFor(suites) {
+  const programs = new Set(suites.filter(({ isNative }) => isNative).map(({ file }) => file));
+  const server = [
+    ["npx", "node-gyp", "build"],
+    ["node", "scripts/build.mjs"],
+  ];
+  return [
+    ...(programs.size > 0 ? [["cmake", "--build", "build-test", "--target", ...programs]] : []),
+    ...(suites.some(({ isNative }) => !isNative) ? server : []),
+  ];
+}
 
 /** The first suite that fails with the mutant; undefined: it survives. */
 async function killerOf({ file, find, replace, suites }) {
@@ -76,18 +86,12 @@ async function killerOf({ file, find, replace, suites }) {
   const text = readFileSync(path, "utf8");
   if (text.split(find).length !== 2) throw new Error(`${file} has not once: ${find}`);
   const parsed = suites.map(parse);
-  const programs = parsed.filter(({ isNative }) => isNative).map((suite) => suite.file);
-  const needsServer = programs.length < parsed.length;
-  const commands = [
-    ...(programs.length > 0 ? [["cmake", "--build", "build-test", "--target", ...programs]] : []),
-    ...(needsServer ? BUILD_SERVER : []),
-  ];
   writeFileSync(
     path,
     text.replace(find, () => replace),
   );
   try {
-    await build(commands, `${file} with: ${replace}`);
+    await build(commandsFor(parsed), `${file} with: ${replace}`);
     for (const [index, suite] of suites.entries()) if (!(await passes(parsed[index]))) return suite;
     return undefined;
   } finally {
@@ -98,7 +102,8 @@ async function killerOf({ file, find, replace, suites }) {
 const isRoot = process.getuid?.() === 0;
 const chosen = mutants.filter(
   ({ promise, file, asRoot }) =>
-    (promise.includes(values.only) || file.includes(values.only)) && (isRoot || !asRoot),
+    values.only.some((text) => promise.includes(text) || file.includes(text)) &&
+    (isRoot || !asRoot),
 );
 
 const tracked = spawnSync("git", ["ls-files"], { cwd: root, encoding: "utf8" });
@@ -106,14 +111,13 @@ for (const file of tracked.stdout.split("\n").filter(Boolean))
   cpSync(join(root, file), join(scratch, file));
 symlinkSync(join(root, "node_modules"), join(scratch, "node_modules"));
 await build(
-  [
-    ["npx", "cmake-js", "build", "-d", "native/test", "--out", "build-test"],
-    ...(chosen.some(({ suites }) => suites.some((suite) => !parse(suite).isNative))
-      ? [["npx", "node-gyp", "configure"], ...BUILD_SERVER]
-      : []),
-  ],
-  "the tree as it is",
+  [["npx", "cmake-js", "configure", "-d", "native/test", "--out", "build-test"]],
+  "cmake",
 );
+const suites = chosen.flatMap((mutant) => mutant.suites.map(parse));
+if (suites.some(({ isNative }) => !isNative))
+  await build([["npx", "node-gyp", "configure"]], "gyp");
+await build(commandsFor(suites), "the tree as it is");
 
 const began = Date.now();
 let survived = 0;
