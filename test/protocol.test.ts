@@ -13,6 +13,13 @@ test.each(vectors)("the parser meets the vector: $name", ({ line, ended, user, m
   expect(asText).toEqual(user === null ? null : { user, message });
 });
 
+test("a user may have one byte, and a message none", () => {
+  expect(parseRequest(Buffer.from("a:"), true)).toEqual({
+    user: Buffer.from("a"),
+    message: Buffer.from(""),
+  });
+});
+
 test("a refusal begins with its code", () => {
   for (const [code, line] of Object.entries(refusalLines(77)))
     expect(line).toMatch(new RegExp(`^error ${code}: \\S`));
@@ -51,6 +58,10 @@ describe("the client's templates", () => {
     const { request, reply } = clientTemplates("{user:{message} {n}", "9");
     expect(request).toBe("{{user:{{message} {{n} {n}\n");
     expect(reply).toBe('server {pid} recvd message "{{message} {{n} {n}" from user {{user\n');
+  });
+
+  test("keep a carriage return at the end of a message", () => {
+    expect(clientTemplates("arijort:x\r", "9").reply).toContain('"x\r {n}"');
   });
 
   test.each(["", "no colon", ":no name", `${"x".repeat(32)}:long name`, "arijort:two\nlines"])(

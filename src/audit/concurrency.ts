@@ -56,10 +56,7 @@ export class SelectedRequests {
   change(timeMs: number, by: 1 | 0 | -1): void {
     const back = this.lastEventMs - timeMs;
     // The clock was set back, or summer time ended: continue from the new time.
-    if (back > MOST_OUT_OF_ORDER_MS) {
-      this.lastEventMs -= back;
-      if (this.atPeakSinceMs >= 0) this.atPeakSinceMs -= back;
-    }
+    if (back > MOST_OUT_OF_ORDER_MS) this.lastEventMs = timeMs;
     // Processes read the clock before they write, so times may be out of order.
     const now = Math.max(timeMs, this.lastEventMs);
     const passed = this.inFlight > 0 || by > 0 ? now - (this.lastEventMs || now) : 0;

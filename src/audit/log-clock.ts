@@ -22,11 +22,10 @@ export class LogClock {
     return this.offsets.length > 0;
   }
 
-  /** A record at that local time says an offset; returns false if it is known. */
-  add(localMs: number, minutes: number): boolean {
-    if (this.offsets.at(-1)?.minutes === minutes) return false;
+  /** A record at that local time says an offset. */
+  add(localMs: number, minutes: number): void {
+    if (this.offsets.at(-1)?.minutes === minutes) return;
     this.offsets.push({ fromMs: localMs - minutes * 60_000, minutes });
-    return true;
   }
 
   /** The time itself as long as no offset is known. */
