@@ -77,6 +77,19 @@ describe("a trial of clients at once", () => {
     expect(problems.join("; ")).toMatch(problem);
   });
 
+  test("holds with replies that are just in time", () => {
+    expect(judged({}, { beyondMs: ms(1000) }).held).toBe(true);
+  });
+
+  test("has one problem if a failure explains the replies that are missing, or nothing started", () => {
+    const failures = failure("timeout", "");
+    expect(judged({}, { verified: 97, failures }).problems).toHaveLength(1);
+    const nothing = { clients: null, log: null, upMs: null };
+    expect(judged({ ...nothing, shortage: true }).problems).toHaveLength(1);
+    const startFailure = { code: "ERR_LISTEN", errno: undefined, message: "cannot listen" };
+    expect(judged({ ...nothing, startFailure }).problems).toEqual(["cannot listen"]);
+  });
+
   test("is called late only if nothing else is wrong", () => {
     expect(judged({}, { beyondMs: ms(1001) }).late).toBe(true);
     expect(judged({}, { beyondMs: ms(1001), verified: 99 }).late).toBe(false);
@@ -93,7 +106,7 @@ describe("what broke is named from the evidence", () => {
   const notStarted = (code: string, errno: number | undefined, message: string) => ({
     ...{ upMs: null, clients: null, log: null, startFailure: { code, errno, message } },
   });
-  const { ENOMEM, EAGAIN, ENOSPC } = constants.errno;
+  const { ENOMEM, EAGAIN, ENOSPC, EADDRINUSE } = constants.errno;
   test.each<[string, Partial<Measured>, Partial<ClientsResult>]>([
     ["memory", { shortage: true }, {}],
     ["memory", notStarted("ERR_MACHINE_LIMIT", ENOMEM, "fork failed beside 9 children"), {}],
@@ -104,6 +117,7 @@ describe("what broke is named from the evidence", () => {
     ],
     ["the server's start", notStarted("ERR_MACHINE_LIMIT", undefined, "a backlog of 9"), {}],
     ["the server's start", notStarted("ERR_LISTEN", undefined, "cannot listen"), {}],
+    ["the server's start", notStarted("ERR_LISTEN", EADDRINUSE, "cannot listen"), {}],
     ["log", { logError: ENOSPC }, { verified: 1 }],
     ["log", {}, { failures: failure("refused", '"error unavailable: x"') }],
     ["children that died", { log: { ...log, died: 3 } }, { failures: failure("lost", "") }],
@@ -113,6 +127,21 @@ describe("what broke is named from the evidence", () => {
     ["accept queue", { listenOverflows: 4, listenDrops: 4 }, { synRetransmits: 4 }],
     ["client", {}, { beyondMs: ms(1500), lagMs: ms(1200) }],
     ["client", {}, { togetherMs: 0 }],
+    // The latency without the client's lag is just within --slo; the lag is just half of the latency.
+    ["client", {}, { beyondMs: ms(3000), lagMs: ms(2000) }],
+    ["latency", {}, { beyondMs: ms(1500), lagMs: ms(750) }],
+    // One of the failures has a name, and another has none.
+    [
+      "descriptors",
+      {},
+      { failures: [...failure("lost", ""), ...failure("connect", "Too many open files")] },
+    ],
+    // The kernel dropped what was another program's: no SYN of the clients was sent again.
+    ["latency", { listenOverflows: 4, listenDrops: 4 }, { beyondMs: ms(1500) }],
+    ["CPU", { busiestShare: 0.95 }, { beyondMs: ms(1500) }],
+    // A client process was killed, or they were not there together: the server could not know.
+    ["CPU", { busiestShare: 1 }, { lost: ["client process 1 was killed"], verified: 50 }],
+    ["CPU", { busiestShare: 1, log: { ...log, peak: 99 } }, { togetherMs: 0 }],
     ["CPU", { busiestShare: 0.99 }, { beyondMs: ms(1500) }],
     ["latency", {}, { beyondMs: ms(1500) }],
     // Most of it is the client's own lag, but the server alone would have been too slow as well.
@@ -130,6 +159,11 @@ describe("what broke is named from the evidence", () => {
     ["a wrong reply", {}, { verified: 97, failures: failure("mismatch", 'got "x"') }],
     ["a reply that is lost", {}, { verified: 97, failures: failure("lost", "") }],
     ["a reply that is missing", {}, { verified: 99 }],
+    [
+      "a reply that is late and one that is wrong",
+      {},
+      { verified: 94, failures: [...failure("timeout", ""), ...failure("mismatch", "")] },
+    ],
     ["a peak that the clients saw and the log has not", { log: { ...log, peak: 99 } }, {}],
   ])("the server, for %s, however busy client and processors were", (_, measured, of) => {
     const busy = { ...measured, busiestShare: 1 };
@@ -138,6 +172,24 @@ describe("what broke is named from the evidence", () => {
       name: "the server",
       setting: "none: see the evidence",
     });
+  });
+
+  test.each<[Partial<Measured>, Partial<ClientsResult>, RegExp]>([
+    [{ log: { ...log, died: 1, problems: ["torn"] } }, {}, /^1 child died; torn$/],
+    [
+      { queueDrops: 3, listenOverflows: 4, listenDrops: 5 },
+      { synRetransmits: 2 },
+      /^2 SYNs sent again, 3 dropped by its socket, ListenOverflows \+4, ListenDrops \+5$/,
+    ],
+    [{ listenDrops: 5 }, { synRetransmits: 1 }, /^1 SYN sent again, ListenDrops \+5$/],
+    [{}, { beyondMs: ms(1500), lagMs: ms(1200) }, /^its own lag p99 1\.20 s; /],
+    [
+      { busiestShare: 0.987, otherShare: 0.123 },
+      { beyondMs: ms(1500) },
+      /^processors 99% busy, 12% before it began; /,
+    ],
+  ])("with what was measured: %j %j", (measured, of, evidence) => {
+    expect(judged(measured, of).cause?.evidence).toMatch(evidence);
   });
 });
 

@@ -169,9 +169,12 @@ function causeOf(
     );
   const known = clients?.failures.map(causeOfFailure).find((cause) => cause !== undefined);
   if (known) return limit(...known);
-  const dropped = describeDrops(measured);
-  if (dropped !== "" && (clients?.synRetransmits ?? 0) > 0)
-    return limit("accept queue", "--backlog of serve, sysctl net.core.somaxconn", dropped);
+  if ((clients?.synRetransmits ?? 0) > 0)
+    return limit(
+      "accept queue",
+      "--backlog of serve, sysctl net.core.somaxconn",
+      describeDrops(measured),
+    );
   if (serverIsWrong(measured, plan)) return limit("the server", SEE_EVIDENCE);
   if (apart || isOwnLag(measured, sloMs))
     return limit(
