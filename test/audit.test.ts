@@ -88,6 +88,18 @@ describe("concurrency", () => {
     expect(runOf(log + rest, { match: "l" })).toMatchObject({ peak: 2 });
   });
 
+  test("is not that of messages that are not selected, also when they end in between", () => {
+    const log = init + births(11, 12) + received(1, 11, "la 1") + received(2, 12, "lo 1");
+    const rest =
+      completed(3, 12, 1, "lo 1") + received(4, 12, "lo 2") + completed(5, 11, 1, "la 1");
+    const dies = at(6, "child pid 12 ended: signal 9, abnormal") + stop(2);
+    const inFlight: number[] = [];
+    const onChange = (_: number, now: number) => inFlight.push(now);
+    const result = runOf(log + rest + dies, { match: "la", onChange });
+    expect(result).toMatchObject({ peak: 1, peakHeldMs: 4000, average: 1, averageOverMs: 4000 });
+    expect(inFlight).toEqual([1, 0, 0]);
+  });
+
   test("below the required peak is a problem", () => {
     const log = init + births(11) + received(1, 11) + completed(2, 11, 1) + stop(1);
     expect(auditText(log, { atLeast: 2 })).toMatchObject({
@@ -147,6 +159,37 @@ describe("the ledger", () => {
     const rest =
       at(2, "child pid 11 ended: signal 9, abnormal") + received(3, 12) + completed(4, 12, 1);
     expect(runOf(log + rest + stop(1)).ledger).toMatchObject({ unfinished: 3, died: 1 });
+  });
+
+  test("counts ends by order and abnormal ones, also of a child that is not known", () => {
+    const ends = at(3, "child pid 11 ended: exit 0, stopped");
+    const unknown = at(3, "child pid 99 ended: signal 9, abnormal");
+    expect(runOf(one + ends + unknown + stop(1))).toMatchObject({
+      problems: [],
+      ledger: { left: 1, died: 1, unfinished: 0 },
+    });
+  });
+
+  test("names ten problems at most", () => {
+    const pids = Array.from({ length: 12 }, (_, i) => 11 + i);
+    const unasked = pids.map((pid) => completed(2, pid, 1)).join("");
+    expect(runOf(init + births(...pids) + unasked + stop(12)).problems).toHaveLength(10);
+  });
+
+  test("of a run whose start is not in the log has no totals to compare", () => {
+    expect(runOf(completed(2, 11, 5) + stop(50))).toMatchObject({
+      problems: [],
+      completed: { count: 1 },
+      ledger: { completed: 1, counted: 50 },
+    });
+    expect(runOf(completed(2, 11, 5) + stop(0)).problems).toEqual([]);
+  });
+
+  test("begins each child's count with 1", () => {
+    const log = init + births(11) + received(1, 11) + completed(2, 11, 2) + stop(1);
+    expect(runOf(log).problems).toEqual([
+      "1 completed records do not continue their child's count",
+    ]);
   });
 
   test("counts refusals by their kind", () => {
@@ -212,6 +255,14 @@ describe("lines that are no records", () => {
     expect(result.problems).toEqual([`no record at offset ${begin.length}`]);
   });
 
+  test("three foreign lines are named; of more, also their number", () => {
+    const problemsOf = (lines: number) =>
+      runOf(begin + "hello\n".repeat(lines) + completed(2, 11, 1) + stop(1)).problems;
+    expect(problemsOf(3)).toHaveLength(3);
+    expect(problemsOf(5)).toHaveLength(4);
+    expect(problemsOf(5).at(-1)).toBe("5 lines are no records");
+  });
+
   test("a record torn in its last word is no record, whatever follows", () => {
     const named = received(2, 12).slice(0, -5); // … from user ari
     const closed = runOf(`${begin + named}<torn>\n${completed(3, 11, 1)}${stop(1)}`);
@@ -228,7 +279,10 @@ describe("lines that are no records", () => {
   test("a torn head that a marker closes after another writer's record is no sign of a kill", () => {
     const head = received(2, 12).slice(0, 45);
     const result = runOf(`${begin + head + completed(3, 11, 1)}<torn>\n${stop(1)}`);
-    expect(result).toMatchObject({ problems: [], ledger: { tornHeads: 1, died: 0 } });
+    expect(result).toMatchObject({
+      problems: [],
+      ledger: { tornHeads: 1, died: 0, shortWrites: 0 },
+    });
   });
 
   test("a torn tail is no problem, even of a run that has ended, or when the next run begins on its line", () => {
