@@ -436,13 +436,39 @@ describe("the client's side", () => {
   test("is distinguished from other clients that send nearly the same", () => {
     const others = [
       received(3, 11, "la 1 and more") + completed(4, 11, 2, "la 1 and more"),
-      received(5, 11, "la 3").replace("arijort", "foobar") + completed(6, 11, 3, "la 3"),
+      received(5, 11, "la x1") + completed(5, 11, 3, "la x1"),
+      received(5, 11, "la 3").replace("arijort", "foobar") + completed(6, 11, 4, "la 3"),
+      received(6, 11, "la 3").replace("arijort", "arijorT") + completed(6, 11, 5, "la 3"),
+      received(6, 11, "la 3").replace("arijort", "arijort2") + completed(6, 11, 6, "la 3"),
     ];
-    const more = log.replace(stop(2), others.join("") + stop(4));
+    const more = log.replace(stop(2), others.join("") + stop(7));
     expect(auditText(more, { client: client(2) }).problems).toEqual([]);
     expect(auditText(more, { client: client(3) }).problems).toEqual([
       "client: 3 replies verified, but the log has 2 of its requests completed",
     ]);
+  });
+
+  test("has numbers of clients and of requests", () => {
+    const numbered = log.replaceAll('"la 1"', '"la 12"').replaceAll('"la 2"', '"la 3.45"');
+    expect(auditText(numbered, { client: client(2) }).problems).toEqual([]);
+  });
+
+  test("is reported, and says whether its peak covers that of the log", () => {
+    const peakMs = Date.UTC(2026, 10, 22, 15, 44, 51); // for one second
+    const reported = (fromMs: number, heldMs: number) => {
+      const inFlight = { peak: 2, pids: 2, fromMs: peakMs + fromMs, heldMs };
+      return auditText(log, { client: { ...client(2), inFlight } as ClientResult }).client;
+    };
+    expect(reported(0, 1000)).toEqual({
+      ...{ clients: 2, verified: 2, peak: 2, pids: 2, heldMs: 1000 },
+      containsLogPeak: true,
+    });
+    const covers = (fromMs: number, heldMs: number) => reported(fromMs, heldMs)?.containsLogPeak;
+    expect([covers(1, 998), covers(-500, 1600)]).toEqual([true, true]);
+    expect([covers(2, 1500), covers(-1, 999), covers(1, 997), covers(0, 998)]).toEqual([
+      ...[false, false, false, false],
+    ]);
+    expect(auditText(log).client).toBeNull();
   });
 
   test("is distinguished from an earlier run of the same client by its time", () => {
