@@ -1,5 +1,6 @@
 // The mutants: each takes one protection away. At least one of the suites named beside it must fail.
 // A suite of native/test is named as its program without _test; one of test/ has its file's name.
+// Words behind it choose tests by their sentences.
 
 const core = "native/core";
 

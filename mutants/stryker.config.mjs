@@ -3,7 +3,7 @@
 //
 //   npm run mutants:ts
 //
-// Its output, and reports/mutation.html in it, are in build-mutants.
+// The report is build-mutants/reports/mutation.html.
 const judges = [
   "src/audit/{audit,run,concurrency,log-clock}",
   "src/base/protocol",
@@ -22,5 +22,5 @@ export default {
   reporters: ["progress-append-only", "clear-text", "html"],
   htmlReporter: { fileName: "build-mutants/reports/mutation.html" },
   clearTextReporter: { allowColor: false, logTests: false, reportTests: false },
-  thresholds: { high: 100, low: 80, break: 75 },
+  thresholds: { high: 100, low: 90, break: 90 },
 };
