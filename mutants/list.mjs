@@ -187,7 +187,7 @@ export const mutants = [
   {
     promise: "a child ends with its supervisor",
     file: `${core}/child/child.cpp`,
-    find: "::prctl(PR_SET_PDEATHSIG, SIGQUIT);",
+    find: "  continue_when_parent_dies();\n",
     replace: "",
     suites: ["child_signal"],
   },
@@ -713,7 +713,7 @@ export const mutants = [
   {
     promise: "a child cannot outlive its supervisor",
     file: `${core}/process/lockdown.cpp`,
-    find: "{is_int(0, PR_SET_PDEATHSIG), is(1, SIGQUIT)}",
+    find: "{is_int(0, PR_SET_PDEATHSIG), is(1, SIGCONT)}",
     replace: "{is_int(0, PR_SET_PDEATHSIG)}",
     suites: ["lockdown"],
   },
@@ -791,20 +791,6 @@ export const mutants = [
   },
   // ---- files of other users in /dev/shm ----
   {
-    promise: "a fifo or a lease makes no reader of a segment wait",
-    file: `${core}/shm/segment.cpp`,
-    find: "access | O_NONBLOCK | O_CLOEXEC",
-    replace: "access | O_CLOEXEC",
-    suites: ["scoreboard"],
-  },
-  {
-    promise: "no more slots are read than a server can have",
-    file: `${core}/shm/scoreboard.cpp`,
-    find: "header().slot_count > kMostSlots ||",
-    replace: "",
-    suites: ["scoreboard"],
-  },
-  {
     promise: "nothing is read behind the end of a segment that has another layout now",
     file: `${core}/shm/scoreboard.cpp`,
     find: "  segment_.refresh(0, kPage);\n  check_layout();\n  if (slots",
@@ -832,6 +818,7 @@ export const mutants = [
     find: "known >> 32 == quarter_of(time) + 1;",
     replace: "known >> 32 >= quarter_of(time) + 1;",
     suites: ["clock"],
+  },
   {
     promise: "a request that failed is not sent again",
     file: `${core}/load/client_life.cpp`,

@@ -363,7 +363,6 @@ TEST("a file that somebody has a lease on makes nobody wait") {
 
 TEST("more slots than a server can have are refused, though the file has their size") {
   const NameRemoved removed;
-<<<<<<< HEAD
   // So many slots take whole pages.
   constexpr std::uint32_t kUnit = 4096;
   const auto bytes_with = [](std::uint32_t units) {
@@ -382,21 +381,6 @@ TEST("more slots than a server can have are refused, though the file has their s
   CHECK_EQ(error_with(Scoreboard::kMostSlots / kUnit), 0);
   CHECK_EQ(error_with(Scoreboard::kMostSlots / kUnit + 1), EPROTO);
   CHECK_EQ(error_with(4'000'000'000 / kUnit), EPROTO);
-=======
-  const Scoreboard board = create(2, 0);
-  const auto error_with = [&](std::uint32_t slots) {
-    constexpr std::size_t kPage = 4096;
-    const std::size_t before =
-        kPage + (UserTable::bytes(0) + alignof(Slot) - 1) / alignof(Slot) * alignof(Slot);
-    const std::size_t bytes = before + slots * (sizeof(Slot) + sizeof(PeerAddress));
-    CHECK_EQ(::ftruncate(board.fd(), static_cast<off_t>((bytes + kPage - 1) / kPage * kPage)), 0);
-    board.header().slot_count = slots;
-    return error_of([] { Scoreboard(Segment::copy(segment_name())); });
-  };
-  CHECK_EQ(error_with(1'000'000), 0);
-  for (const std::uint32_t slots : {1'000'001U, 4'000'000'000U})
-    CHECK_EQ(error_with(slots), EPROTO);
->>>>>>> ab4eb05 (native tests, mutants: a program that a child executes, slots beyond the maximum)
 }
 
 TEST("a segment of another version is refused") {

@@ -2,15 +2,8 @@
  * What a test file may leave behind: processes and shared memory. After each test, one that is left is
  * ended, and fails the test; then its folders are deleted.
  */
-<<<<<<< HEAD
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, expect, onTestFinished } from "vitest";
-=======
 import { readdirSync } from "node:fs";
-import { afterEach, expect } from "vitest";
->>>>>>> e58fe7f (test: what judges is tested apart from what starts servers)
+import { afterEach, expect, onTestFinished } from "vitest";
 import { Scoreboard } from "../../src/native/scoreboard";
 import { temporaryFolder } from "./folder"; // first: what is imported first cleans up last
 import { TaggedProcesses } from "./processes";
