@@ -100,6 +100,13 @@ describe("concurrency", () => {
     expect(inFlight).toEqual([1, 0, 0]);
   });
 
+  test("of no message at all, since none begins with the prefix, is a problem", () => {
+    const log = init + births(11) + received(1, 11) + completed(2, 11, 1) + stop(1);
+    expect(auditText(log, { match: "lu" }).problems).toEqual([
+      "log: no message begins with lu (--match)",
+    ]);
+  });
+
   test("below the required peak is a problem", () => {
     const log = init + births(11) + received(1, 11) + completed(2, 11, 1) + stop(1);
     expect(auditText(log, { atLeast: 2 })).toMatchObject({
@@ -430,7 +437,7 @@ describe("the client's side", () => {
     }) as unknown as ClientResult;
 
   test("agrees with the log", () => {
-    expect(auditText(log, { client: client(2), atLeast: 2 }).problems).toEqual([]);
+    expect(auditText(log, { clients: [client(2)], atLeast: 2 }).problems).toEqual([]);
   });
 
   test("is distinguished from other clients that send nearly the same", () => {
@@ -442,22 +449,22 @@ describe("the client's side", () => {
       received(6, 11, "la 3").replace("arijort", "arijort2") + completed(6, 11, 6, "la 3"),
     ];
     const more = log.replace(stop(2), others.join("") + stop(7));
-    expect(auditText(more, { client: client(2) }).problems).toEqual([]);
-    expect(auditText(more, { client: client(3) }).problems).toEqual([
+    expect(auditText(more, { clients: [client(2)] }).problems).toEqual([]);
+    expect(auditText(more, { clients: [client(3)] }).problems).toEqual([
       "client: 3 replies verified, but the log has 2 of its requests completed",
     ]);
   });
 
   test("has numbers of clients and of requests", () => {
     const numbered = log.replaceAll('"la 1"', '"la 12"').replaceAll('"la 2"', '"la 3.45"');
-    expect(auditText(numbered, { client: client(2) }).problems).toEqual([]);
+    expect(auditText(numbered, { clients: [client(2)] }).problems).toEqual([]);
   });
 
   test("is reported, and says whether its peak covers that of the log", () => {
     const peakMs = Date.UTC(2026, 10, 22, 15, 44, 51); // for one second
     const reported = (fromMs: number, heldMs: number) => {
       const inFlight = { peak: 2, pids: 2, fromMs: peakMs + fromMs, heldMs };
-      return auditText(log, { client: { ...client(2), inFlight } as ClientResult }).client;
+      return auditText(log, { clients: [{ ...client(2), inFlight } as ClientResult] }).client;
     };
     expect(reported(0, 1000)).toEqual({
       ...{ clients: 2, verified: 2, peak: 2, pids: 2, heldMs: 1000 },
@@ -476,28 +483,65 @@ describe("the client's side", () => {
     const twice = log.replace(stop(2), later + stop(3));
     const [firstConnectMs, lastReplyMs] = [1, 2].map((s) => Date.UTC(2026, 10, 22, 15, 44, 50 + s));
     const one = { ...client(2), firstConnectMs, lastReplyMs } as ClientResult;
-    expect(auditText(twice, { client: one }).problems).toEqual([]);
+    expect(auditText(twice, { clients: [one] }).problems).toEqual([]);
   });
 
   test("has its message escaped as the log has it", () => {
     const odd = log.replaceAll('"la ', '"l\\"\\\\\\x01 ');
     const sent = { ...client(2), message: 'arijort:l"\\\x01' } as ClientResult;
-    expect(auditText(odd, { client: sent }).problems).toEqual([]);
-    expect(auditText(odd.replaceAll('l\\"', 'k\\"'), { client: sent }).problems).not.toEqual([]);
+    expect(auditText(odd, { clients: [sent] }).problems).toEqual([]);
+    expect(auditText(odd.replaceAll('l\\"', 'k\\"'), { clients: [sent] }).problems).not.toEqual([]);
   });
 
   test("names the side that differs", () => {
-    expect(auditText(log, { client: client(3) }).problems).toEqual([
+    expect(auditText(log, { clients: [client(3)] }).problems).toEqual([
       "client: 3 replies verified, but the server counted 2",
       "client: 3 replies verified, but the log has 2 of its requests completed",
     ]);
-    expect(auditText(log, { client: client(1, 1) }).problems).toEqual([
-      "log: 2 requests of the client received, but it sent 1",
-    ]);
-    expect(auditText(log, { client: client(2, 2, 1), atLeast: 2 }).problems).toEqual([
+    expect(auditText(log, { clients: [client(2, 2, 1)], atLeast: 2 }).problems).toEqual([
       "client: peak 1 < 2",
       "client: in 1 processes < 2",
     ]);
+  });
+});
+
+describe("several runs of a client with the same message", () => {
+  const second = (s: number) => Date.UTC(2026, 10, 22, 15, 44, 50) + s * 1000;
+  /** One client of one request, in flight from `from` to `to`. */
+  const client = (from: number, to: number, more: object = {}) =>
+    ({
+      ...{ message: "arijort:la", clients: 1, address: "127.0.0.1" },
+      ...{ firstConnectMs: second(from), lastReplyMs: second(to) },
+      requests: { verified: 1, sent: 1, failed: 0 },
+      inFlight: { peak: 1, pids: 1, fromMs: second(from), heldMs: (to - from) * 1000 },
+      ...more,
+    }) as unknown as ClientResult;
+  const sent = (from: number, to: number, pid: number, count = 1, message = "la 1") =>
+    [received(from, pid, message), completed(to, pid, count, message)] as const;
+  const logOf = (...records: string[]) =>
+    init + births(11, 12) + records.join("") + stop(records.length / 2);
+
+  test("one after the other are told apart, also if the second begins at once", () => {
+    const log = logOf(...sent(1, 2, 11), ...sent(2.1, 3, 11, 2));
+    for (const one of [client(1, 2), client(2.1, 3)])
+      expect(auditText(log, { clients: [one] })).toMatchObject({
+        problems: [],
+        runs: [{ received: { count: 1 } }],
+      });
+  });
+
+  const [a, aEnd] = sent(1, 3, 11);
+  const [b, bEnd] = sent(2, 4, 12);
+  const together = logOf(a, b, aEnd, bEnd);
+
+  test("at the same time are one side, if the results of all are given", () => {
+    const result = auditText(together, { clients: [client(1, 3), client(2, 4)], atLeast: 2 });
+    expect(result).toMatchObject({
+      problems: [],
+      client: { clients: 2, verified: 2, peak: 2, pids: 2, heldMs: 1000, containsLogPeak: true },
+    });
+    const other = auditText(together, { clients: [client(1, 3), client(3.5, 4)], atLeast: 2 });
+    expect(other.problems).toContain("client: peak 1 < 2");
   });
 });
 
@@ -536,7 +580,7 @@ describe("local time that changes while the server runs", () => {
       end("2026.03.29 03:00:03.", 2),
     ].join("");
     const result = runOf(log, {
-      client: client("2026-03-29T00:59:59Z", "2026-03-29T01:00:02Z", 2),
+      clients: [client("2026-03-29T00:59:59Z", "2026-03-29T01:00:02Z", 2)],
     });
     expect(result).toMatchObject({
       ...{ problems: [], peak: 2, averageOverMs: 3000 },
@@ -558,7 +602,7 @@ describe("local time that changes while the server runs", () => {
 
   test("back: the hour that comes twice is two hours", () => {
     const of = client("2026-10-25T00:59:59Z", "2026-10-25T01:00:02Z", 2);
-    expect(runOf(summer + winter + rest, { client: of })).toMatchObject({
+    expect(runOf(summer + winter + rest, { clients: [of] })).toMatchObject({
       ...{
         problems: [],
         peak: 2,
@@ -600,9 +644,11 @@ describe("local time that changes while the server runs", () => {
       ])
         expect(
           runOf(log, {
-            client: client(`2026-11-22T${from}Z`, `2026-11-22T${to}Z`, 2, {
-              clockStepMs,
-            } as object),
+            clients: [
+              client(`2026-11-22T${from}Z`, `2026-11-22T${to}Z`, 2, {
+                clockStepMs,
+              } as object),
+            ],
           }).problems.length,
         ).toBe(lost);
   });
@@ -614,9 +660,9 @@ describe("local time that changes while the server runs", () => {
       end("2026.11.22 10:00:20.", 1),
     ].join("");
     const of = client("2026-11-22T10:00:01Z", "2026-11-22T10:00:02Z", 1);
-    expect(runOf(log, { client: of }).problems).toEqual([]);
+    expect(runOf(log, { clients: [of] }).problems).toEqual([]);
     const older = client("2026-11-22T09:00:01Z", "2026-11-22T09:00:02Z", 1);
-    expect(() => runOf(log, { client: older })).toThrow("is older than the last run");
+    expect(() => runOf(log, { clients: [older] })).toThrow("is older than the last run");
   });
 
   test("a result of another run is recognized by the processes that greeted the client", () => {
@@ -629,7 +675,9 @@ describe("local time that changes while the server runs", () => {
       client("2026-11-22T10:00:01Z", "2026-11-22T10:00:02Z", 1, {
         greeted: { clients: 1, pids: firstPids.length, firstPids },
       });
-    expect(runOf(log, { client: greetedBy(7, 12) }).problems).toEqual([]);
-    expect(() => runOf(log, { client: greetedBy(7, 8) })).toThrow("not of the last run in the log");
+    expect(runOf(log, { clients: [greetedBy(7, 12)] }).problems).toEqual([]);
+    expect(() => runOf(log, { clients: [greetedBy(7, 8)] })).toThrow(
+      "not of the last run in the log",
+    );
   });
 });

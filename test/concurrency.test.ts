@@ -27,7 +27,7 @@ async function serve(children: number, connectTimeout: string) {
   };
   const client = await running;
   await server.stop();
-  const result = audit({ logs: [server.log], client, atLeast: CLIENTS, all: false });
+  const result = audit({ logs: [server.log], clients: [client], atLeast: CLIENTS, all: false });
   return { atOneInstant, client, result, run: result.runs[0] };
 }
 

@@ -201,7 +201,7 @@ test.skipIf(spawnSync("logrotate", ["--version"]).error !== undefined)(
     const oldest = gunzipSync(readFileSync(`${server.log}.2.gz`));
     writeFileSync(`${server.log}.2`, oldest);
     const logs = [`${server.log}.2`, `${server.log}.1`, server.log];
-    expect(audit({ logs, client: result, atLeast: 0, all: false })).toMatchObject({
+    expect(audit({ logs, clients: [result], atLeast: 0, all: false })).toMatchObject({
       ok: true,
       runs: [{ ledger: { counted: result.requests.verified } }],
     });

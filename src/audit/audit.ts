@@ -1,5 +1,5 @@
 /**
- * Audits a log: folds its records into runs, compares the last run with the client's result, and
+ * Audits a log: folds its records into runs, compares the last run with the clients' results, and
  * lists what does not agree. Prints nothing.
  */
 import { KiloforkError } from "../base/errors";
@@ -7,13 +7,16 @@ import { parseRequest } from "../base/protocol";
 import type { ClientResult } from "../client/load";
 import { type DamageKind, isHarmless, type Place, readLog } from "../log/damage";
 import { Kind, type Record } from "../log/record";
-import { Run, type RunReport } from "./run";
+import { type ClientSide, type Clients, isSameRun, isWithin, sumOf, TOLERANCE_MS } from "./clients";
+import { type Ledger, Run, type RunReport } from "./run";
+import { countOfRunning } from "./running";
 
 export interface AuditOptions {
   /** Rotated files of one log, in order. */
   readonly logs: readonly string[];
-  readonly client?: ClientResult | undefined;
-  /** Selects requests by a prefix of their messages. Default: the client's; without a client, all. */
+  /** The results of all clients that sent these messages: one side of the books. */
+  readonly clients?: readonly ClientResult[] | undefined;
+  /** Selects requests by a prefix of their messages. Default: the clients'; without a client, all. */
   readonly match?: string | undefined;
   /** The peak must be at least this; 0: no condition. */
   readonly atLeast: number;
@@ -36,40 +39,33 @@ export interface AuditResult {
   readonly atLeast: number;
   /** The last run, or with `--all` all of them. */
   readonly runs: readonly RunReport[];
-  readonly client: {
-    readonly clients: number;
-    readonly verified: number;
-    readonly peak: number;
-    readonly pids: number;
-    readonly heldMs: number;
-    /** Whether the client's peak covers the whole peak of the log. */
-    readonly containsLogPeak: boolean;
-  } | null;
+  /** Of all clients together. */
+  readonly client:
+    | (ClientSide & {
+        /** Whether the clients' peak covers the whole peak of the log. */
+        readonly containsLogPeak: boolean;
+      })
+    | null;
 }
 
-/** Throws ERR_UNREADABLE if a log or the client's result cannot be judged. */
+/** Throws ERR_UNREADABLE if a log or a client's result cannot be judged. */
 export function audit(options: AuditOptions): AuditResult {
   const runs = readRuns(options);
-  const last = runs.audited.at(-1);
+  const { audited } = runs;
+  const last = audited.at(-1);
   if (!last)
     throw new KiloforkError(
       "ERR_UNREADABLE",
       `${options.logs.join(", ")}: no record of a server in it`,
     );
-  const { client } = options;
-  const problems = runs.audited.flatMap((run) => [
-    ...run.problems,
-    ...problemsOfPeak(run, options),
-  ]);
-  if (client) {
-    const { firstPids = [] } = client.greeted ?? {};
-    if (last.begun && firstPids.length > 0 && !runs.hasAnyOf(firstPids))
-      throw new KiloforkError(
-        "ERR_UNREADABLE",
-        "the client's result is not of the last run in the log: no process of that run greeted it",
-      );
-    problems.push(...problemsOfClient(last, client, options));
-  }
+  const { clients = [] } = options;
+  const side = clients.length > 0 ? sumOf(clients) : undefined;
+  for (const client of clients) refuseOtherRun(client, last, runs, options);
+  const problems = [
+    ...audited.flatMap((run) => [...run.problems, ...problemsOfPeak(run, options)]),
+    ...problemsOfMatch(audited, options),
+    ...(side ? problemsOfClients(last, side, options) : []),
+  ];
   return {
     kind: "audit",
     schema: 1,
@@ -79,15 +75,15 @@ export function audit(options: AuditOptions): AuditResult {
     runsInLog: runs.count,
     damagedBefore: runs.damagedBefore,
     atLeast: options.atLeast,
-    runs: runs.audited,
-    client: client
+    runs: audited,
+    client: side
       ? {
-          clients: client.clients,
-          verified: client.requests.verified,
-          peak: client.inFlight.peak,
-          pids: client.inFlight.pids,
-          heldMs: client.inFlight.heldMs,
-          containsLogPeak: contains(client, last),
+          clients: side.clients,
+          verified: side.verified,
+          peak: side.peak,
+          pids: side.pids,
+          heldMs: side.heldMs,
+          containsLogPeak: contains(side, last),
         }
       : null,
   };
@@ -104,13 +100,39 @@ interface Runs {
 /** After a rotation, a stopped process may still write to the older file for this time. */
 const LATE_WRITER_MS = 60_000;
 
-/** Reads a second time if a later record shows that a request had ended earlier. */
+/**
+ * Reads a second time if a later record shows that a request had ended earlier, or if the server still
+ * runs: after its count, so that each request that it counted is in the log.
+ */
 function readRuns({ onChange, ...options }: AuditOptions): Runs {
   const first = readRunsKnowing([], options);
   const isKnown = first.uncertain.every(({ size }) => size === 0);
-  return isKnown && !onChange
-    ? first
-    : readRunsKnowing(first.uncertain, { ...options, ...(onChange && { onChange }) });
+  const counted = countOfLast(first, options);
+  if (isKnown && counted === undefined && !onChange) return first;
+  const runs = readRunsKnowing(first.uncertain, { ...options, ...(onChange && { onChange }) });
+  const last = runs.audited.at(-1);
+  if (counted === undefined || !last || last.ended) return runs;
+  return { ...runs, audited: [...runs.audited.slice(0, -1), withCount(last, counted)] };
+}
+
+function countOfLast({ audited }: Runs, { logs }: AuditOptions): number | undefined {
+  const last = audited.at(-1);
+  const log = logs.at(-1);
+  return last?.begun && !last.ended && log !== undefined
+    ? countOfRunning(last.server, log)
+    : undefined;
+}
+
+function withCount(run: RunReport, counted: number): RunReport {
+  const ledger: Ledger = { ...run.ledger, counted, countedFrom: "shared memory" };
+  const acknowledged = ledger.completed - ledger.takenBack;
+  const problems =
+    counted > acknowledged
+      ? [
+          `the server counted ${counted} requests, but the log has ${acknowledged} completed records`,
+        ]
+      : [];
+  return { ...run, ledger, problems: [...run.problems, ...problems] };
 }
 
 /** `known`: {@link Run.uncertain} of each run. */
@@ -184,24 +206,31 @@ function isEarlier(start: Start, before: Start): boolean {
 type Selector = (record: Record, bytes: Buffer, run: Run) => boolean;
 
 /** Returns whether a record is one of the selected; compares escaped text, as it is in the log. */
-function selector({ match, client }: AuditOptions): Selector {
+function selector({ match, clients = [] }: AuditOptions): Selector {
   const hasMessage = ({ kind }: Record) => kind === Kind.received || kind === Kind.completed;
-  const begins = (bytes: Buffer, prefix: Buffer, start: number, end: number) =>
-    end - start >= prefix.length &&
-    bytes.compare(prefix, 0, prefix.length, start, start + prefix.length) === 0;
   if (match !== undefined) {
     const prefix = Buffer.from(match);
     return (record, bytes) =>
       hasMessage(record) && begins(bytes, prefix, record.messageStart, record.messageEnd);
   }
-  const request = client && parseRequest(Buffer.from(client.message), false);
-  if (!client || !request) return hasMessage;
+  const selectors = clients.map(selectorOf);
+  if (selectors.length === 0) return hasMessage;
+  return (...record) => hasMessage(record[0]) && selectors.some((select) => select(...record));
+}
 
+const begins = (bytes: Buffer, prefix: Buffer, start: number, end: number) =>
+  end - start >= prefix.length &&
+  bytes.compare(prefix, 0, prefix.length, start, start + prefix.length) === 0;
+
+/** Selects the messages of a client among records with a message. */
+function selectorOf(client: ClientResult): Selector {
+  const request = parseRequest(Buffer.from(client.message), false);
+  if (!request) return () => true;
   const prefix = Buffer.from(`${escapeText(request.message.toString())} `);
   const user = Buffer.from(request.user);
   return (record, bytes, run) => {
     const { messageStart, messageEnd, userStart, userEnd } = record;
-    if (!hasMessage(record) || !begins(bytes, prefix, messageStart, messageEnd)) return false;
+    if (!begins(bytes, prefix, messageStart, messageEnd)) return false;
     const number = bytes.toString("latin1", messageStart + prefix.length, messageEnd);
     if (!/^\d+(\.\d+)?$/.test(number)) return false;
     const isOfUser = userEnd - userStart === user.length && begins(bytes, user, userStart, userEnd);
@@ -209,18 +238,6 @@ function selector({ match, client }: AuditOptions): Selector {
       (record.kind !== Kind.received || isOfUser) && isWithin(client, run.utcOf(record.timeMs))
     );
   };
-}
-
-/** Between the times of both sides, if the clock is not set. */
-const TOLERANCE_MS = 1000;
-
-/** Whether a time is within the client's run: other clients may have sent the same messages. */
-function isWithin(client: ClientResult, ms: number | undefined): boolean {
-  const { firstConnectMs, lastReplyMs, clockStepMs = 0 } = client;
-  if (ms === undefined || !firstConnectMs || !lastReplyMs) return true;
-  // The clock was set during the client's run: its times and those of the log are of either clock.
-  const tolerance = TOLERANCE_MS + Math.abs(clockStepMs);
-  return ms >= firstConnectMs - tolerance && ms <= lastReplyMs + tolerance;
 }
 
 /** Escapes as native/core/base/escape.cpp does. */
@@ -235,49 +252,68 @@ function problemsOfPeak(run: RunReport, { atLeast }: AuditOptions): string[] {
   return run.peak >= atLeast ? [] : [`log: peak ${run.peak} < ${atLeast}`];
 }
 
-/** Compares the counts of both sides, and the peak that each saw. */
-function problemsOfClient(
-  run: RunReport,
+/** A condition that selects nothing says nothing of the books. */
+function problemsOfMatch(runs: readonly RunReport[], { match }: AuditOptions): string[] {
+  const isFound = runs.some(({ received, completed }) => received.count + completed.count > 0);
+  return match === undefined || isFound ? [] : [`log: no message begins with ${match} (--match)`];
+}
+
+/** Throws if the client's result is of another run of the server, or is given twice. */
+function refuseOtherRun(
   client: ClientResult,
-  { atLeast, match }: AuditOptions,
-): string[] {
-  const problems: string[] = [];
-  const { verified, sent } = client.requests;
-  const { counted } = run.ledger;
+  run: RunReport,
+  runs: Runs,
+  { match, clients = [] }: AuditOptions,
+): void {
+  const refuse = (why: string) => {
+    throw new KiloforkError("ERR_UNREADABLE", why);
+  };
+  const { firstPids = [] } = client.greeted ?? {};
+  if (clients.filter((other) => isSameRun(client, other)).length > 1)
+    refuse("the result of one run of a client is given twice");
+  if (run.begun && firstPids.length > 0 && !runs.hasAnyOf(firstPids))
+    refuse(
+      "the client's result is not of the last run in the log: no process of that run greeted it",
+    );
   // A clock that was set back makes a result look older; the requests in the log say that it is not.
   const isOlder =
     run.server > 0 && // the log says its offset from UTC
     client.firstConnectMs > 0 &&
     client.firstConnectMs < run.startedMs - TOLERANCE_MS &&
     (match !== undefined || run.received.count === 0);
-  if (isOlder)
-    throw new KiloforkError(
-      "ERR_UNREADABLE",
-      "the client's result is older than the last run in the log",
-    );
-  if (run.ended && verified > counted)
+  if (isOlder) refuse("the client's result is older than the last run in the log");
+}
+
+/** Compares the counts of both sides, and the peak that each saw. */
+function problemsOfClients(
+  run: RunReport,
+  { verified, sent, peak, pids }: Clients,
+  { atLeast, match }: AuditOptions,
+): string[] {
+  const problems: string[] = [];
+  const { counted, countedFrom } = run.ledger;
+  if ((run.ended || countedFrom === "shared memory") && verified > counted)
     problems.push(`client: ${verified} replies verified, but the server counted ${counted}`);
   if (match === undefined && verified > run.completed.count)
     problems.push(
       `client: ${verified} replies verified, but the log has ${run.completed.count} of its requests completed`,
     );
+  // A request that was carried out twice would look the same.
   if (match === undefined && run.received.count > sent)
-    problems.push(
-      `log: ${run.received.count} requests of the client received, but it sent ${sent}`,
+    throw new KiloforkError(
+      "ERR_UNREADABLE",
+      `the log has ${run.received.count} requests with the client's message, and it sent ${sent}: if other clients sent that message at the same time, give the result of each (--client, several times), or a message of its own to each`,
     );
-  if (client.inFlight.peak < atLeast)
-    problems.push(`client: peak ${client.inFlight.peak} < ${atLeast}`);
-  if (client.inFlight.pids < atLeast)
-    problems.push(`client: in ${client.inFlight.pids} processes < ${atLeast}`);
+  if (peak < atLeast) problems.push(`client: peak ${peak} < ${atLeast}`);
+  if (pids < atLeast) problems.push(`client: in ${pids} processes < ${atLeast}`);
   return problems;
 }
 
 /** Both sides read the clock of one machine; the tolerance is for rounding. */
-function contains(client: ClientResult, run: RunReport): boolean {
+function contains({ peakFromMs, heldMs }: Clients, run: RunReport): boolean {
   const TOLERANCE_MS = 1;
-  const { fromMs, heldMs } = client.inFlight;
   return (
-    fromMs <= run.peakFromMs + TOLERANCE_MS &&
-    fromMs + heldMs >= run.peakFromMs + run.peakHeldMs - TOLERANCE_MS
+    peakFromMs <= run.peakFromMs + TOLERANCE_MS &&
+    peakFromMs + heldMs >= run.peakFromMs + run.peakHeldMs - TOLERANCE_MS
   );
 }

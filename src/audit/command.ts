@@ -24,7 +24,12 @@ export function addAudit(program: Command, exit: (code: number) => void): void {
         DEFAULT_LOG,
       ),
     )
-    .option("--client <file>", "result of kilofork client --out, to be compared with the log")
+    .option(
+      "--client <file>",
+      "result of kilofork client --out, to be compared with the log; of several clients, give each",
+      (file: string, others: readonly string[]) => [...others, file],
+      [],
+    )
     .option(
       "--match <prefix>",
       "only requests whose message begins with this prefix, as written in the log",
@@ -39,13 +44,13 @@ export function addAudit(program: Command, exit: (code: number) => void): void {
     .addOption(jsonOption())
     .action((logs: string[], options) => {
       const { client, match, atLeast, all, json } = options;
-      exit(runAudit({ logs, clientFile: client, match, atLeast, all, json }));
+      exit(runAudit({ logs, clientFiles: client, match, atLeast, all, json }));
     });
 }
 
 interface AuditCommand {
   readonly logs: readonly string[];
-  readonly clientFile: string | undefined;
+  readonly clientFiles: readonly string[];
   readonly match: string | undefined;
   readonly atLeast: number;
   readonly all: boolean;
@@ -53,14 +58,14 @@ interface AuditCommand {
 }
 
 function runAudit(command: AuditCommand): number {
-  const { clientFile } = command;
+  const { clientFiles } = command;
   const options: AuditOptions = {
     ...command,
-    client: clientFile === undefined ? undefined : readClientResult(clientFile),
+    clients: clientFiles.map(readClientResult),
   };
   const result = audit(options);
   if (command.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
-  else process.stdout.write(`${showAudit(result, clientFile)}\n`);
+  else process.stdout.write(`${showAudit(result, clientFiles)}\n`);
   if (result.ok) return EXIT.yes;
   throw new KiloforkError("ERR_NOT_BALANCED", result.problems.join("\n"));
 }
@@ -98,6 +103,7 @@ function isClientResult(value: unknown): value is ClientResult {
     result?.kind === "client" &&
     result.schema === 1 &&
     typeof result.message === "string" &&
+    typeof (result.address ?? "") === "string" &&
     numbers.every(Number.isFinite) &&
     [result.clockStepMs ?? 0, ...(result.greeted?.firstPids ?? [])].every(Number.isFinite)
   );

@@ -12,8 +12,10 @@ export interface Ledger {
   readonly received: number;
   readonly completed: number;
   readonly unfinished: number;
-  /** In the last `total requests` record. */
+  /** In the last `total requests` record, or of a running server in its shared memory. */
   readonly counted: number;
+  /** Null: the log has no total yet, and `counted` is 0. */
+  readonly countedFrom: "log" | "shared memory" | null;
   /** Children that ended abnormally. */
   readonly died: number;
   /** Retracted: completed, but never acknowledged, since their sync failed. */
@@ -81,7 +83,7 @@ export class Run {
   private received = 0;
   private completed = 0;
   private unfinished = 0;
-  private counted = 0;
+  private counted: number | undefined;
   private died = 0;
   private retracted = 0;
   private left = 0;
@@ -187,7 +189,8 @@ export class Run {
       received: this.received,
       completed: this.completed,
       unfinished: this.unfinished + open,
-      counted: this.counted,
+      counted: this.counted ?? 0,
+      countedFrom: this.counted === undefined ? null : "log",
       died: this.died,
       takenBack: this.retracted,
       left: this.left,

@@ -6,11 +6,11 @@ import type { AuditResult } from "./audit";
 import { offsetAt } from "./log-clock";
 import type { Ledger, RunReport } from "./run";
 
-export function showAudit(result: AuditResult, clientFile: string | undefined): string {
+export function showAudit(result: AuditResult, clientFiles: readonly string[]): string {
   const { client } = result;
   const parts = result.runs.map((run, i) => {
     const first = result.runsInLog - result.runs.length + i + 1;
-    return showRun(run, result, first, clientFile);
+    return showRun(run, result, first, clientFiles);
   });
   const peak = result.runs.at(-1)?.peak ?? 0;
   const condition = result.atLeast > 0 ? `; peak ${peak} >= ${result.atLeast}` : "";
@@ -25,7 +25,7 @@ function showRun(
   run: RunReport,
   { logs, runsInLog, damagedBefore, client }: AuditResult,
   number: number,
-  clientFile: string | undefined,
+  clientFiles: readonly string[],
 ): string {
   const line = (name: string, text: string) => `${name.padEnd(9)}${text}`;
   const row = (name: string, text: string) => `  ${name.padEnd(13)}${text}`;
@@ -48,7 +48,7 @@ function showRun(
       ? [
           line(
             "client",
-            `${clientFile}: ${plural(client.clients, "client")}, ${plural(client.verified, "reply", "replies")} verified`,
+            `${clientFiles.join(", ")}: ${plural(client.clients, "client")}, ${plural(client.verified, "reply", "replies")} verified`,
           ),
         ]
       : []),
@@ -57,7 +57,9 @@ function showRun(
       : [
           line(
             "",
-            "the log does not have the end of the run: the server still runs, or was killed",
+            run.ledger.countedFrom === "shared memory"
+              ? "the server still runs: what it counted is from its shared memory"
+              : "the log does not have the end of the run: the server still runs, or was killed",
           ),
         ]),
     ...(damagedBefore > 0
@@ -110,19 +112,16 @@ function showRun(
   ].join("\n");
 }
 
-function ledgerTable({ ledger, begun, ended }: RunReport, replies: number | undefined): string[] {
+function ledgerTable(run: RunReport, replies: number | undefined): string[] {
+  const { ledger, ended } = run;
   const { counted, completed, died, takenBack: retracted } = ledger;
-  const holds =
-    (replies === undefined || replies <= counted) &&
-    counted <= completed - retracted &&
-    completed <= counted + died + retracted;
-  const missing = begun ? "the last total is missing" : "its start is missing";
-  const verdict = holds ? "ok" : begun && ended ? "DOES NOT BALANCE" : missing;
+  const isTotalMissing = ledger.countedFrom === null && !ended;
+  const total = isTotalMissing ? "?" : showCount(counted);
   const cells: [string, string][] = [
     ...(replies === undefined ? [] : ([["replies", showCount(replies)]] as [string, string][])),
-    ["counted", showCount(counted)],
+    ["counted", total],
     ["completed", showCount(completed)],
-    ["counted + died", `${showCount(counted)} + ${showCount(died)}`],
+    ["counted + died", `${total} + ${showCount(died)}`],
   ];
   const last = cells.at(-1);
   if (last && retracted > 0) {
@@ -134,8 +133,22 @@ function ledgerTable({ ledger, begun, ended }: RunReport, replies: number | unde
     cells.map((cell, i) => pick(cell).padStart(widths[i] ?? 0)).join(between);
   return [
     `  ${join(([name]) => name, "      ")}`,
-    `  ${join(([, value]) => value, "  <=  ")}   ${verdict}`,
+    `  ${join(([, value]) => value, "  <=  ")}   ${verdictOf(run, replies)}`,
   ];
+}
+
+function verdictOf({ ledger, begun, ended }: RunReport, replies: number | undefined): string {
+  const { counted, countedFrom, completed, died, takenBack: retracted } = ledger;
+  const balances =
+    (replies === undefined || replies <= counted) && counted <= completed - retracted;
+  if (!ended && countedFrom === null) return "the total is not written yet";
+  if (balances && completed <= counted + died + retracted) return "ok";
+  if (!begun) return "its start is missing";
+  // Between the two readings of a running server, more may have been completed.
+  if (!ended && countedFrom === "shared memory" && balances) return "ok so far";
+  return ended || countedFrom === "shared memory"
+    ? "DOES NOT BALANCE"
+    : "the last total is missing";
 }
 
 function showRefused(refused: Ledger["refused"]): string {

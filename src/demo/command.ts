@@ -76,7 +76,7 @@ async function runDemo(options: DemoOptions): Promise<number> {
   const points: Point[] = [];
   const result = audit({
     logs: [evidence.log],
-    client: evidence.client,
+    clients: [evidence.client],
     atLeast: options.clients,
     all: false,
     onChange: (timeMs, inFlight) => points.push({ timeMs, inFlight }),

@@ -65,7 +65,7 @@ export function judge(
       replies: client.requests.verified,
       counted: run?.ledger.counted ?? 0,
       completed: run?.ledger.completed ?? 0,
-      balanced: audit({ logs: [log], client, atLeast: 0, all: false }).ok,
+      balanced: audit({ logs: [log], clients: [client], atLeast: 0, all: false }).ok,
     },
     upMs: server.upMs,
     requestsPerSecond: client.requestsPerSecond,

@@ -154,7 +154,7 @@ export class Server {
   }
 
   audit(client?: ClientResult): AuditResult {
-    return audit({ logs: [this.log], client, atLeast: 0, all: false });
+    return audit({ logs: [this.log], clients: client ? [client] : [], atLeast: 0, all: false });
   }
 
   /** The numbers of children that were forked, have ended, and are alive. */
