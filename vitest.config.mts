@@ -1,15 +1,47 @@
 import { defineConfig } from "vitest/config";
 
+/** Files that measure nothing and change nothing that others use: several at a time. */
+const TOGETHER = [
+  ...["addon", "audit", "docs", "limit-judge", "limit-search", "property"],
+  ...["repair", "results", "usage", "wire"],
+].map((name) => `test/${name}.test.ts`);
+
+const common = {
+  // Time for a machine that is busy.
+  testTimeout: 120_000,
+  hookTimeout: 60_000,
+  // And a second try where others take the processors away for longer than a test can bear.
+  retry: process.env.CI ? 1 : 0,
+};
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
     reporters: process.env.CI ? ["default", "json"] : ["default"],
     outputFile: { json: "build-test/vitest.json" },
-    // Servers with a thousand children: one file at a time, and time for a machine that is busy.
-    fileParallelism: false,
-    // And a second try where others take the processors away for longer than a test can bear.
-    retry: process.env.CI ? 1 : 0,
-    testTimeout: 120_000,
-    hookTimeout: 60_000,
+    projects: [
+      {
+        test: {
+          ...{ name: "together", include: TOGETHER },
+          sequence: { groupOrder: 0 },
+          ...common,
+        },
+      },
+      {
+        // Servers with a thousand children: one file at a time.
+        test: {
+          ...{ name: "alone", include: ["test/*.test.ts"], exclude: TOGETHER },
+          ...{ fileParallelism: false, sequence: { groupOrder: 1 } },
+          ...common,
+        },
+      },
+      {
+        // Only in `npm run test:all`.
+        test: {
+          ...{ name: "slow", include: ["test/slow/*.test.ts"] },
+          ...{ fileParallelism: false, sequence: { groupOrder: 2 } },
+          ...common,
+        },
+      },
+    ],
   },
 });

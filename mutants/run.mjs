@@ -4,7 +4,7 @@
 //   npm run mutants                  all
 //   npm run mutants -- --only sync   those whose promise or file has that text in it; may be repeated
 //
-// Needs what `npm test` needs. Takes some 10 s a mutant, less with CXX="ccache g++". The scratch copy is
+// Needs what `npm run test:all` needs. Takes some 10 s a mutant, less with CXX="ccache g++". The scratch copy is
 // removed at the end.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

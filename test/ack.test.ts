@@ -7,7 +7,7 @@ import { temporaryFolder } from "./support/cleanup";
 import { run } from "./support/command";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
-import { hasStrace, inject, killTracers } from "./support/strace";
+import { canTrace, inject, killTracers } from "./support/strace";
 import { until } from "./support/wait";
 
 const UNAVAILABLE = "error unavailable: the request could not be recorded, try again later";
@@ -103,7 +103,7 @@ test("a syncer killed between two syncs loses no request; a killed supervisor, o
   expect(server.audit().problems).toEqual([]);
 });
 
-describe.skipIf(!hasStrace)("a sync", () => {
+describe.skipIf(!canTrace)("a sync", () => {
   /** Injects `how` into the syncer's fdatasync() from now on. */
   const injectSync = (server: Server, how: string) =>
     inject(syncOf(server).syncer, "fdatasync", how);

@@ -2,6 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import {
+  chmodSync,
   closeSync,
   constants,
   openSync,
@@ -284,7 +285,8 @@ describe("a result is never destroyed", () => {
     async (signal, exit) => {
       const server = await Server.start({ children: 4 });
       const out = join(temporaryFolder(), "client.json");
-      writeFileSync(out, "an old one", { mode: 0o640 });
+      writeFileSync(out, "an old one");
+      chmodSync(out, 0o640);
       const client = new Command(load(server.port, out));
       await until("a part of the requests is done", () => server.scoreboard.total() > 100);
       expect(readFileSync(out, "utf8")).toBe("an old one");

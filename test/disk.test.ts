@@ -9,7 +9,8 @@ import { ourProcesses, temporaryFolder } from "./support/cleanup";
 import { Command, run } from "./support/command";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
-import { hasStrace, inject } from "./support/strace";
+import { canTrace, inject } from "./support/strace";
+import { isRoot } from "./support/user";
 import { until } from "./support/wait";
 
 /** A file system of a given size, in a mount namespace that the server enters. */
@@ -91,7 +92,7 @@ async function startOnFullDisk(children: number): Promise<{ disk: Disk; server: 
 const UNAVAILABLE = "error unavailable: the request could not be recorded, try again later\n";
 
 // Only the superuser may mount.
-describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
+describe.skipIf(!isRoot)("a disk", () => {
   test("that is full: clients are refused, nothing is counted, the problem is reported once, and the server recovers", async () => {
     const disk = await Disk.make("256k");
     const server = await disk.start(5);
@@ -166,7 +167,7 @@ describe.skipIf(process.getuid?.() !== 0)("a disk", () => {
   });
 });
 
-describe.skipIf(process.getuid?.() !== 0)("a supervisor that is killed", () => {
+describe.skipIf(!isRoot)("a supervisor that is killed", () => {
   test("while the disk is full: the ends of its children are recorded when there is space again", async () => {
     const { disk, server } = await startOnFullDisk(4);
     const { supervisor } = server;
@@ -231,7 +232,7 @@ test("a log that is removed is created again, and the server says what that mean
   await server.stop();
 });
 
-describe.skipIf(!hasStrace)("a write of a record", () => {
+describe.skipIf(!canTrace)("a write of a record", () => {
   /** Makes the writes of the child to the log fail from now on. */
   const breakWrites = (server: Server, how: string) =>
     inject(server.slots()[0]?.pid ?? 0, "write", how, server.log);

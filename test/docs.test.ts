@@ -1,10 +1,12 @@
 /** The pages: every link leads somewhere. */
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 
-const pages = execFileSync("git", ["ls-files", "*.md"], { encoding: "utf8" }).trim().split("\n");
+const pages = [
+  ...readdirSync("."),
+  ...readdirSync("docs", { recursive: true }).map((name) => join("docs", String(name))),
+].filter((name) => name.endsWith(".md"));
 
 /** The anchors of a page: its headings as GitHub makes them, and `<a id>`. */
 function anchorsOf(page: string): Set<string> {

@@ -18,14 +18,14 @@ import { ourProcesses, processes, temporaryFolder } from "./support/cleanup";
 import { run } from "./support/command";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
-import { hasStrace, inject } from "./support/strace";
+import { canTrace, inject } from "./support/strace";
+import { isRoot } from "./support/user";
 import { until } from "./support/wait";
 
 const ctl = (verb: string, server: Server, ...args: string[]) =>
   run("ctl", verb, String(server.port), ...args);
 
 /** A server whose forked processes the test finds. */
-const isRoot = process.getuid?.() === 0;
 
 describe("a supervisor that is killed", () => {
   test("with unread orders is replaced by the front", async () => {
@@ -93,7 +93,7 @@ describe("a supervisor that is killed", () => {
     expect(server.audit().problems).toEqual([]);
   });
 
-  test.skipIf(!hasStrace)(
+  test.skipIf(!canTrace)(
     "when it is about to record the end of its only child: the books balance",
     async () => {
       const server = await Server.start({ children: 1, args: ["--ack", "synced"] });
@@ -242,7 +242,7 @@ describe("a forker", () => {
   });
 });
 
-test.skipIf(!hasStrace)(
+test.skipIf(!canTrace)(
   "a kernel that refuses the filter of system calls ends the start, with one line",
   async () => {
     // The third prctl(2) of the forker is PR_SET_SECCOMP; no other process calls it three times.
@@ -320,7 +320,7 @@ test("a replacement retires one part of the pool after the other, also of a pool
 });
 
 // Only the superuser can limit the processes of another user.
-test.skipIf(process.getuid?.() !== 0)("while no child can be forked, none is retired", async () => {
+test.skipIf(!isRoot)("while no child can be forked, none is retired", async () => {
   const folder = temporaryFolder();
   chmodSync(folder, 0o777);
   const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];

@@ -16,9 +16,9 @@ import { ourProcesses, segmentsOf, temporaryFolder } from "./support/cleanup";
 import { Command, run } from "./support/command";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
+import { isRoot } from "./support/user";
 import { until } from "./support/wait";
 
-const root = process.getuid?.() === 0;
 const NOBODY = 65534;
 
 function statusOf(pid: number): Map<string, string> {
@@ -49,7 +49,7 @@ test("supervisor and children have no capability and can gain none; children hav
 test("log and shared memory are not for others to read", async () => {
   const server = await Server.start({ children: 1 });
   const [segment = ""] = segmentsOf(server.front);
-  expect(statSync(server.log).mode & 0o777).toBe(0o640);
+  expect(statSync(server.log).mode & 0o777).toBe(0o640 & ~process.umask());
   expect(statSync(join("/dev/shm", segment)).mode & 0o777).toBe(0o600);
   await server.stop();
 });
@@ -66,7 +66,7 @@ describe("a log is refused", () => {
     expect(code).toBe(1);
   });
 
-  test.skipIf(!root)("that belongs to another user", async () => {
+  test.skipIf(!isRoot)("that belongs to another user", async () => {
     const log = join(temporaryFolder(), "log");
     writeFileSync(log, "");
     chownSync(log, NOBODY, NOBODY);
@@ -115,7 +115,7 @@ describe("a users file is refused", () => {
     expect(start).toMatchObject({ code: 2, stderr: expect.stringContaining("not a regular file") });
   });
 
-  test.skipIf(!root)("that belongs to another user", async () => {
+  test.skipIf(!isRoot)("that belongs to another user", async () => {
     const folder = temporaryFolder();
     const users = join(folder, "users");
     writeFileSync(users, "arijort\n");
@@ -130,7 +130,7 @@ describe("a users file is refused", () => {
 describe("--run-as", () => {
   test("is for the superuser, and for users that exist", async () => {
     const serve = ["serve", "127.0.0.1", "0", "--log", join(temporaryFolder(), "log")];
-    if (root) {
+    if (isRoot) {
       for (const [user, message] of [
         ["no-such-user", /there is no user "no-such-user"/],
         ["nobody:no-such-group", /there is no group "no-such-group"/],
@@ -142,7 +142,7 @@ describe("--run-as", () => {
       }
     }
     const asNobody = ["--reuid=65534", "--regid=65534", "--clear-groups", process.execPath];
-    const { code, stderr } = root
+    const { code, stderr } = isRoot
       ? await new Command(
           [...asNobody, commandPath, ...serve, "--run-as", "nobody"],
           "setpriv",
@@ -152,7 +152,7 @@ describe("--run-as", () => {
     expect(code).toBe(2);
   });
 
-  test.skipIf(!root)("is the user of supervisor and children, and they work", async () => {
+  test.skipIf(!isRoot)("is the user of supervisor and children, and they work", async () => {
     const server = await Server.start({ children: 5, args: ["--run-as", "nobody"] });
     for (const pid of [server.supervisor, ...server.slots().map(({ pid }) => pid)]) {
       const status = statusOf(pid);

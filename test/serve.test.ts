@@ -14,6 +14,7 @@ import { segmentsOf, temporaryFolder } from "./support/cleanup";
 import { run } from "./support/command";
 import { Server as StartedServer } from "./support/server";
 import { RawClient } from "./support/socket";
+import { isRoot } from "./support/user";
 import { until } from "./support/wait";
 
 describe("settings", () => {
@@ -79,31 +80,34 @@ describe("--ready-fd", () => {
   });
 
   // libuv closes descriptors on exec up to the first gap beyond 15 by itself.
-  test.each([3, 40])("descriptor %d is inherited by no other process", async (fd) => {
-    const open = (pid: number) =>
-      readdirSync(`/proc/${pid}/fd`).map((each) => readlinkSync(`/proc/${pid}/fd/${each}`));
-    const folder = temporaryFolder();
-    const file = join(folder, "ready");
-    const out = openSync(file, "a");
-    const stdio = ["pipe", "ignore", "ignore", ...Array(fd - 3).fill("ignore"), out];
-    const child = spawn(
-      process.execPath,
-      [
-        ...[commandPath, "serve", "127.0.0.1", "0", "--children", "2", "--stop-at-eof"],
-        ...["--log", join(folder, "log"), "--ready-fd", String(fd)],
-      ],
-      { stdio },
-    );
-    closeSync(out);
-    const ended = once(child, "close");
-    const front = child.pid ?? 0;
-    await until("the server is ready", () => readFileSync(file, "utf8").endsWith("\n"));
-    const family = [front, ...descendants(front)];
-    expect(family.length).toBeGreaterThanOrEqual(4);
-    for (const pid of family) expect(open(pid)).not.toContain(file);
-    child.kill("SIGTERM");
-    await ended;
-  });
+  test.skipIf(!isRoot).each([3, 40])(
+    "descriptor %d is inherited by no other process",
+    async (fd) => {
+      const open = (pid: number) =>
+        readdirSync(`/proc/${pid}/fd`).map((each) => readlinkSync(`/proc/${pid}/fd/${each}`));
+      const folder = temporaryFolder();
+      const file = join(folder, "ready");
+      const out = openSync(file, "a");
+      const stdio = ["pipe", "ignore", "ignore", ...Array(fd - 3).fill("ignore"), out];
+      const child = spawn(
+        process.execPath,
+        [
+          ...[commandPath, "serve", "127.0.0.1", "0", "--children", "2", "--stop-at-eof"],
+          ...["--log", join(folder, "log"), "--ready-fd", String(fd)],
+        ],
+        { stdio },
+      );
+      closeSync(out);
+      const ended = once(child, "close");
+      const front = child.pid ?? 0;
+      await until("the server is ready", () => readFileSync(file, "utf8").endsWith("\n"));
+      const family = [front, ...descendants(front)];
+      expect(family.length).toBeGreaterThanOrEqual(4);
+      for (const pid of family) expect(open(pid)).not.toContain(file);
+      child.kill("SIGTERM");
+      await ended;
+    },
+  );
 
   test("says by a code why the server does not start", async () => {
     const first = await StartedServer.start({ children: 1 });

@@ -11,6 +11,7 @@ import { temporaryFolder } from "./support/cleanup";
 import { Command, run } from "./support/command";
 import { births, init, stop } from "./support/log";
 import { Server } from "./support/server";
+import { isRoot } from "./support/user";
 
 const log = () => join(temporaryFolder(), "log");
 const serve = (...args: string[]) => run("serve", "127.0.0.1", "0", "--children", "1", ...args);
@@ -159,7 +160,7 @@ describe("exit 1", () => {
   });
 
   // The superuser has no such limit, but may become a user who runs nothing yet.
-  test.skipIf(process.getuid?.() !== 0)("more children than its user may have", async () => {
+  test.skipIf(!isRoot)("more children than its user may have", async () => {
     const as = ["--reuid=54321", "--regid=54321", "--clear-groups", "prlimit", "--nproc=300:"];
     const { code, stderr } = await new Command(
       [...as, process.execPath, commandPath, "serve", "127.0.0.1", "0", "--children", "250"],

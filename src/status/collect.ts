@@ -51,7 +51,8 @@ export function collect(server: Server, rate: Rate): Collected {
   const path = header.log === "-" ? "-" : numberedLog(header.log, header.logNumber);
   const log = {
     path,
-    inPlace: isOpenIn(header.supervisor, path),
+    // Of the supervisor, only root may read it; the front has the same file open.
+    inPlace: isOpenIn(header.supervisor, path) ?? isOpenIn(header.front, path),
     takenBack: sum(slots.map(({ retracted }) => retracted)),
     sync: header.sync,
     reader: header.reader,

@@ -134,6 +134,7 @@ function showFiles({ log, memory, children }: Status): string[] {
     ),
   ];
   if (log.sync.acknowledges) lines.push(showSync(log));
+  if (memory === null && alive > 0) lines.push(line("memory", "unknown: only root may read it"));
   if (memory) {
     const { bytesOfChildren, bytesPerChild, childrenRead } = memory;
     const basis = childrenRead < alive ? `, ${showCount(childrenRead)} of them read` : "";

@@ -2,8 +2,11 @@
 import { spawnSync } from "node:child_process";
 import { afterEach } from "vitest";
 import { Tracer } from "./tracer";
+import { isRoot } from "./user";
 
 export const hasStrace = spawnSync("strace", ["-V"]).error === undefined;
+/** Whether strace may attach to supervisor and children. */
+export const canTrace = hasStrace && isRoot;
 
 const tracers: Tracer[] = [];
 

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { LimitResult } from "../src/limit/result";
-import { ourProcesses, segmentsOf, temporaryFolder } from "./support/cleanup";
-import { Command, run } from "./support/command";
-import { until } from "./support/wait";
+import type { LimitResult } from "../../src/limit/result";
+import { ourProcesses, segmentsOf, temporaryFolder } from "../support/cleanup";
+import { Command, run } from "../support/command";
+import { until } from "../support/wait";
 
 /** These trials take a few megabytes, also where other programs have most of the memory. */
 const SMALL = ["--hold", "200ms", "--max-memory", "95%"];
