@@ -1,7 +1,9 @@
 // What each command runs first: takes the signals that must not wait until the program is loaded.
 const early = new Set();
 process.on("SIGUSR1", () => early.add("SIGUSR1")); // without a handler, Node opens its debugger
+const { existsSync } = require("node:fs");
 const inspector = require("node:inspector");
+const { join } = require("node:path");
 
 /** Runs a command. Signals that are orders to a server, and come too early, are its first orders. */
 exports.run = (argv) => {
@@ -11,11 +13,20 @@ exports.run = (argv) => {
   // Node opens it twice for one signal: at once, and in its event loop.
   setImmediate(closeDebugger);
   for (const ms of [10, 100, 1000]) setTimeout(closeDebugger, ms).unref();
-  const { main } = require("../dist/kilofork.cjs");
-  main(argv, early).then((code) => {
-    process.exitCode = code;
-  });
+  load()
+    ?.main(argv, early)
+    .then((code) => {
+      process.exitCode = code;
+    });
 };
+
+/** The program; undefined, after a message, in a clone that is not built. */
+function load() {
+  const program = join(__dirname, "../dist/kilofork.cjs");
+  if (existsSync(program)) return require(program);
+  process.stderr.write("kilofork: it is not built yet: npm install\n");
+  process.exitCode = 1;
+}
 
 /** Closes Node's debugger if a signal has opened it, before this file was loaded, and no option. */
 function closeDebugger() {
