@@ -1,30 +1,70 @@
 /** The demo: what a new user sees first. */
-import { existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { constants } from "node:os";
+import { basename, join } from "node:path";
 import { expect, test } from "vitest";
+import { commandPath } from "../src/base/paths";
 import { drawInFlight } from "../src/demo/picture";
-import { run } from "./support/command";
+import { temporaryFolder } from "./support/cleanup";
+import { Command, run } from "./support/command";
+import { runOnTerminal } from "./support/terminal";
+import { isRoot } from "./support/user";
+import { until } from "./support/wait";
 
-test("proves its clients, and names the folder with the evidence", async () => {
-  const { code, stdout } = await run("demo", "--clients", "100", "--work", "500ms");
-  const folder = /^PROVED {2}100 of 100 concurrent\. {3}Evidence: (\S+)$/m.exec(stdout)?.[1] ?? "";
+/** A folder for temporary files, to see what is left there. */
+const demo = (folder: string, ...args: string[]) =>
+  new Command(["demo", ...args], process.execPath, { TMPDIR: folder });
+
+test("proves as many clients as children, and leaves nothing", async () => {
+  const folder = temporaryFolder();
+  const command = demo(folder, "--children", "100", "--work", "500ms");
+  const { code, stdout } = await command.end();
   expect(code).toBe(0);
   expect(stdout).toMatch(/client +100 greeted by 100 pids, unanswered/);
   expect(stdout).toMatch(/log +100 received, not completed/);
   expect(stdout).toMatch(/memory +100 slots working/);
   expect(stdout).toMatch(/kernel +100 accepted connections/);
   expect(stdout).toMatch(/100 replies <= 100 counted <= 100 completed +balanced/);
-  const audited = await run(
-    ...["audit", join(folder, "server.log"), "--client", join(folder, "client.json")],
-    ...["--at-least", "100"],
-  );
-  expect(audited.code).toBe(0);
-  rmSync(folder, { recursive: true });
+  expect(stdout).toMatch(/^PROVED {2}100 of 100 concurrent\. {3}Evidence: removed \(--keep\)$/m);
+  // Of the processes, and not of the system: a hundred children have some megabytes.
+  const [, megabytes] =
+    /100 children up in \d+ ms, ([\d.]+) MB of private memory, /.exec(stdout) ?? [];
+  if (isRoot) expect(Number(megabytes)).toBeGreaterThan(1);
+  expect(Number(megabytes ?? 0)).toBeLessThan(20);
+  expect(readdirSync(folder)).toEqual([]);
 });
 
-test("with a child too few it is NOT PROVED: exit 1", async () => {
+test("keeps the evidence if asked to", async () => {
+  const folder = temporaryFolder();
+  const command = demo(folder, "--clients", "3", "--work", "500ms", "--keep", "--json");
+  const { evidence } = JSON.parse((await command.end()).stdout);
+  expect(readdirSync(folder)).toEqual([basename(evidence)]);
+  const audited = await run(
+    ...["audit", join(evidence, "server.log"), "--client", join(evidence, "client.json")],
+    ...["--at-least", "3"],
+  );
+  expect(audited.code).toBe(0);
+});
+
+test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+  "ended by %s, leaves nothing",
+  async (signal) => {
+    const folder = temporaryFolder();
+    const command = demo(folder, "--clients", "3", "--hold");
+    await until("it holds", () => command.stdout.includes("in another terminal"));
+    command.kill(signal);
+    expect(await command.end()).toMatchObject({
+      code: 128 + constants.signals[signal],
+      stderr: "",
+    });
+    expect(readdirSync(folder)).toEqual([]);
+  },
+);
+
+test("with a child too few it is NOT PROVED: exit 1, and the evidence stays", async () => {
+  const folder = temporaryFolder();
   const args = ["--clients", "50", "--children", "49", "--work", "500ms", "--json"];
-  const { code, stdout } = await run("demo", ...args);
+  const { code, stdout } = await demo(folder, ...args).end();
   const result = JSON.parse(stdout);
   expect(result).toMatchObject({
     ok: false,
@@ -34,7 +74,23 @@ test("with a child too few it is NOT PROVED: exit 1", async () => {
   });
   expect(code).toBe(1);
   expect(existsSync(join(result.evidence, "client.json"))).toBe(true);
-  rmSync(result.evidence, { recursive: true });
+});
+
+test("at 40 columns, picture and help fit", async () => {
+  const points = [0, 10, 10, 0].map((inFlight, i) => ({ timeMs: i * 1000, inFlight }));
+  for (const most of [10, 1000]) {
+    const picture = drawInFlight(points, most, 1000, 40);
+    expect(Math.max(...picture.map(({ length }) => length))).toBeLessThanOrEqual(40);
+    expect(picture.at(-1)).toMatch(/^ +0 s +1 s +2 s/);
+  }
+  for (const command of ["demo", "client", "serve"]) {
+    const argv = [process.execPath, commandPath, command, "--help"];
+    const when = { text: "nothing", times: 1 };
+    const { output } = await runOnTerminal({ argv, when, act: "Ctrl-C", columns: 40 });
+    expect(output).toContain("Usage: kilofork");
+    const long = output.split(/\r?\n/).filter(({ length }) => length > 40);
+    expect(long).toEqual([]);
+  }
 });
 
 test("the picture is full only where all are in flight", () => {

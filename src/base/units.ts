@@ -76,3 +76,16 @@ export function parseCount(text: string, name: string, range: { min: number; max
     );
   return count;
 }
+
+/** `36 kB`. */
+export function showBytes(bytes: number): string {
+  if (bytes >= 2 ** 30) return `${showFigure(bytes / 2 ** 30)} GB`;
+  return bytes >= 2 ** 20
+    ? `${showFigure(bytes / 2 ** 20)} MB`
+    : `${showFigure(bytes / 2 ** 10)} kB`;
+}
+
+/** Rounds numbers below 10 to one decimal: `0.3`, `7.5`, `1,204`. */
+export function showFigure(value: number): string {
+  return value < 10 ? String(Number(value.toFixed(1))) : showCount(value);
+}

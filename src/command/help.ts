@@ -8,6 +8,13 @@ export const helpConfiguration: HelpConfiguration = {
   minWidthToWrap: 12,
   /** Arguments are in the help of the command. */
   subcommandTerm: (command) => command.name(),
+  /** On a narrow terminal, in several lines. */
+  commandUsage(command: Command): string {
+    const usage = Help.prototype.commandUsage.call(this as Help, command);
+    const indent = "Usage: ".length;
+    const wrapped = (this as Help).boxWrap(usage, ((this as Help).helpWidth ?? 80) - indent);
+    return wrapped.replaceAll("\n", `\n${" ".repeat(indent)}`);
+  },
   /** Explains `D`, if an option has one. */
   commandDescription(command: Command): string {
     const text = command.description();

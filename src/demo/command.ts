@@ -10,17 +10,20 @@ import { audit } from "../audit/audit";
 import { KiloforkError } from "../base/errors";
 import { parseDuration, plural, writeDuration } from "../base/units";
 import { count, duration, durationOption, jsonOption } from "../command/arguments";
-import { EXIT } from "../command/exit";
+import { EXIT, exitCodeOfSignal } from "../command/exit";
 import { lostOutput } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
+import { heeded } from "../machine/signals";
 import { type DemoOptions, gather, measureSpeed } from "./demo";
-import { judge } from "./outcome";
+import { judge, type Outcome } from "./outcome";
 import type { Point } from "./picture";
 import { showOutcome } from "./text";
 
+const CLIENTS = 1000;
 const MOST = 25_000;
 const SPEED_CLIENTS = 100;
 const HOLD = "60s";
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export function addDemo(program: Command, exit: (code: number) => void): void {
   program
@@ -29,7 +32,11 @@ export function addDemo(program: Command, exit: (code: number) => void): void {
     .description(
       "Runs 1000 clients against 1000 processes, and asks four witnesses how many were served at one instant: the clients, the log, the shared memory and the kernel.",
     )
-    .option("--clients <n>", "number of clients", count("clients", 1, MOST), 1000)
+    .option(
+      "--clients <n>",
+      `number of clients (default: as many as children, or ${CLIENTS})`,
+      count("clients", 1, MOST),
+    )
     .option(
       "--children <n>",
       "number of server processes (default: as many as clients)",
@@ -42,10 +49,13 @@ export function addDemo(program: Command, exit: (code: number) => void): void {
         `stay at the peak for this time (${HOLD} if D is missing), to inspect it with other tools`,
       ).argParser(duration),
     )
+    .option("--keep", "keep log and client's result as evidence, although all went well", false)
     .addOption(jsonOption())
-    .action(async ({ clients, children, work, hold, json }) => {
+    .action(async ({ work, hold, ...options }) => {
       const holdMs = hold === true ? parseDuration(HOLD) : (hold ?? 0);
-      exit(await runDemo({ clients, children: children ?? clients, workMs: work, holdMs, json }));
+      const clients = options.clients ?? options.children ?? CLIENTS;
+      const children = options.children ?? clients;
+      exit(await runDemo({ ...options, clients, children, workMs: work, holdMs }));
     });
 }
 
@@ -59,11 +69,29 @@ async function runDemo(options: DemoOptions): Promise<number> {
   const problems = problemsOfClient(readMachine(), options);
   if (problems.length > 0) throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"));
   const folder = mkdtempSync(join(tmpdir(), "kilofork-demo-"));
-  // Without an output nobody learns of the folder, so remove it. The servers end with this process.
+  const discard = () => rmSync(folder, { recursive: true, force: true });
+  // The servers end with this process.
+  const leave = (code: number) => {
+    if (!options.keep) discard();
+    process.exit(code);
+  };
+  for (const signal of heeded(SIGNALS)) process.on(signal, () => leave(exitCodeOfSignal(signal)));
+  // Without an output nobody learns of the folder.
   process.stdout.on("error", (error) => {
-    rmSync(folder, { recursive: true, force: true });
+    discard();
     process.exit(lostOutput(error));
   });
+  try {
+    const outcome = await demonstrate(options, workMs, folder);
+    if (outcome.evidence === null) discard();
+    return outcome.ok ? EXIT.yes : EXIT.no;
+  } catch (error) {
+    discard(); // there is no client's result
+    throw error;
+  }
+}
+
+async function demonstrate(options: DemoOptions, workMs: number, folder: string): Promise<Outcome> {
   const print = (text: string) => {
     if (!options.json) process.stdout.write(`${text}\n`);
   };
@@ -83,7 +111,7 @@ async function runDemo(options: DemoOptions): Promise<number> {
   });
   const speed = await measureSpeed(Math.min(options.children, SPEED_CLIENTS), folder);
   const outcome = judge(options, evidence, result, speed);
-  print(showOutcome(outcome, points, workMs));
+  print(showOutcome(outcome, points, workMs, process.stdout.columns ?? 80));
   if (options.json) process.stdout.write(`${JSON.stringify(outcome, null, 2)}\n`);
-  return outcome.ok ? EXIT.yes : EXIT.no;
+  return outcome;
 }

@@ -2,11 +2,12 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { plural, showCount, showDuration, writeDuration } from "../base/units";
+import { whereIs } from "../base/address";
+import { plural, showBytes, showCount, showDuration, writeDuration } from "../base/units";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
 import { type StartedServer, startServer } from "../harness/server";
 import { countAccepted } from "../machine/connections";
-import { readMemory } from "../machine/memory";
+import { memoryOfChildren } from "../machine/process";
 import { openScoreboardOf } from "../status/servers";
 
 export interface DemoOptions {
@@ -15,6 +16,8 @@ export interface DemoOptions {
   readonly workMs: number;
   /** Time to stay at the peak, to inspect it with other tools; 0: none. */
   readonly holdMs: number;
+  /** Keep the folder with the log and the client's result, although all went well. */
+  readonly keep: boolean;
   readonly json: boolean;
 }
 
@@ -47,15 +50,16 @@ export async function gather(
   folder: string,
   print: (text: string) => void,
 ): Promise<Evidence> {
-  const before = readMemory().inUse;
   const log = join(folder, "server.log");
   const { children } = options;
   const server = await startServer({ children, work: `sleep:${workMs}ms`, log, args: GRACE });
   try {
-    const memoryBytes = Math.max(0, readMemory().inUse - before);
-    print(
-      `  server    ${plural(options.children, "child", "children")} up in ${server.upMs} ms, ${Math.round(memoryBytes / 2 ** 20)} MB, ${server.address}:${server.port}`,
-    );
+    const parts = [
+      `${plural(options.children, "child", "children")} up in ${server.upMs} ms`,
+      ...describeMemory(server),
+      whereIs(server),
+    ];
+    print(`  server    ${parts.join(", ")}`);
     const load = new Load(planOf(options.clients, server, workMs));
     const askWitnesses = async () => {
       await untilSettled(load, options.clients);
@@ -76,6 +80,15 @@ export async function gather(
   } finally {
     await server.stop();
   }
+}
+
+/** Only root may read it. */
+function describeMemory({ pid }: StartedServer): string[] {
+  const scoreboard = openScoreboardOf(pid);
+  const children = scoreboard.snapshot().filter(({ state }) => state !== "vacant");
+  scoreboard.close();
+  const memory = memoryOfChildren(children.map((child) => child.pid));
+  return memory ? [`${showBytes(memory.bytesOfChildren)} of private memory`] : [];
 }
 
 function planOf(clients: number, server: StartedServer, workMs: number): LoadPlan {

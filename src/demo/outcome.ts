@@ -28,8 +28,8 @@ export interface Outcome {
   readonly upMs: number;
   readonly requestsPerSecond: number;
   readonly requestsPerSecondNoWork: number;
-  /** The folder with the log and the client's result. */
-  readonly evidence: string;
+  /** The folder with the log and the client's result; null: it is removed. */
+  readonly evidence: string | null;
 }
 
 /** `speed`: requests a second without work. */
@@ -52,10 +52,11 @@ export function judge(
     witnesses.memory,
     witnesses.kernel,
   );
+  const ok = result.ok && client.ok && concurrent >= options.clients;
   return {
     kind: "demo",
     schema: 1,
-    ok: result.ok && client.ok && concurrent >= options.clients,
+    ok,
     problems: [...new Set([...client.problems, ...result.problems])],
     concurrent,
     clients: options.clients,
@@ -70,6 +71,6 @@ export function judge(
     upMs: server.upMs,
     requestsPerSecond: client.requestsPerSecond,
     requestsPerSecondNoWork: speed,
-    evidence: folder,
+    evidence: ok && !options.keep ? null : folder,
   };
 }

@@ -3,7 +3,13 @@ import { showCount, showDuration, writeDuration } from "../base/units";
 import type { Outcome } from "./outcome";
 import { drawInFlight, type Point } from "./picture";
 
-export function showOutcome(outcome: Outcome, points: readonly Point[], workMs: number): string {
+/** `columns`: the width of the terminal, for the picture. */
+export function showOutcome(
+  outcome: Outcome,
+  points: readonly Point[],
+  workMs: number,
+  columns: number,
+): string {
   const { witnesses, books, clients } = outcome;
   const { client, log, memory, kernel } = witnesses;
   const row = (name: string, text: string) => `  ${name.padEnd(10)}${text}`;
@@ -11,7 +17,7 @@ export function showOutcome(outcome: Outcome, points: readonly Point[], workMs: 
   const rate = `${showCount(outcome.requestsPerSecond)} requests/s (${writeDuration(workMs)} of work allows ${showCount((clients * 1000) / workMs)})`;
   return [
     "  in flight",
-    ...drawInFlight(points, clients, workMs / 3).map((line) => `  ${line}`),
+    ...drawInFlight(points, clients, workMs / 3, columns - 2).map((line) => `  ${line}`),
     "",
     row("witness", "at one instant"),
     row(
@@ -38,7 +44,7 @@ export function showOutcome(outcome: Outcome, points: readonly Point[], workMs: 
     row("speed", `${rate}; ${showCount(outcome.requestsPerSecondNoWork)}/s with --work none`),
     "",
     ...outcome.problems.map((problem) => `  ${problem}`),
-    `${outcome.ok ? "PROVED" : "NOT PROVED"}  ${outcome.concurrent} of ${clients} concurrent.   Evidence: ${outcome.evidence}`,
-    "        Look yourself: kilofork demo --hold    See it fail: kilofork demo --children 999",
+    `${outcome.ok ? "PROVED" : "NOT PROVED"}  ${outcome.concurrent} of ${clients} concurrent.   Evidence: ${outcome.evidence ?? "removed (--keep)"}`,
+    "        Look yourself: kilofork demo --hold\n        See it fail: kilofork demo --clients 1000 --children 999",
   ].join("\n");
 }

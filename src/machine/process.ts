@@ -1,4 +1,5 @@
 /** A process as others see it: proc_pid_stat(5), proc_pid_comm(5), proc_pid_smaps(5). */
+import { sum } from "../base/numbers";
 import { bytesNamed, readText } from "./files";
 
 export type Life = "running" | "stopped" | "gone";
@@ -25,8 +26,35 @@ export function proportionalMemory(pid: number): number {
  * Bytes that a process has written to and shares with nobody, and its page tables; undefined if they
  * cannot be read. RssAnon of proc_pid_status(5) would count what it shares since the fork.
  */
-export function privateMemory(pid: number): number | undefined {
+function privateMemory(pid: number): number | undefined {
   const pages = bytesNamed("Private_Dirty", readText(`/proc/${pid}/smaps_rollup`));
   const tables = bytesNamed("VmPTE", readText(`/proc/${pid}/status`));
   return pages === undefined || tables === undefined ? undefined : pages + tables;
+}
+
+/** Private memory and page tables of alike processes. */
+export interface MemoryOfChildren {
+  readonly bytesPerChild: number;
+  readonly bytesOfChildren: number;
+  readonly childrenRead: number;
+}
+
+/** Maximum number of children whose memory is read; each costs some 0.2 ms. */
+const MEMORY_OF = 100;
+
+/** Null if there are none, or none can be read: only root can. */
+export function memoryOfChildren(pids: readonly number[]): MemoryOfChildren | null {
+  const step = Math.max(1, pids.length / MEMORY_OF);
+  const some = Array.from(
+    { length: Math.min(pids.length, MEMORY_OF) },
+    (_, i) => pids[Math.floor(i * step)] ?? 0,
+  );
+  const sizes = some.map(privateMemory).filter((bytes) => bytes !== undefined);
+  if (sizes.length === 0) return null;
+  const bytesPerChild = sum(sizes) / sizes.length;
+  return {
+    bytesPerChild,
+    bytesOfChildren: bytesPerChild * pids.length,
+    childrenRead: sizes.length,
+  };
 }

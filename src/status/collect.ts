@@ -9,7 +9,7 @@ import { isSystemError } from "../base/errors";
 import { sum } from "../base/numbers";
 import { numberedLog } from "../log/names";
 import { hasOpen } from "../machine/files";
-import { lifeOf, privateMemory } from "../machine/process";
+import { lifeOf, memoryOfChildren } from "../machine/process";
 import type { PoolBounds, ScoreboardHeader } from "../native/header";
 import type { Scoreboard } from "../native/scoreboard";
 import type { Slot } from "../native/slot";
@@ -95,7 +95,7 @@ export function collect(server: Server, rate: Rate): Collected {
       onOlderLog: children.filter(({ logEpoch }) => logEpoch !== header.logEpoch).length,
     },
     log,
-    memory: readMemory(children),
+    memory: memoryOfChildren(children.map(({ pid }) => pid)),
     slots: slots.map(({ state }) => LETTERS[state]).join(""),
   };
   return { figures, header, queueError };
@@ -152,25 +152,6 @@ function isOpenIn(pid: number, path: string): boolean | null {
   } catch {
     return null;
   }
-}
-
-/** Maximum number of children whose memory is read; each costs some 0.2 ms. */
-const MEMORY_OF = 100;
-
-function readMemory(children: readonly Slot[]): Figures["memory"] {
-  const step = Math.max(1, children.length / MEMORY_OF);
-  const some = Array.from(
-    { length: Math.min(children.length, MEMORY_OF) },
-    (_, i) => children[Math.floor(i * step)]?.pid ?? 0,
-  );
-  const sizes = some.map(privateMemory).filter((bytes) => bytes !== undefined);
-  if (sizes.length === 0) return null;
-  const bytesPerChild = sum(sizes) / sizes.length;
-  return {
-    bytesPerChild,
-    bytesOfChildren: bytesPerChild * children.length,
-    childrenRead: sizes.length,
-  };
 }
 
 function countBy<Name extends string>(names: readonly Name[], count: (name: Name) => number) {

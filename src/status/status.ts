@@ -1,6 +1,6 @@
 /** The result of `kilofork status`: the figures that are collected, and the problems found in them. */
 import type { Cause, GrowthLimit, Refusal, State } from "../base/enumerations";
-import type { Life } from "../machine/process";
+import type { Life, MemoryOfChildren } from "../machine/process";
 import type { PoolBounds, ReaderFigures, ScoreboardHeader, SyncFigures } from "../native/header";
 import type { ListenQueue } from "../native/sockets";
 
@@ -79,11 +79,7 @@ export interface Figures extends Rate {
     readonly reader: ReaderFigures | null;
   };
   /** Private memory and page tables, read from some children; null when it cannot be read. */
-  readonly memory: {
-    readonly bytesPerChild: number;
-    readonly bytesOfChildren: number;
-    readonly childrenRead: number;
-  } | null;
+  readonly memory: MemoryOfChildren | null;
   /** A letter for each slot, see {@link LETTERS}. */
   readonly slots: string;
 }

@@ -1,7 +1,7 @@
 /** The text of `kilofork status`: a function of its result and of nothing else. */
 import { whereIs } from "../base/address";
 import { CAUSES, type Cause, isDeath } from "../base/enumerations";
-import { plural, showCount, showDuration } from "../base/units";
+import { plural, showBytes, showCount, showDuration, showFigure } from "../base/units";
 import { LETTERS, type Status } from "./status";
 
 const ROW = 50;
@@ -212,16 +212,4 @@ export function showAge(ms: number): string {
       return `${count} ${unit.name}`;
     })
     .join(" ");
-}
-
-function showBytes(bytes: number): string {
-  if (bytes >= 2 ** 30) return `${showFigure(bytes / 2 ** 30)} GB`;
-  return bytes >= 2 ** 20
-    ? `${showFigure(bytes / 2 ** 20)} MB`
-    : `${showFigure(bytes / 2 ** 10)} kB`;
-}
-
-/** Rounds numbers below 10 to one decimal: `0.3`, `7.5`, `1,204`. */
-function showFigure(value: number): string {
-  return value < 10 ? String(Number(value.toFixed(1))) : showCount(value);
 }
