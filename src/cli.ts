@@ -3,12 +3,14 @@ import { Command } from "commander";
 import { addAudit } from "./audit/command";
 import { version } from "./base/version";
 import { addClient } from "./client/command";
+import { sayOnce } from "./command/arguments";
 import { EXIT, reportError } from "./command/exit";
 import { helpConfiguration } from "./command/help";
 import { guardOutput } from "./command/output";
 import { addCtl } from "./ctl/command";
 import { addDemo } from "./demo/command";
 import { addLimit } from "./limit/command";
+import { requireProc } from "./machine/files";
 import { addRepair } from "./repair/command";
 import { addServe } from "./serve/command";
 import { addStatus } from "./status/command";
@@ -30,6 +32,8 @@ export async function main(
   }
 }
 
+const NEED_PROC = ["serve", "status", "ctl", "limit", "demo"];
+
 function createProgram(exit: (code: number) => void, early: ReadonlySet<NodeJS.Signals>): Command {
   const program = new Command("kilofork")
     .description(
@@ -43,11 +47,13 @@ function createProgram(exit: (code: number) => void, early: ReadonlySet<NodeJS.S
         guardOutput();
         process.stdout.write(text);
       },
+      outputError: (text, write) => write(sayOnce(text)),
     })
     // But not for serve: its standard output may be the children's log, and Node would make a pipe
     // non-blocking.
     .hook("preAction", (_, action) => {
       if (action.name() !== "serve") guardOutput();
+      if (NEED_PROC.includes(action.name())) requireProc();
     })
     .showHelpAfterError("(--help shows every option)");
   addServe(program, exit, early);

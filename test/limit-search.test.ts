@@ -1,7 +1,9 @@
 /** The search for the limit, against simulated machines that break at a given load. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { LimitResult } from "../src/limit/result";
 import { type Found, type Outcome, search } from "../src/limit/search";
+import { showFound } from "../src/limit/text";
 
 /** A machine that holds up to `limit`, and keeps the loads that were tried. */
 async function find(
@@ -93,4 +95,15 @@ test("an interruption leaves what was found before; the trial that it hit does n
   });
   expect(tried).toEqual([1000, 1000, 2000, 2000, 4000]);
   expect(found).toEqual({ held: 2000, broke: null, complete: false });
+});
+
+test("what was found is said in words", () => {
+  const found = (clients: number, complete: boolean) =>
+    showFound({ find: "clients", clients, complete } as unknown as LimitResult);
+  expect(found(1000, true)).toBe(
+    "1,000 clients at one instant, each served by a process of its own",
+  );
+  expect(found(1, false)).toMatch(/^at least 1 client at one instant/);
+  expect(found(0, false)).toBe("not found: interrupted before a load had held");
+  expect(found(0, true)).toMatch(/^0 clients at one instant/);
 });

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
+  cpSync,
   linkSync,
   readFileSync,
   rmSync,
@@ -63,7 +64,7 @@ describe("a log is refused", () => {
     linkSync(join(folder, "precious"), join(folder, "log"));
     const { code, stderr } = await serve(join(folder, "log"));
     expect(stderr).toMatch(/cannot log to .*: it has other names \(hard links\)/);
-    expect(code).toBe(1);
+    expect(code).toBe(2);
   });
 
   test.skipIf(!isRoot)("that belongs to another user", async () => {
@@ -72,7 +73,7 @@ describe("a log is refused", () => {
     chownSync(log, NOBODY, NOBODY);
     const { code, stderr } = await serve(log);
     expect(stderr).toMatch(/cannot log to .*: it belongs to another user/);
-    expect(code).toBe(1);
+    expect(code).toBe(2);
   });
 });
 
@@ -128,6 +129,19 @@ describe("a users file is refused", () => {
 });
 
 describe("--run-as", () => {
+  test.skipIf(!isRoot)("names the user who may not execute the supervisor", async () => {
+    const folder = temporaryFolder(); // which nobody else may enter
+    for (const part of ["bin", "dist", "package.json", "build/Release"])
+      cpSync(part, join(folder, part), { recursive: true });
+    const command = join(folder, "bin", "kilofork.cjs");
+    const args = ["serve", "127.0.0.1", "0", "--log", join(folder, "log"), "--run-as", "nobody"];
+    const { code, stderr } = await new Command([command, ...args], "node").end();
+    expect(stderr).toMatch(
+      /^kilofork: --run-as: nobody may not execute .*kilofork-supervisor: let that user/,
+    );
+    expect(code).toBe(2);
+  });
+
   test("is for the superuser, and for users that exist", async () => {
     const serve = ["serve", "127.0.0.1", "0", "--log", join(temporaryFolder(), "log")];
     if (isRoot) {

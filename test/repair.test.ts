@@ -333,6 +333,17 @@ describe("the files", () => {
     expect(process.memoryUsage().arrayBuffers).toBeLessThan(100e6);
   });
 
+  test("a file that is no log is refused, and there is no copy: exit 1", async () => {
+    const { out, folder } = write();
+    const rejected = join(folder, "rejected");
+    const args = ["--out", out, "--rejected", rejected];
+    expect(await run("repair", "package.json", ...args)).toEqual({
+      ...{ code: 1, signal: null, stdout: "" },
+      stderr: "kilofork: package.json: no record of a server in it\n",
+    });
+    expect([out, rejected].filter(existsSync)).toEqual([]);
+  });
+
   test.each([0o640, 0o600, 0o644, 0o444])("the copy has the log's mode %o", (mode) => {
     const { log, out } = write();
     chmodSync(log, mode);

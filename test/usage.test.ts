@@ -1,5 +1,7 @@
 /** Wrong usage, and logs that cannot be judged: the exit code, and one line that says what to do. */
+import { once } from "node:events";
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isSystemError } from "../src/base/errors";
@@ -52,7 +54,20 @@ describe("exit 2, with one line that says what to do", () => {
       () => client("127.0.0.1", "31337", "1", "a:b", "--from", "::1"),
     ],
     [/port "70000" is not/, () => run("serve", "localhost", "70000")],
-    [/children "0" is not a whole number from 1 to/, () => run("serve", "--children", "0")],
+    [
+      /^error: --children "0" is not a whole number from 1 to \d+\n/,
+      () => run("serve", "--children", "0"),
+    ],
+    [
+      /^error: --work-timeout <D>: "5" is not a duration:/,
+      () => run("serve", "--work-timeout", "5"),
+    ],
+    [
+      /^kilofork: "31337" is a number, and no host: .*, as in localhost 31337\n$/,
+      () => run("serve", "31337"),
+    ],
+    [/The port is an argument: kilofork serve localhost 31337\./, () => serve("--port", "80")],
+    [/The host is an argument: kilofork client /, () => client("--host", "x", "1", "1", "a:b")],
     [
       /--min-spare 20 is more than --max-spare 10/,
       () => run("serve", "--pool", "dynamic", "--min-spare", "20"),
@@ -113,6 +128,17 @@ describe("exit 2, with one line that says what to do", () => {
     expect(stdout).toBe("");
     expect(code).toBe(2);
   });
+
+  test.each([
+    ["a symbolic link", (path: string) => symlinkSync("/tmp/elsewhere", path)],
+    ["a folder", (path: string) => mkdirSync(path)],
+  ])("%s in the log's place", async (what, make) => {
+    const path = log();
+    make(path);
+    const { code, stderr } = await serve("--log", path);
+    expect(stderr).toContain(`it is ${what}`);
+    expect(code).toBe(2);
+  });
 });
 
 describe("exit 1", () => {
@@ -137,14 +163,33 @@ describe("exit 1", () => {
     await server.stop();
   });
 
-  test.each([
-    ["a symbolic link", (path: string) => symlinkSync("/tmp/elsewhere", path)],
-    ["a folder", (path: string) => mkdirSync(path)],
-  ])("%s in the log's place", async (what, make) => {
-    const path = log();
-    make(path);
-    const { code, stderr } = await serve("--log", path);
-    expect(stderr).toContain(`it is ${what}`);
+  test("a port that an outgoing connection has", async () => {
+    const listener = createServer().listen(0, "127.0.0.1");
+    await once(listener, "listening");
+    const { port } = listener.address() as AddressInfo;
+    const outgoing = connect(port, "127.0.0.1");
+    await once(outgoing, "connect");
+    const taken = String(outgoing.localPort);
+    const { code, stderr } = await run("serve", "127.0.0.1", taken, "--log", log());
+    expect(stderr).toMatch(
+      /^kilofork: cannot listen on .*: a connection of another program has that port/,
+    );
+    expect(code).toBe(1);
+    outgoing.destroy();
+    listener.close();
+  });
+
+  // Only the superuser may mount.
+  test.skipIf(!isRoot).each([
+    ["/dev/shm", "size=16k", /no shared memory in \/dev\/shm: .* No space left .*--shm-size\) or/],
+    ["/dev/shm", "ro", /no shared memory in \/dev\/shm: .* Read-only .*mount a tmpfs there/],
+    ["/proc", "size=16k", /^kilofork: \/proc is not mounted, .*: mount -t proc proc \/proc\n$/],
+  ])("a bad %s (%s)", async (folder, how, message) => {
+    const script = `mount -t tmpfs -o ${how} none ${folder} && exec "$@"`;
+    const serves = ["serve", "127.0.0.1", "0", "--children", "9", "--log", log()];
+    const args = ["--mount", "sh", "-c", script, "sh", process.execPath, commandPath, ...serves];
+    const { code, stderr } = await new Command(args, "unshare").end();
+    expect(stderr).toMatch(message);
     expect(code).toBe(1);
   });
 

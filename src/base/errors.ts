@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   ERR_STOP: "a server was killed, or its stop aborted requests or took too long",
   ERR_ORDER: "a running server did not carry out an order",
   ERR_OUTPUT: "a result cannot be written",
+  ERR_NO_LOG: "a file that is to be repaired has no record of a server",
   ERR_REQUEST: "requests of a load failed",
   ERR_BOTTLENECK: "the load client was the bottleneck, so that the load says nothing of the server",
   ERR_NOT_BALANCED: "an audit failed",

@@ -5,6 +5,12 @@ import { KiloforkError } from "./errors";
 
 /** Returns all addresses of a host, in the system's order of preference. Throws ERR_ARGUMENT. */
 export async function resolveHost(host: string): Promise<string[]> {
+  // inet_aton(3) takes 31337 for 0.0.122.105.
+  if (/^\d+$/.test(host))
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `"${host}" is a number, and no host: write the host before the port, as in localhost ${host}`,
+    );
   try {
     const found = await lookup(host, { all: true, verbatim: true });
     return [...new Set(found.map(({ address }) => address))];

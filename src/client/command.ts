@@ -4,7 +4,7 @@ import { type Command, Option, type OptionValues } from "commander";
 import { KiloforkError } from "../base/errors";
 import { MOST_CLIENTS, MOST_REQUESTS, MOST_REQUESTS_A_SECOND } from "../base/ranges";
 import { reachableFrom, resolveHost } from "../base/resolve";
-import { count, duration, durationOption, jsonOption } from "../command/arguments";
+import { count, duration, durationOption, jsonOption, refuseNamed } from "../command/arguments";
 import { EXIT, exitCodeOfSignal } from "../command/exit";
 import { lostOutput, openResult } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
@@ -13,7 +13,7 @@ import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "./lo
 import { showResult } from "./text";
 
 export function addClient(program: Command, exit: (code: number) => void): void {
-  program
+  const command = program
     .command("client")
     .summary("run the load client")
     .description(
@@ -79,6 +79,8 @@ export function addClient(program: Command, exit: (code: number) => void): void 
       const plan = planOf({ host, addresses, port, clients, message }, options);
       exit(await runClient(plan, options));
     });
+  const example = 'kilofork client localhost 31337 10 "arijort:hello"';
+  refuseNamed(command, ["host", "port"], example);
 }
 
 type Target = Pick<LoadPlan, "host" | "addresses" | "port" | "clients" | "message">;

@@ -19,6 +19,33 @@ export function inArgument<T>(parse: () => T): T {
   }
 }
 
+/**
+ * Shortens commander's message for a value whose parser names it, too:
+ * `option '--children <n>' argument '0' is invalid. children "0" is …` to `--children "0" is …`.
+ */
+export function sayOnce(message: string): string {
+  const [, flags = "", value, why = ""] =
+    /^error: option '(.*?)' argument '(.*?)' is invalid\. (.*)/s.exec(message) ??
+    /^error: command-argument value ()'(.*?)' is invalid for argument '.*?'\. (.*)/s.exec(
+      message,
+    ) ??
+    [];
+  if (value === undefined || !why.includes(`"${value}" `)) return message;
+  const [name = ""] = flags.split(" ");
+  if (why.startsWith(`${name.replace(/^-+/, "")} `)) return `error: --${why}`;
+  return `error: ${flags === "" ? "" : `${flags}: `}${why}`;
+}
+
+/** Refuses `--port`, and with `host` `--host`: they are arguments. `example`: how they are written. */
+export function refuseNamed(command: Command, names: readonly string[], example: string): void {
+  for (const name of names)
+    command.addOption(
+      new Option(`--${name} <value>`).hideHelp().argParser(() => {
+        throw new InvalidArgumentError(`The ${name} is an argument: ${example}.`);
+      }),
+    );
+}
+
 /** An option with a duration; `text` is its default, as on the command line. */
 export function durationOption(flags: string, description: string, text: string): Option {
   return new Option(flags, description).argParser(duration).default(parseDuration(text), text);

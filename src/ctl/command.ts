@@ -1,10 +1,10 @@
 /** `kilofork ctl`: sends an order to a running server. */
 import { Argument, type Command } from "commander";
-import { durationOption, serverPid, serverPort } from "../command/arguments";
+import { durationOption, refuseNamed, serverPid, serverPort } from "../command/arguments";
 import { control, VERBS, type Verb } from "./control";
 
 export function addCtl(program: Command): void {
-  program
+  const command = program
     .command("ctl")
     .summary("send an order to a running server, and wait until it is done")
     .description(
@@ -21,4 +21,5 @@ export function addCtl(program: Command): void {
     .action(async (verb: Verb, port: number | undefined, { pid, timeout }) => {
       process.stdout.write(`${await control({ verb, port, pid, timeoutMs: timeout })}\n`);
     });
+  refuseNamed(command, ["port"], "kilofork ctl stop 31337");
 }

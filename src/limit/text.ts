@@ -94,11 +94,13 @@ export function showResult(result: LimitResult): string {
 /** The number that was found, in words. */
 export function showFound(result: LimitResult): string {
   const { find, complete } = result;
+  const found = result[find] ?? 0;
+  if (!complete && found === 0) return "not found: interrupted before a load had held";
   const what =
     find === "clients"
-      ? "clients at one instant, each served by a process of its own"
-      : "requests a second";
-  return `${complete ? "" : "at least "}${showCount(result[find] ?? 0)} ${what}`;
+      ? `${plural(found, "client")} at one instant, each served by a process of its own`
+      : plural(found, "request a second", "requests a second");
+  return `${complete ? "" : "at least "}${what}`;
 }
 
 /** A sentence that says when a load holds. */
@@ -113,7 +115,7 @@ const showLimit = (limit: Limit) => `${describeLimit(limit)}\n        moved by: 
 
 /** `memory (12,345 clients): the evidence`. */
 export function describeLimit({ name, clients, evidence }: Limit): string {
-  const room = clients === null ? "" : ` (${showCount(clients)} clients)`;
+  const room = clients === null ? "" : ` (${plural(clients, "client")})`;
   return `${name}${room}${evidence === "" ? "" : `: ${evidence}`}`;
 }
 

@@ -1,5 +1,15 @@
 /** Reads the small text files of proc(5), sysfs(5) and cgroups(7). */
-import { readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+import { KiloforkError } from "../base/errors";
+
+/** Throws ERR_MACHINE_LIMIT without proc(5), where limits and processes are looked up. */
+export function requireProc(): void {
+  if (!existsSync("/proc/loadavg"))
+    throw new KiloforkError(
+      "ERR_MACHINE_LIMIT",
+      "/proc is not mounted, where limits and processes are looked up: mount -t proc proc /proc",
+    );
+}
 
 /** Returns "" if the file is missing, or its process has ended or is another user's. */
 export function readText(path: string): string {

@@ -44,7 +44,7 @@ export interface RepairResult {
 
 /**
  * Throws ERR_ARGUMENT if a new file exists already or has no folder, ERR_OUTPUT if it cannot be
- * written, ERR_UNREADABLE for the log.
+ * written, ERR_UNREADABLE for the log, ERR_NO_LOG if there is nothing to keep.
  */
 export function repair({ log, out, rejected }: RepairOptions): RepairResult {
   const original = status(log);
@@ -74,6 +74,8 @@ export function repair({ log, out, rejected }: RepairOptions): RepairResult {
         rest?.writeText(`${place.offset} ${kind} ${escapeBytes(text)}\n`);
       },
     });
+    if (kept.records === 0 && leftOut > 0)
+      throw new KiloforkError("ERR_NO_LOG", `${log}: no record of a server in it`);
     for (const file of files) file.finish();
   } catch (error) {
     for (const file of files) file.discard();

@@ -5,7 +5,7 @@
 import { type Command, Option, type OptionValues } from "commander";
 import { whereIs } from "../base/address";
 import { DEFAULT_HOST, DEFAULT_PORT } from "../base/protocol";
-import { count, inArgument, refuseOptions } from "../command/arguments";
+import { count, inArgument, refuseNamed, refuseOptions } from "../command/arguments";
 import { EXIT, say } from "../command/exit";
 import { notify } from "../native/processes";
 import type { Ready, ServerEvent } from "./events";
@@ -49,6 +49,7 @@ export function addServe(
       DEFAULT_PORT,
     );
   for (const setting of Object.values(SETTINGS)) command.addOption(optionOf(setting));
+  refuseNamed(command, ["host", "port"], `kilofork serve ${DEFAULT_HOST} ${DEFAULT_PORT}`);
   command
     .option(
       "--pid-file <file>",

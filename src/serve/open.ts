@@ -2,6 +2,7 @@
 import { closeSync, constants, fdatasyncSync, fstatSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { isSystemError, KiloforkError } from "../base/errors";
+import { isListenedOn } from "../machine/connections";
 import { Log } from "../native/log";
 import { listen } from "../native/sockets";
 import type { ServeOptions } from "./options";
@@ -16,7 +17,9 @@ export function openListener(
   } catch (error) {
     if (!isSystemError(error)) throw error;
     const remedy: Record<string, string> = {
-      EADDRINUSE: "another program listens there; stop it or give another port",
+      EADDRINUSE: isListenedOn(port)
+        ? "another program listens there; stop it or give another port"
+        : "a connection of another program has that port as its own; wait for its end, give another port, or reserve this one (sysctl net.ipv4.ip_local_reserved_ports)",
       EACCES: "ports below 1024 need a privilege; give another port",
       EADDRNOTAVAIL: "this machine has no such address; give another host",
     };
@@ -46,20 +49,17 @@ export function openSpawnLog(path: string | undefined): number {
   }
 }
 
-/** Opens the log; `-` is standard output. Throws ERR_LOG, ERR_IN_USE, or ERR_ARGUMENT without its folder. */
+/**
+ * Opens the log; `-` is standard output. Throws ERR_ARGUMENT if no log can be there, ERR_IN_USE if another
+ * server writes to it, ERR_LOG if the system fails.
+ */
 export function openLog(path: string): Log {
   if (path === "-") return new Log(1);
   try {
     return new Log(path);
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    if (error.code === "ENOENT")
-      throw new KiloforkError(
-        "ERR_ARGUMENT",
-        `the folder of the log ${path} is missing; create ${dirname(path)}`,
-      );
-    const remedy: Record<string, string> = {
-      EAGAIN: "another server writes to it; stop that or give another --log",
+    const wrong: Record<string, string> = {
       ELOOP: "it is a symbolic link; give the file itself",
       EMEDIUMTYPE: "it is not a regular file; give another --log",
       ENXIO: "it is not a regular file; give another --log",
@@ -68,9 +68,17 @@ export function openLog(path: string): Log {
       EPERM: "it belongs to another user; give another --log",
       EMLINK: "it has other names (hard links); give another --log",
     };
+    const why =
+      error.code === "EAGAIN"
+        ? "another server writes to it; stop that or give another --log"
+        : wrong[error.code];
+    const isWrong = error.code === "ENOENT" || error.code in wrong;
     throw new KiloforkError(
-      error.code === "EAGAIN" ? "ERR_IN_USE" : "ERR_LOG",
-      `cannot log to ${path}: ${remedy[error.code] ?? error.message}`,
+      isWrong ? "ERR_ARGUMENT" : error.code === "EAGAIN" ? "ERR_IN_USE" : "ERR_LOG",
+      error.code === "ENOENT"
+        ? `the folder of the log ${path} is missing; create ${dirname(path)}`
+        : `cannot log to ${path}: ${why ?? error.message}`,
+      { cause: error },
     );
   }
 }

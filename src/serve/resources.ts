@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { closeSync, fchownSync } from "node:fs";
 import { resolve } from "node:path";
 import { whereIs } from "../base/address";
+import { isSystemError, KiloforkError } from "../base/errors";
 import { version } from "../base/version";
 import type { Log } from "../native/log";
 import { Scoreboard } from "../native/scoreboard";
@@ -123,13 +124,26 @@ function createScoreboard(
   port: number,
 ): Scoreboard {
   const { host, backlog, log, startChildren, minSpare, maxSpare, maxChildren } = options;
-  return new Scoreboard(segmentName, {
-    ...{ users: MOST_USERS, host, address, port, backlog },
-    limits: { start: startChildren, minSpare, maxSpare, max: maxChildren },
-    synced: options.ack === "synced",
-    spooled: isSpooled,
-    graceMs: options.graceMs,
-    log: log === "-" ? "-" : resolve(log),
-    release: version,
-  });
+  try {
+    return new Scoreboard(segmentName, {
+      ...{ users: MOST_USERS, host, address, port, backlog },
+      limits: { start: startChildren, minSpare, maxSpare, max: maxChildren },
+      synced: options.ack === "synced",
+      spooled: isSpooled,
+      graceMs: options.graceMs,
+      log: log === "-" ? "-" : resolve(log),
+      release: version,
+    });
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    const remedy =
+      error.code === "ENOSPC"
+        ? "enlarge it (mount -o remount,size=…; docker: --shm-size) or use fewer children"
+        : "mount a tmpfs there that this user may write to";
+    throw new KiloforkError(
+      "ERR_MACHINE_LIMIT",
+      `no shared memory in /dev/shm: ${error.message}; ${remedy}`,
+      { cause: error, errno: error.errno },
+    );
+  }
 }

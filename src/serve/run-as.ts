@@ -1,6 +1,7 @@
 /** `--run-as USER[:GROUP]`: names or numbers. */
 import { execFileSync } from "node:child_process";
 import { KiloforkError } from "../base/errors";
+import { readText } from "../machine/files";
 
 /** Throws ERR_ARGUMENT. */
 export function parseRunAs(text: string): { uid: number; gid: number } {
@@ -25,6 +26,16 @@ export function parseRunAs(text: string): { uid: number; gid: number } {
         : `--run-as: there is no group "${group}"`,
     );
   return { uid, gid };
+}
+
+/** For messages: its name, or `uid 54321`. */
+export function nameOfUser(uid: number): string {
+  const [name = ""] = readText("/etc/passwd")
+    .split("\n")
+    .map((entry) => entry.split(":"))
+    .filter(([, , id]) => id === String(uid))
+    .map(([first = ""]) => first);
+  return name || `uid ${uid}`;
 }
 
 /** Undefined if there is no such group. */

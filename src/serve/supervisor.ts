@@ -6,11 +6,33 @@ import { EventEmitter } from "node:events";
 import { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import type { GrowthLimit } from "../base/enumerations";
+import { isSystemError, KiloforkError } from "../base/errors";
 import { supervisorPath } from "../base/paths";
-import { reap, sendControl, startSupervisor } from "../native/processes";
+import {
+  reap,
+  type StartedSupervisor,
+  type SupervisorOptions,
+  sendControl,
+  startSupervisor,
+} from "../native/processes";
 import type { ServeOptions } from "./options";
 import type { Resources } from "./resources";
+import { nameOfUser } from "./run-as";
 import { settingLines } from "./settings";
+
+/** Throws a SystemError, or ERR_ARGUMENT if the user of --run-as may not execute the file. */
+function start({ runAs }: ServeOptions, how: SupervisorOptions): StartedSupervisor {
+  try {
+    return startSupervisor(how);
+  } catch (error) {
+    if (!runAs || !isSystemError(error) || error.code !== "EACCES") throw error;
+    throw new KiloforkError(
+      "ERR_ARGUMENT",
+      `--run-as: ${nameOfUser(runAs.uid)} may not execute ${how.executable}: let that user read it and enter its folders, or install it elsewhere`,
+      { cause: error, errno: error.errno },
+    );
+  }
+}
 
 interface Events {
   /** It was built without the filter of system calls. */
@@ -70,7 +92,7 @@ export class Supervisor extends EventEmitter<Events> {
 
   constructor(options: ServeOptions, { segmentName, listener, logFiles, scoreboard }: Resources) {
     super();
-    const started = startSupervisor({
+    const started = start(options, {
       executable: supervisorPath,
       segmentName,
       listener,

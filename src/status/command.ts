@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import { whereIs } from "../base/address";
 import { KiloforkError } from "../base/errors";
 import { LONGEST_TIMER_MS, parseDuration, plural } from "../base/units";
-import { duration, jsonOption, serverPid, serverPort } from "../command/arguments";
+import { duration, jsonOption, refuseNamed, serverPid, serverPort } from "../command/arguments";
 import { EXIT, say } from "../command/exit";
 import { collect, RequestMeter } from "./collect";
 import { diagnose } from "./diagnose";
@@ -17,7 +17,7 @@ const SAMPLE_MS = 1000;
 const WATCH = "1s";
 
 export function addStatus(program: Command, exit: (code: number) => void): void {
-  program
+  const command = program
     .command("status")
     .summary("show what a running server is doing")
     .description(
@@ -36,6 +36,7 @@ export function addStatus(program: Command, exit: (code: number) => void): void 
       const watchMs = watch === true ? parseDuration(WATCH) : (watch ?? 0);
       exit(await runStatus({ port, pid, json, watchMs }));
     });
+  refuseNamed(command, ["port"], "kilofork status 31337");
 }
 
 interface StatusCommand extends Wanted {
