@@ -286,6 +286,14 @@ describe("bounds", () => {
     expect(bound?.clients).toBeGreaterThan(0);
   });
 
+  test("a small cgroup has room for front and client first: the OOM killer ends no trial", () => {
+    const room = (megabytes: number) =>
+      first({ cgroupMemory: 15 * 2 ** 20, cgroupMemoryMax: megabytes * 2 ** 20 })?.clients ?? 0;
+    expect(room(86)).toBe(0);
+    // Seventy per cent of 200 MB, less what is in use and 50 MB.
+    expect(room(200)).toBe(Math.floor((75 * 2 ** 20) / 133_120));
+  });
+
   test("what the user runs already is subtracted from the user's limit of processes", () => {
     const room = (userTasks: number) => first({ userProcessesMax: 9000, userTasks })?.clients ?? 0;
     expect(room(0) - room(1500)).toBe(1500);

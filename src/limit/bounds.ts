@@ -13,6 +13,8 @@ const MOST_CLIENT_PROCESSES = 16;
 /** Maximum number of threads of the front or of a client process. */
 const THREADS_OF_A_PROCESS = 16;
 const CLIENTS_OF_A_PROCESS = 10_000;
+/** What the front and a client process of a trial take before they serve or load: Node, some 25 MB each. */
+const BYTES_OF_A_TRIAL = 2 * 25 * 2 ** 20;
 
 export interface Bound {
   /** With its value: "kernel.pid_max 32768". */
@@ -41,14 +43,12 @@ export function boundsOf(machine: Machine, options: BoundOptions): Bound[] {
     {
       name: `memory, ${Math.round(maxMemoryShare * 100)}% of ${showCount(machine.memoryTotal / 2 ** 20)} MB`,
       setting: "--max-memory, or more memory",
-      clients: Math.floor(memoryBudget(machine, maxMemoryShare) / BYTES_PER_CHILD),
+      clients: childrenIn(memoryBudget(machine, maxMemoryShare)),
     },
     {
       name: `memory, ${Math.round(maxMemoryShare * 100)}% of ${showCount(machine.cgroupMemoryMax / 2 ** 20)} MB of the cgroup`,
       setting: "--max-memory, systemd: MemoryMax=, docker: --memory",
-      clients: Math.floor(
-        (maxMemoryShare * machine.cgroupMemoryMax - machine.cgroupMemory) / BYTES_PER_CHILD,
-      ),
+      clients: childrenIn(maxMemoryShare * machine.cgroupMemoryMax - machine.cgroupMemory),
     },
     {
       name: `${MOST_CLIENT_PROCESSES} client processes with ${machine.filesMax} open files each`,
@@ -73,6 +73,9 @@ export function boundsOf(machine: Machine, options: BoundOptions): Bound[] {
     .map((bound) => ({ ...bound, clients: Math.max(0, bound.clients) }))
     .sort((a, b) => a.clients - b.clients);
 }
+
+/** Children that fit into so much memory, beside the other processes of a trial. */
+const childrenIn = (bytes: number) => Math.floor((bytes - BYTES_OF_A_TRIAL) / BYTES_PER_CHILD);
 
 /** Children that fit into so many tasks, beside the reserve and the other processes of a trial. */
 function roomFor(tasks: number): number {
