@@ -1,4 +1,4 @@
-/** A dynamic pool over some seconds: it grows and shrinks all the time, is killed at random, or rests. */
+/** A dynamic pool over some seconds: under full rate, killed at random, growing and shrinking, or at rest. */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
@@ -93,4 +93,21 @@ test("a server with 1000 children that has nothing to do uses less than 0.1 % of
     60_000,
   );
   await server.stop();
+});
+
+test("short requests at full rate, each on a new connection, do not grow the pool to their number", async () => {
+  const load = ["--reconnect", "--duration", "2s", "--ramp", "1s"];
+  let fewest = Number.POSITIVE_INFINITY;
+  // While other programs use the processors, the queue is longer than that of quick requests.
+  for (let tries = 0; tries < 5 && fewest >= 180; tries++) {
+    const server = await Server.start({
+      pool: { start: 5, minSpare: 5, maxSpare: 10, max: 1000 },
+    });
+    const client = await server.client(200, "arijort:short", ...load);
+    expect(client.requests.failed).toBe(0);
+    expect(client.requests.verified).toBeGreaterThan(1000);
+    fewest = Math.min(fewest, server.tally().forked);
+    await server.stop();
+  }
+  expect(fewest).toBeLessThan(180);
 });
