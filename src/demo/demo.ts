@@ -6,6 +6,7 @@ import { whereIs } from "../base/address";
 import { plural, showBytes, showCount, showDuration, writeDuration } from "../base/units";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
 import { type StartedServer, startServer } from "../harness/server";
+import { defaultBacklog } from "../machine/capacity";
 import { countAccepted } from "../machine/connections";
 import { memoryOfChildren } from "../machine/process";
 import { openScoreboardOf } from "../status/servers";
@@ -102,6 +103,7 @@ function planOf(clients: number, server: StartedServer, workMs: number): LoadPla
     durationMs: 0,
     rate: 0,
     rampMs: 0,
+    window: windowOf(),
     barrier: true,
     reconnect: false,
     connectTimeoutMs: GREETED_WITHIN_MS,
@@ -110,9 +112,12 @@ function planOf(clients: number, server: StartedServer, workMs: number): LoadPla
   };
 }
 
+/** Clients that connect at a time: the accept queue has room for twice as many, so no SYN is sent again. */
+const windowOf = () => Math.max(1, Math.floor(defaultBacklog() / 2));
+
 /** Waits until every client has been greeted or has failed: then the barrier opens. */
 async function untilSettled(load: Load, clients: number): Promise<void> {
-  const deadline = Date.now() + GREETED_WITHIN_MS + 5000;
+  const deadline = Date.now() + GREETED_WITHIN_MS * Math.ceil(clients / windowOf()) + 5000;
   while (load.settled() < clients && Date.now() < deadline) await sleep(5);
 }
 

@@ -12,7 +12,7 @@ import { audit } from "../audit/audit";
 import { sum } from "../base/numbers";
 import { writeDuration } from "../base/units";
 import { StartError, type StartedServer, type StartFailure, startServer } from "../harness/server";
-import type { Machine } from "../machine/capacity";
+import { defaultBacklog, type Machine } from "../machine/capacity";
 import { readMemory, sendFragment, settledMemory } from "../machine/memory";
 import { proportionalMemory } from "../machine/process";
 import { busyShare, cpuTimes, listenCounters, Watch } from "../machine/readings";
@@ -21,9 +21,6 @@ import { listenQueue } from "../native/sockets";
 import { openScoreboardOf } from "../status/servers";
 import { clientProcesses } from "./bounds";
 import { Clients, type ClientsPlan, type ClientsResult } from "./clients";
-
-/** Enough for the clients that connect while children are woken. */
-const LONGEST_BACKLOG = 4096;
 
 export interface TrialPlan
   extends Pick<
@@ -93,7 +90,7 @@ export class Harness {
     /** Called with a sentence for each step. */
     private readonly say: (text: string) => void,
   ) {
-    this.backlog = Math.min(LONGEST_BACKLOG, machine.somaxconn);
+    this.backlog = defaultBacklog(machine.somaxconn);
   }
 
   processesFor(clients: number): number {

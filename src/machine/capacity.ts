@@ -13,8 +13,11 @@ import { readMemory } from "./memory";
 export const BYTES_PER_CHILD = 130 * 1024;
 /** Bytes of memory that a growing pool leaves to others. */
 export const MEMORY_RESERVE = 64 * 2 ** 20;
+/** Length of the accept queue where nothing holds it to less. */
+export const DEFAULT_BACKLOG = 4096;
 /** Processes that are left to others. */
 const PROCESS_RESERVE = 100;
+const SOMAXCONN = "/proc/sys/net/core/somaxconn";
 
 /** Infinity: no limit. Memory in bytes. */
 export interface Machine {
@@ -60,7 +63,7 @@ export function readMachine(uid = process.getuid?.() ?? 0): Machine {
     userProcessesMax,
     userTasks: Number.isFinite(userProcessesMax) ? countTasksOf(uid) : 0,
     filesMax: files,
-    somaxconn: readNumber("/proc/sys/net/core/somaxconn"),
+    somaxconn: readNumber(SOMAXCONN),
     memoryTotal: totalmem(),
     memoryAvailable: readMemory().available,
     ephemeralPorts: lastPort - firstPort + 1,
@@ -115,6 +118,11 @@ export function fitsProcessLimits(machine: Machine, children: number): boolean {
 
 export function fitsMemory(machine: Machine, children: number): boolean {
   return children * BYTES_PER_CHILD <= memoryLeft(machine).left;
+}
+
+/** What `listen(2)` does not cut. */
+export function defaultBacklog(somaxconn = readNumber(SOMAXCONN)): number {
+  return Math.min(DEFAULT_BACKLOG, somaxconn);
 }
 
 /** Returns a sentence with a remedy for each limit that is too low. `option` sets the children. */

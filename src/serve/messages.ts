@@ -1,6 +1,7 @@
 /** The messages of `kilofork serve` on standard error, one for each event of the server. */
 import { nameOfErrno } from "../base/errors";
 import { plural, showCount, showDuration } from "../base/units";
+import { DEFAULT_BACKLOG } from "../machine/capacity";
 import type { ServerEvent, ServerEvents, StopCause } from "./events";
 import { describeForkFailure } from "./machine-limits";
 
@@ -26,6 +27,8 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
     `stopped by ${CAUSES[by] ?? by}: ${plural(requests, "request")} served, ${showCount(aborted)} aborted`,
   waiting: ({ front, withinMs }) =>
     `the last server here (pid ${front}) is ending; waiting for it, for at most ${showDuration(withinMs)}`,
+  "backlog-short": ({ backlog }) =>
+    `the accept queue holds ${showCount(backlog)} clients instead of ${showCount(DEFAULT_BACKLOG)}, the value of net.core.somaxconn: of more that come at once, some wait for a second or longer (sysctl net.core.somaxconn=${DEFAULT_BACKLOG})`,
   unfiltered: () =>
     "built without the filter of system calls (KILOFORK_UNFILTERED): a child that is taken over can open files, run programs and connect as its user",
   "ready-again": ({ children }) => `${children} children are up again`,

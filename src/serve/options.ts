@@ -2,6 +2,7 @@
 import { KiloforkError } from "../base/errors";
 import { DEFAULT_HOST, DEFAULT_PORT } from "../base/protocol";
 import { parseCount } from "../base/units";
+import { defaultBacklog } from "../machine/capacity";
 import { SETTINGS, type SettingKey, type Settings } from "./settings";
 
 export type { Ack } from "./settings";
@@ -12,6 +13,7 @@ export interface ServeOptions extends Settings {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  readonly backlog: number;
 }
 
 /** Fills in the defaults. Throws ERR_ARGUMENT for a value out of range, or values that conflict. */
@@ -20,7 +22,7 @@ export function completeOptions(given: Partial<ServeOptions>): ServeOptions {
     (Object.keys(SETTINGS) as SettingKey[]).map((key) => [key, checked(key, given[key])]),
   ) as unknown as Settings;
   const { host = DEFAULT_HOST, port = DEFAULT_PORT } = given;
-  const options = { ...settings, host, port };
+  const options = { ...settings, host, port, backlog: settings.backlog ?? defaultBacklog() };
   if (options.ack === "synced" && options.log === "-")
     throw refused("--ack synced needs a file: --log - is standard output");
   if (options.pool === "dynamic") return checkedPool(options);

@@ -14,6 +14,7 @@ import { KiloforkError } from "../base/errors";
 import { DEFAULT_USERS } from "../base/protocol";
 import { resolveHost } from "../base/resolve";
 import { LONGEST_TIMER_MS } from "../base/units";
+import { DEFAULT_BACKLOG } from "../machine/capacity";
 import { Scoreboard } from "../native/scoreboard";
 import { isThere, listSegments } from "../native/segments";
 import type { Ended, Ready, ServerEmitter, StopCause, Tell } from "./events";
@@ -55,6 +56,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
   /** Settles when everything is closed. Rejects if the server could not start or continue. */
   readonly ended: Promise<Ended>;
   private readonly options: ServeOptions;
+  private readonly isBacklogShort: boolean;
   private phase = Phase.starting;
   /** What has ordered it to stop. */
   private stoppedBy: StopCause | undefined;
@@ -83,6 +85,8 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
   constructor(options: Partial<ServeOptions> = {}) {
     super();
     this.options = completeOptions(options);
+    const { backlog } = this.options;
+    this.isBacklogShort = options.backlog === undefined && backlog < DEFAULT_BACKLOG;
     this.ended = new Promise((resolve, reject) => {
       this.settle = { resolve, reject };
     });
@@ -161,6 +165,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     if (address === undefined || this.stoppedBy) return this.end(0);
     await this.openWhenFree(address);
     if (this.stoppedBy) return this.end(0);
+    if (this.isBacklogShort) this.tell("backlog-short", { backlog: this.options.backlog });
     const everyMs = Math.min(reportEveryMs, LONGEST_TIMER_MS);
     const report = () => this.resources.reportTotal();
     const reporter = everyMs > 0 ? setInterval(report, everyMs) : undefined;

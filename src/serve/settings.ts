@@ -7,7 +7,7 @@ import { DEFAULT_MAX_LINE, DEFAULT_USERS, GREETING, REPLY, refusalLines } from "
 import { MOST_CHILDREN, MOST_REQUESTS } from "../base/ranges";
 import { parseCount, parseDuration } from "../base/units";
 import { DEFAULT_LOG } from "../log/names";
-import { BYTES_PER_CHILD, MEMORY_RESERVE } from "../machine/capacity";
+import { BYTES_PER_CHILD, DEFAULT_BACKLOG, MEMORY_RESERVE } from "../machine/capacity";
 import { parseRunAs } from "./run-as";
 import { parseWork, type Work } from "./work";
 
@@ -175,13 +175,17 @@ export const SETTINGS = {
     "10s",
     { channel: "write-timeout" },
   ),
-  backlog: count(
-    "--backlog <n>",
-    "length of the accept queue, at most net.core.somaxconn",
-    4096,
-    1,
-    LONGEST_BACKLOG,
-  ),
+  backlog: {
+    ...count(
+      "--backlog <n>",
+      `length of the accept queue, at most net.core.somaxconn (default: ${DEFAULT_BACKLOG}, or net.core.somaxconn if that is less)`,
+      DEFAULT_BACKLOG,
+      1,
+      LONGEST_BACKLOG,
+    ),
+    default: undefined,
+    defaultText: undefined,
+  } as Setting<number | undefined>,
   reportEveryMs: duration(
     "--report-every <D>",
     "interval at which the log records the total of requests; 0: only at the end",
