@@ -1,5 +1,6 @@
 /** Machines of other kinds: other limits, kernels, networks, terminals and installations. */
 import { rmSync } from "node:fs";
+import { constants } from "node:os";
 import { describe, expect, test } from "vitest";
 import { commandPath } from "../src/base/paths";
 import { Command } from "./support/command";
@@ -12,6 +13,51 @@ const SHORT_QUEUES = [
   ...["unshare", "--net", "sh", "-c"],
   'ip link set lo up && echo 128 >/proc/sys/net/core/somaxconn && exec "$0" "$@"',
 ];
+
+/** Runs a program from which these calls are taken away, with this error: seccomp(2). */
+const refusing = (errno: number, ...calls: number[]) => [
+  ...["python3", "-c"],
+  `
+import ctypes, os, sys
+from struct import pack
+errno, *calls = map(int, sys.argv[1].split(","))
+load, unless_equal, end = 0x20, 0x15, 0x06
+program = pack("HBBI", load, 0, 0, 0)
+for call in calls:
+    program += pack("HBBI", unless_equal, 0, 1, call) + pack("HBBI", end, 0, 0, 0x50000 | errno)
+program += pack("HBBI", end, 0, 0, 0x7fff0000)
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("statements", ctypes.c_char_p)]
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(Filter(len(program) // 8, program))) == 0
+os.execvp(sys.argv[2], sys.argv[2:])
+`,
+  [errno, ...calls].join(","),
+];
+// Of x86-64 and arm64.
+const CLOSE_RANGE = 436;
+const EPOLL_PWAIT2 = 441;
+const PIDFD_OPEN = 434;
+
+describe.skipIf(process.env.KILOFORK_UNFILTERED)("without calls newer than Linux 4.18", () => {
+  test.each(["ENOSYS", "EINVAL", "EPERM"] as const)(
+    "which fail with %s, server and client work",
+    async (name) => {
+      const via = refusing(constants.errno[name], CLOSE_RANGE, EPOLL_PWAIT2, PIDFD_OPEN);
+      const server = await Server.start({ children: 5, via });
+      const [program = "", ...args] = via;
+      const client = ["127.0.0.1", String(server.port), "5", "arijort:m", "--requests", "3"];
+      const { stdout, stderr, code } = await new Command(
+        [...args, process.execPath, commandPath, "client", ...client],
+        program,
+      ).end();
+      expect(stdout + stderr).toContain("15 verified   0 failed");
+      expect(code).toBe(0);
+      await server.stop();
+    },
+  );
+});
 
 describe.skipIf(!isRoot)("where net.core.somaxconn is 128", () => {
   test("the accept queue has 128 places, and the server says so", async () => {

@@ -7,8 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/close_range.h>
-
 #include <array>
 #include <cerrno>
 
@@ -73,7 +71,7 @@ void reset_signals() {
     give_up(report, "open /dev/null");
   if (::fcntl(STDERR_FILENO, F_SETFD, 0) != 0) give_up(report, "keep stderr");
   // Node and its libraries have descriptors that are unknown here.
-  if (::close_range(kFirstFreeFd, ~0U, CLOSE_RANGE_CLOEXEC) != 0) give_up(report, "close_range");
+  close_on_exec(kFirstFreeFd);
   if (start.run_as && (::setgroups(0, nullptr) != 0 ||
                        ::setresgid(start.run_as->gid, start.run_as->gid, start.run_as->gid) != 0 ||
                        ::setresuid(start.run_as->uid, start.run_as->uid, start.run_as->uid) != 0))

@@ -1,5 +1,5 @@
 // Starts the supervisor, by fork and exec, with the descriptors of process/descriptors.hpp and no
-// others. Runs in the front. fork(2), execve(2), close_range(2).
+// others. Runs in the front. fork(2), execve(2).
 #pragma once
 
 #include <sys/types.h>

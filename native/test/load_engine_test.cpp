@@ -2,12 +2,18 @@
 // load_failures_test.cpp.
 #include "load/load_engine.hpp"
 
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <mutex>
 #include <set>
 
 #include "check.hpp"
 #include "load_harness.hpp"
+#include "refused_call.hpp"
+#include "sandbox.hpp"
 
 namespace kilofork {
 namespace {
@@ -40,6 +46,26 @@ struct NotingServer {
     }
   }};
 };
+
+#ifndef KILOFORK_UNFILTERED
+TEST("without epoll_pwait2(2), whatever its error, the load is the same, and the client waits") {
+  ScriptedServer server(serve);
+  for (const int error : {ENOSYS, EINVAL, EPERM}) {
+    check::Process client([&] {
+      check::refuse_call(SYS_epoll_pwait2, error);
+      LoadOptions options = load_options(server.port(), 5, 4);
+      options.interval = 10 * kMillisecond;
+      Load load(std::move(options));
+      load.run();
+      load.check(20, 20);
+      rusage used{};
+      CHECK_EQ(::getrusage(RUSAGE_SELF, &used), 0);
+      CHECK(used.ru_nvcsw >= 15);  // it slept before the sends that were not due
+    });
+    CHECK_EQ(client.wait(), 0);
+  }
+}
+#endif
 
 TEST("right replies are verified, counted and timed") {
   ScriptedServer server(serve);

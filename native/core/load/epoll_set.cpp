@@ -22,11 +22,17 @@ void EpollSet::watch(int fd, std::uint32_t client, bool room) {
 }
 
 std::span<const epoll_event> EpollSet::wait(Nanoseconds timeout) {
-  const timespec time = to_timespec(timeout);
-  int count = ::epoll_pwait2(epoll_.get(), events_.data(), kEvents, &time, nullptr);
-  if (count < 0 && errno == ENOSYS) {  // before Linux 5.11: to the millisecond
+  int count = -1;
+  if (to_the_nanosecond_) {
+    const timespec time = to_timespec(timeout);
+    count = ::epoll_pwait2(epoll_.get(), events_.data(), kEvents, &time, nullptr);
+    // Missing before Linux 5.11, or forbidden by a filter, with one of several errors.
+    to_the_nanosecond_ = count >= 0 || errno == EINTR;
+  }
+  if (!to_the_nanosecond_) {
     const auto milliseconds = static_cast<int>(timeout / kMillisecond);
     count = ::epoll_wait(epoll_.get(), events_.data(), kEvents, milliseconds);
+    if (count < 0 && errno != EINTR) fail("epoll_wait");
   }
   return {events_.data(), static_cast<std::size_t>(std::max(count, 0))};
 }

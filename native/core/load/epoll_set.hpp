@@ -23,7 +23,7 @@ class EpollSet {
   void watch(int fd, std::uint32_t client, bool room);
 
   // Returns the events as soon as there are some, none after the timeout or a signal. They are
-  // valid until the next call.
+  // valid until the next call. Throws SystemError.
   std::span<const epoll_event> wait(Nanoseconds timeout);
 
  private:
@@ -31,6 +31,7 @@ class EpollSet {
 
   Fd epoll_;
   std::array<epoll_event, kEvents> events_{};
+  bool to_the_nanosecond_ = true;  // epoll_pwait2(2) works
 };
 
 }  // namespace kilofork

@@ -21,4 +21,8 @@ enum SupervisorFd : int {
 // Called by a process that was just forked: closes all descriptors but these and 0, 1 and 2.
 void keep_only(std::vector<int> kept);
 
+// Has exec close the descriptors from `first` on. Safe between fork(2) and exec of a program with
+// threads.
+void close_on_exec(int first);
+
 }  // namespace kilofork
