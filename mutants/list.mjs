@@ -843,7 +843,7 @@ export const mutants = [
   // ---- the front and the commands ----
   {
     promise: "SIGUSR1 does not leave Node's debugger open",
-    file: "bin/run.cjs",
+    file: "bin/kilofork.cjs",
     find: 'process.on("SIGUSR1", () => early.add("SIGUSR1"));',
     replace: "",
     suites: ["start.test.ts debugger open"],

@@ -1,10 +1,14 @@
 /** Machines of other kinds: other limits, kernels, networks, terminals and installations. */
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { constants } from "node:os";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commandPath } from "../src/base/paths";
-import { Command } from "./support/command";
+import { processes, temporaryFolder } from "./support/cleanup";
+import { Command, run } from "./support/command";
 import { Server } from "./support/server";
+import { runOnTerminal } from "./support/terminal";
+import { until } from "./support/wait";
 
 const isRoot = process.getuid?.() === 0;
 
@@ -57,6 +61,77 @@ describe.skipIf(process.env.KILOFORK_UNFILTERED)("without calls newer than Linux
       await server.stop();
     },
   );
+});
+
+describe("a signal that was ignored at the start stays ignored", () => {
+  const launcher = join(dirname(commandPath), "kilofork");
+  /** Starts the program as its package does, after these commands of the shell. */
+  const after = (commands: string) => [
+    "sh",
+    "-c",
+    `${commands}; shift 2; exec "$0" "$@"`,
+    launcher,
+  ];
+
+  test("a server goes on after SIGINT, and ends by SIGTERM", async () => {
+    const server = await Server.start({ children: 1, via: after("trap '' INT") });
+    server.command.kill("SIGINT");
+    const { stdout, code } = await run(
+      "client",
+      "127.0.0.1",
+      String(server.port),
+      "1",
+      "arijort:m",
+    );
+    expect(stdout).toContain("handled 1 requests");
+    expect(code).toBe(0);
+    expect(server.scoreboard.header().stopping).toBe(false);
+    expect((await server.stop()).code).toBe(0);
+  });
+
+  test("a client goes on after SIGINT", async () => {
+    const server = await Server.start({ children: 1, work: "sleep:500ms" });
+    const [shell = "", ...args] = after("trap '' INT");
+    const load = ["node", "script", "client", "127.0.0.1", String(server.port), "1", "arijort:m"];
+    const client = new Command([...args, ...load], shell);
+    await until("it connects", () => client.stdout.includes("connecting to"));
+    client.kill("SIGINT");
+    const { stdout, code } = await client.end();
+    expect(stdout).toContain("handled 1 requests");
+    expect(code).toBe(0);
+    await server.stop();
+  });
+
+  test.each([
+    ["nohup", `nohup "$0" bin/kilofork.cjs "$@" >"$PROGRAM_SAYS" 2>&1 </dev/null & `],
+    ["trap '' HUP", `trap '' HUP; bin/kilofork "$@" & `],
+  ])("a server goes on after a hang-up of its terminal, with %s", async (_, start) => {
+    const folder = temporaryFolder();
+    const [log, pidFile, says] = ["log", "pid", "says"].map((name) => join(folder, name));
+    const wait = `until [ -s "$PID_FILE" ] && bin/kilofork status --pid $(cat "$PID_FILE") >/dev/null 2>&1; do sleep 0.05; done; echo it is up; cat`;
+    const serve = [
+      "serve",
+      "127.0.0.1",
+      "0",
+      "--children",
+      "1",
+      "--log",
+      log,
+      "--pid-file",
+      pidFile,
+    ];
+    await runOnTerminal({
+      argv: ["/bin/sh", "-c", start + wait, process.execPath, ...(serve as string[])],
+      when: { text: "it is up", times: 1 },
+      act: "a hang-up",
+      env: { PROGRAM_SAYS: says, PID_FILE: pidFile },
+    });
+    const front = readFileSync(pidFile as string, "utf8").trim();
+    processes.add(Number(front));
+    const reload = await run("ctl", "reload", "--pid", front);
+    expect(reload).toMatchObject({ code: 0, stderr: "" });
+    expect((await run("ctl", "stop", "--pid", front)).code).toBe(0);
+  });
 });
 
 describe.skipIf(!isRoot)("where net.core.somaxconn is 128", () => {

@@ -8,6 +8,7 @@ import { count, duration, durationOption, jsonOption, refuseNamed } from "../com
 import { EXIT, exitCodeOfSignal } from "../command/exit";
 import { lostOutput, openResult } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
+import { heeded } from "../machine/signals";
 import { Terminal } from "../machine/terminal";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "./load";
 import { showResult } from "./text";
@@ -179,7 +180,7 @@ class EarlyEnd {
     private readonly load: Load,
     private readonly stopAtEof: boolean,
   ) {
-    for (const signal of SIGNALS) process.on(signal, this.onSignal);
+    for (const signal of heeded(SIGNALS)) process.on(signal, this.onSignal);
     process.stdout.on("error", this.onLostOutput);
     process.stderr.on("error", this.ignore); // after a hang-up of the terminal
     if (stopAtEof) process.stdin.resume().once("end", this.onEndOfInput);

@@ -10,6 +10,7 @@ import { count, durationOption, inArgument, jsonOption, refuseOptions } from "..
 import { EXIT, exitCodeOfSignal } from "../command/exit";
 import { lostOutput, openResult } from "../command/output";
 import { readMachine } from "../machine/capacity";
+import { heeded } from "../machine/signals";
 import { boundsOf } from "./bounds";
 import { CLIENT } from "./judge";
 import { LimitSearch } from "./limit";
@@ -115,7 +116,7 @@ async function runLimit(options: LimitOptions): Promise<number> {
   const savePage = openResult(options.html, "page");
   const stopped = new AbortController();
   let signal: (typeof SIGNALS)[number] | undefined;
-  const handlers = SIGNALS.map((name) => {
+  const handlers = heeded(SIGNALS).map((name) => {
     const handler = () => {
       signal ??= name;
       stopped.abort();

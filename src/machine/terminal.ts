@@ -4,8 +4,9 @@ import { isatty } from "node:tty";
 
 /** Distinguishes a SIGHUP for a hang-up of the terminal from one that a process sent. */
 export class Terminal {
-  private readonly hadTerminal = Terminal.canOpen();
   private readonly descriptors = [0, 1, 2].filter((fd) => isatty(fd));
+  // nohup(1) leaves no descriptor on the terminal: its hang-up does not concern the program.
+  private readonly hadTerminal = this.descriptors.length > 0 && Terminal.canOpen();
 
   private static canOpen(): boolean {
     try {

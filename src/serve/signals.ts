@@ -1,4 +1,5 @@
 /** The signal handlers of `kilofork serve`: signal(7), docs/operations.md. */
+import { heeded } from "../machine/signals";
 import { Terminal } from "../machine/terminal";
 import { reapStranger } from "../native/processes";
 import type { StopCause } from "./events";
@@ -24,7 +25,7 @@ export function handleSignals(server: Server, early: ReadonlySet<NodeJS.Signals>
     server.stop(by);
   };
   const onHangUp = () => {
-    if (terminal.hasHungUp()) {
+    if (terminal.hasHungUp() && heeded(["SIGHUP"]).length > 0) {
       terminal.release();
       stop("hang-up");
     } else {
@@ -41,6 +42,8 @@ export function handleSignals(server: Server, early: ReadonlySet<NodeJS.Signals>
     SIGCHLD: () => reapStrangers(server),
     SIGXFSZ: () => {}, // a write beyond the size limit of files fails instead, and that is handled
   };
+  // A SIGHUP is also an order to reload, so it is handled even if hang-ups are ignored.
+  if (heeded(["SIGINT"]).length === 0) delete handlers.SIGINT;
   for (const [signal, handler] of Object.entries(handlers)) process.on(signal, handler);
   for (const signal of early) handlers[signal]?.();
   // A supervisor that waits to be reaped hides other children that have ended.

@@ -1,5 +1,6 @@
 /** Redraws a text in place on a terminal: console_codes(4). */
 import type { WriteStream } from "node:tty";
+import { heeded } from "../machine/signals";
 
 const HIDE_CURSOR = "\x1b[?25l";
 const SHOW_CURSOR = "\x1b[?25h";
@@ -7,7 +8,7 @@ const ERASE_REST_OF_LINE = "\x1b[K";
 const ERASE_BELOW = "\x1b[J";
 const up = (lines: number) => (lines > 0 ? `\x1b[${lines}A` : "");
 
-const FATAL = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const FATAL = heeded(["SIGINT", "SIGTERM", "SIGHUP"]);
 
 export class Screen {
   private drawn = 0;

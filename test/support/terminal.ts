@@ -9,6 +9,7 @@ export interface OnTerminal {
   readonly act: "Ctrl-C" | "a hang-up" | number;
   readonly rows?: number;
   readonly columns?: number;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 export interface TerminalEnd {
@@ -53,9 +54,13 @@ print("\\nexit", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 /** Resolves when the program has ended. */
 export async function runOnTerminal(options: OnTerminal): Promise<TerminalEnd> {
-  const { argv, when, act, rows = 24, columns = 80 } = options;
+  const { argv, when, act, rows = 24, columns = 80, env } = options;
   const args = [rows, columns, when.text, when.times, act].map(String);
-  const { stdout, stderr } = await new Command(["-c", SCRIPT, ...args, ...argv], "python3").end();
+  const { stdout, stderr } = await new Command(
+    ["-c", SCRIPT, ...args, ...argv],
+    "python3",
+    env,
+  ).end();
   const [end = "", code] = /\nexit (-?\d+)\n$/.exec(stdout) ?? [];
   return {
     output: stdout.slice(0, stdout.length - end.length),
