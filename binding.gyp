@@ -22,7 +22,8 @@
       # What no class of the addon reaches is left out: rooms are named whole.
       "cflags": ["-fvisibility=hidden", "-ffunction-sections"],
       "ldflags": ["-Wl,--gc-sections"],
-      "cflags_cc": ["-isystem", "<!(node -p \"require('node:path').resolve(require('node-addon-api').include_dir)\")"],
+      # From the folder build, and relative: make splits a path at its blanks.
+      "cflags_cc": ["-isystem", "../<!(node -p \"require('node-addon-api').include_dir\")"],
       # The last: a thread that is being ended in the middle of a call can be thrown nothing.
       "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"]
     },
@@ -38,7 +39,7 @@
       "cflags!": ["-fPIC"],
       "cflags_cc": ["-fno-pie", "<!@(echo ${KILOFORK_UNFILTERED:+-DKILOFORK_UNFILTERED})"],
       "ldflags!": ["-rdynamic"],
-      "ldflags": ["-static", "-no-pie"]
+      "ldflags": ["<!@(node scripts/supervisor-link.mjs)"]
     }
   ]
 }

@@ -12,3 +12,6 @@ export const addonPath = join(root, "build", "Release", "kilofork.node");
 export const supervisorPath = join(root, "build", "Release", "kilofork-supervisor");
 export const clientWorkerPath = join(root, "dist", "client-worker.cjs");
 export const commandPath = join(root, "bin", "kilofork.cjs");
+
+/** The command that builds addon and supervisor, wherever the package is. */
+export const buildCommand = `npm run install --prefix ${/^[\w./@+-]+$/.test(root) ? root : `'${root}'`}`;

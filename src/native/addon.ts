@@ -3,10 +3,11 @@
  * built addon. Each file of this folder types one part of it, and nothing else uses that part. Callers
  * validate arguments. A failed system call throws a SystemError.
  */
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { differencesOfEnumerations } from "../base/enumerations";
 import { KiloforkError } from "../base/errors";
-import { addonPath } from "../base/paths";
+import { addonPath, buildCommand } from "../base/paths";
 
 interface Addon {
   readonly enumerations: Readonly<Record<string, readonly string[]>>;
@@ -26,17 +27,16 @@ function load(): Addon {
     found = createRequire(__filename)(addonPath) as Addon;
   } catch (cause) {
     const [why] = (cause as Error).message.split("\n");
-    throw new KiloforkError(
-      "ERR_ADDON",
-      `cannot load the addon: ${why}; build it: npx node-gyp configure build`,
-      { cause },
-    );
+    const problem = existsSync(addonPath)
+      ? `cannot load the addon: ${why}; build it again`
+      : "the native part is not built; build it, with a C++20 compiler, make and python3";
+    throw new KiloforkError("ERR_ADDON", `${problem}: ${buildCommand}`, { cause });
   }
   const differences = differencesOfEnumerations(found.enumerations);
   if (differences.length > 0)
     throw new KiloforkError(
       "ERR_ADDON",
-      `${addonPath} was built from other sources (${differences.join("; ")}); build it again: npx node-gyp configure build`,
+      `${addonPath} was built from other sources (${differences.join("; ")}); build it again: ${buildCommand}`,
     );
   return found;
 }

@@ -7,10 +7,12 @@
  * exit codes in command.ts.
  */
 import { EventEmitter } from "node:events";
+import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Order } from "../base/enumerations";
 import { KiloforkError } from "../base/errors";
+import { buildCommand, supervisorPath } from "../base/paths";
 import { DEFAULT_USERS } from "../base/protocol";
 import { resolveHost } from "../base/resolve";
 import { LONGEST_TIMER_MS } from "../base/units";
@@ -222,6 +224,8 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     this.address = address;
     if (options.usersFile !== undefined) this.currentUsers = readUsers(options.usersFile);
     requireRoom(options);
+    if (!existsSync(supervisorPath))
+      throw new KiloforkError("ERR_START", `the supervisor is not built: ${buildCommand}`);
     for (const name of listSegments()) Scoreboard.sweep(name);
     this.resources = new Resources(options, address, this.currentUsers, {
       onListening: (port) => tell("listening", { address, port }),
