@@ -1,5 +1,5 @@
 /** Machines of other kinds: other limits, kernels, networks, terminals and installations. */
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -62,6 +62,81 @@ describe.skipIf(process.env.KILOFORK_UNFILTERED)("without calls newer than Linux
     },
   );
 });
+
+/** In a network namespace of its own, whose loopback has a link-local address, too. */
+const LINK_LOCAL = [
+  ...["unshare", "--net", "--mount", "sh", "-c"],
+  'ip link set lo up && ip address add fe80::1/64 dev lo nodad && exec "$0" "$@"',
+];
+const hasIpv6 = existsSync("/proc/net/if_inet6");
+
+describe.skipIf(!hasIpv6)("an address of IPv6", () => {
+  const served = /handled 1 requests/;
+  /** A client of a server that runs until its standard input ends, in one shell. */
+  const both = (host: string, ...more: string[]) => {
+    const folder = temporaryFolder();
+    const script = `
+      "$0" "$1" serve "$2" 0 --children 1 --work none --log "$3/log" --ready-fd 3 3>"$3/ready" &
+      until [ -s "$3/ready" ]; do kill -0 $! || exit; sleep 0.02; done
+      port=$(sed 's/.*"port":\\([0-9]*\\).*/\\1/' "$3/ready")
+      host=$2; node=$0; kilofork=$1; shift 3
+      "$node" "$kilofork" client "$host" "$port" 1 arijort:m "$@"; code=$?
+      kill $!; wait $!; exit $code`;
+    return ["sh", "-c", script, process.execPath, commandPath, host, folder, ...more];
+  };
+
+  test.each(["::1", "[::1]"])("may be written %s", async (host) => {
+    const [program = "", ...args] = both(host, "--from", host);
+    const { stdout, stderr, code } = await new Command(args, program).end();
+    expect(stdout).toMatch(served);
+    expect(stderr).toContain("listening on [::1]:");
+    expect(code).toBe(0);
+  });
+
+  test.skipIf(!isRoot)("may name its interface", async () => {
+    for (const host of ["fe80::1%lo", "[fe80::1%lo]", "fe80::1%1"]) {
+      const [program = "", ...args] = [...LINK_LOCAL, ...both(host)];
+      const { stdout, stderr, code } = await new Command(args, program).end();
+      expect(stdout).toMatch(served);
+      expect(stderr).toContain(`listening on [fe80::1%${host.includes("lo") ? "lo" : "1"}]:`);
+      expect(code).toBe(0);
+    }
+    const { stderr } = await run("serve", "fe80::1%nosuch", "0");
+    expect(stderr).toMatch(/cannot listen on .*: no such interface: fe80::1%nosuch/);
+  });
+});
+
+// Only the superuser may give a process another /etc/hosts.
+test.skipIf(!isRoot || !hasIpv6)(
+  "a name with several addresses: the server says which it serves",
+  async () => {
+    const hosts = join(temporaryFolder(), "hosts");
+    writeFileSync(hosts, "127.0.0.1 localhost\n127.0.0.2 localhost\n::1 localhost\n");
+    const mount = 'mount --bind "$0" /etc/hosts && exec "$@"';
+    const log = join(temporaryFolder(), "log");
+    const serve = [
+      process.execPath,
+      commandPath,
+      "serve",
+      "localhost",
+      "0",
+      "--children",
+      "1",
+      "--log",
+      log,
+    ];
+    const server = new Command(["--mount", "sh", "-c", mount, hosts, ...serve], "unshare");
+    await until("it is up", () => server.stderr.includes("listening on"));
+    const [, served = "", others = ""] =
+      /^kilofork: localhost is served at (\S+) only, not at (.+)$/m.exec(server.stderr) ?? [];
+    expect(server.stderr).toContain(
+      `listening on ${served.includes(":") ? `[${served}]` : served}:`,
+    );
+    expect([served, ...others.split(", ")].sort()).toEqual(["127.0.0.1", "127.0.0.2", "::1"]);
+    server.kill("SIGTERM");
+    expect((await server.end()).code).toBe(0);
+  },
+);
 
 describe("a signal that was ignored at the start stays ignored", () => {
   const launcher = join(dirname(commandPath), "kilofork");

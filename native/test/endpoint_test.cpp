@@ -1,6 +1,7 @@
 #include "net/endpoint.hpp"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 
 #include <array>
@@ -28,8 +29,7 @@ TEST("numeric text becomes an endpoint of its family, with its port") {
 }
 
 TEST("any other text is refused") {
-  for (const char* text :
-       {"", "localhost", "127.0.0.1 ", "127.0.0", "::1%", "[::1]", "1.2.3.4:5"}) {
+  for (const char* text : {"", "localhost", "127.0.0.1 ", "127.0.0", "[::1]", "1.2.3.4:5"}) {
     int code = 0;
     try {
       (void)Endpoint(text, 0);
@@ -37,6 +37,24 @@ TEST("any other text is refused") {
       code = error.code;
     }
     CHECK_EQ(code, EINVAL);
+  }
+}
+
+TEST("an address of IPv6 may name its interface, by name or number") {
+  const auto scope_of = [](const char* address) {
+    return reinterpret_cast<const sockaddr_in6*>(Endpoint(address, 1).get())->sin6_scope_id;
+  };
+  CHECK_EQ(scope_of("fe80::1"), 0);
+  CHECK_EQ(scope_of("fe80::1%7"), 7);
+  CHECK_EQ(scope_of("fe80::1%lo"), ::if_nametoindex("lo"));
+  for (const char* text : {"fe80::1%", "fe80::1%nosuch", "fe80::1%0", "fe80::1%7x"}) {
+    int code = 0;
+    try {
+      (void)Endpoint(text, 0);
+    } catch (const SystemError& error) {
+      code = error.code;
+    }
+    CHECK_EQ(code, ENODEV);
   }
 }
 

@@ -12,7 +12,7 @@ export async function resolveHost(host: string): Promise<string[]> {
       `"${host}" is a number, and no host: write the host before the port, as in localhost ${host}`,
     );
   try {
-    const found = await lookup(host, { all: true, verbatim: true });
+    const found = await lookup(withoutBrackets(host), { all: true, verbatim: true });
     return [...new Set(found.map(({ address }) => address))];
   } catch (error) {
     throw new KiloforkError(
@@ -22,19 +22,29 @@ export async function resolveHost(host: string): Promise<string[]> {
   }
 }
 
+/** `::1`, of `[::1]` as addresses are shown. */
+function withoutBrackets(host: string): string {
+  const [, inner = ""] = /^\[(.*)\]$/.exec(host) ?? [];
+  return isIP(inner) === 6 ? inner : host;
+}
+
 /**
- * Returns the addresses that can be reached from a numeric local address: those of its family. Throws
- * ERR_ARGUMENT if there are none.
+ * Returns a numeric local address, and the addresses that can be reached from it: those of its
+ * family. Throws ERR_ARGUMENT if there are none.
  */
-export function reachableFrom(local: string, addresses: readonly string[]): string[] {
-  const family = isIP(local);
+export function reachableFrom(
+  given: string,
+  addresses: readonly string[],
+): { readonly from: string; readonly addresses: string[] } {
+  const from = withoutBrackets(given);
+  const family = isIP(from);
   if (family === 0)
-    throw new KiloforkError("ERR_ARGUMENT", `--from "${local}" is not a numeric address`);
+    throw new KiloforkError("ERR_ARGUMENT", `--from "${given}" is not a numeric address`);
   const found = addresses.filter((address) => isIP(address) === family);
   if (found.length === 0)
     throw new KiloforkError(
       "ERR_ARGUMENT",
-      `--from ${local}: the server has no address of that kind (IPv${family})`,
+      `--from ${given}: the server has no address of that kind (IPv${family})`,
     );
-  return found;
+  return { from, addresses: found };
 }

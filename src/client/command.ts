@@ -90,8 +90,7 @@ function planOf(target: Target, options: OptionValues): LoadPlan {
   const { from } = options;
   const plan: LoadPlan = {
     ...target,
-    addresses: from === undefined ? target.addresses : reachableFrom(from, target.addresses),
-    from,
+    ...(from === undefined ? {} : reachableFrom(from, target.addresses)),
     requests: options.requests ?? (options.duration > 0 ? 0 : 1),
     durationMs: options.duration ?? 0,
     rate: options.rate ?? 0,

@@ -8,6 +8,12 @@ export interface ServerEvents {
   listening: { readonly address: string; readonly port: number };
   /** The port or the log still belongs to a server that is ending: the start waits for it. */
   waiting: { readonly front: number; readonly withinMs: number };
+  /** The host has other addresses, too; the server listens on the first one only. */
+  "unserved-addresses": {
+    readonly host: string;
+    readonly address: string;
+    readonly others: readonly string[];
+  };
   /** net.core.somaxconn, `backlog`, is less than the default length of the accept queue. */
   "backlog-short": { readonly backlog: number };
   /** The supervisor was built without the filter of system calls. */

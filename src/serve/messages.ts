@@ -27,6 +27,8 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
     `stopped by ${CAUSES[by] ?? by}: ${plural(requests, "request")} served, ${showCount(aborted)} aborted`,
   waiting: ({ front, withinMs }) =>
     `the last server here (pid ${front}) is ending; waiting for it, for at most ${showDuration(withinMs)}`,
+  "unserved-addresses": ({ host, address, others }) =>
+    `${host} is served at ${address} only, not at ${others.join(", ")}`,
   "backlog-short": ({ backlog }) =>
     `the accept queue holds ${showCount(backlog)} clients instead of ${showCount(DEFAULT_BACKLOG)}, the value of net.core.somaxconn: of more that come at once, some wait for a second or longer (sysctl net.core.somaxconn=${DEFAULT_BACKLOG})`,
   unfiltered: () =>

@@ -163,10 +163,11 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
 
   private async run(): Promise<Ended> {
     const { host, reportEveryMs } = this.options;
-    const [address] = (await Promise.race([resolveHost(host), this.finished])) ?? [];
+    const [address, ...others] = (await Promise.race([resolveHost(host), this.finished])) ?? [];
     if (address === undefined || this.stoppedBy) return this.end(0);
     await this.openWhenFree(address);
     if (this.stoppedBy) return this.end(0);
+    if (others.length > 0) this.tell("unserved-addresses", { host, address, others });
     if (this.isBacklogShort) this.tell("backlog-short", { backlog: this.options.backlog });
     const everyMs = Math.min(reportEveryMs, LONGEST_TIMER_MS);
     const report = () => this.resources.reportTotal();

@@ -17,7 +17,8 @@ class Endpoint {
  public:
   // Of no family, to be filled in by accept().
   Endpoint() = default;
-  // `address` is numeric, IPv4 or IPv6. Throws SystemError (EINVAL) for anything else.
+  // `address` is numeric, IPv4 or IPv6, the latter perhaps with its interface: fe80::1%eth0. Throws
+  // SystemError: EINVAL for anything else, ENODEV if there is no such interface.
   Endpoint(const std::string& address, std::uint16_t port);
   // Where the socket is bound: getsockname(2). Throws SystemError.
   static Endpoint of_socket(int fd);
