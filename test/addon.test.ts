@@ -34,8 +34,7 @@ test("a clone that is not built says so in one line", async () => {
   const folder = temporaryFolder();
   cpSync("bin", join(folder, "bin"), { recursive: true });
   for (const name of ["kilofork", "myserver", "cclient"]) {
-    const command = join(folder, "bin", `${name}.cjs`);
-    await expect(promisify(execFile)(process.execPath, [command])).rejects.toMatchObject({
+    await expect(promisify(execFile)(join(folder, "bin", name))).rejects.toMatchObject({
       code: 1,
       stdout: "",
       stderr: "kilofork: it is not built yet: npm install\n",

@@ -255,7 +255,7 @@ test("a rate holds when 98 of 100 are answered in time, not when fewer are", () 
 
 describe("bounds", () => {
   const machine: Machine = {
-    ...{ cpus: 2, pidMax: 32_768, threadsMax: 190_000, tasks: 200, cgroupPids: 50 },
+    ...{ cpus: 2, pidMax: 32_768, threadsMax: 190_000, tasks: 200, pids: 200, cgroupPids: 50 },
     ...{ cgroupPidsMax: Number.POSITIVE_INFINITY, userProcessesMax: Number.POSITIVE_INFINITY },
     userTasks: 0,
     ...{ cgroupMemory: 2 ** 30, cgroupMemoryMax: Number.POSITIVE_INFINITY },
@@ -316,7 +316,7 @@ describe("bounds", () => {
 
   test("--max-clients is one bound, and no bound is below zero", () => {
     expect(first({}, 64)).toMatchObject({ name: "--max-clients 64", clients: 64 });
-    expect(first({ tasks: 32_000 })?.clients).toBe(0);
+    expect(first({ pids: 32_000 })?.clients).toBe(0);
     expect(first({ memoryAvailable: 2 ** 30 })?.clients).toBe(0);
   });
 

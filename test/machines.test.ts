@@ -1,11 +1,12 @@
 /** Machines of other kinds: other limits, kernels, networks, terminals and installations. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { constants } from "node:os";
+import { constants, release } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commandPath } from "../src/base/paths";
 import { processes, temporaryFolder } from "./support/cleanup";
 import { Command, run } from "./support/command";
+import { births, completed, init, received, stop } from "./support/log";
 import { Server } from "./support/server";
 import { runOnTerminal } from "./support/terminal";
 import { until } from "./support/wait";
@@ -231,4 +232,151 @@ describe.skipIf(!isRoot)("where net.core.somaxconn is 128", () => {
     expect(result).toMatchObject({ ok: true, concurrent: 300 });
     expect(code).toBe(0);
   });
+});
+
+describe("what a machine lacks is named, with the remedy", () => {
+  const folder = () => temporaryFolder();
+  const serve = (...more: string[]) => [
+    ...[process.execPath, commandPath, "serve", "127.0.0.1", "0", "--children", "1"],
+    ...["--log", join(folder(), "log"), ...more],
+  ];
+  const command = (...args: string[]) => [process.execPath, commandPath, ...args];
+  const end = ([program = "", ...args]: string[], env: NodeJS.ProcessEnv = {}) =>
+    new Command(args, program, env).end();
+
+  test("descriptors", async () => {
+    const { code, stderr } = await end(["prlimit", "--nofile=79:79", ...serve()]);
+    expect(stderr).toMatch(
+      /^kilofork: the limit of 79 open files is too low: a server needs 80; raise it \(ulimit -n, /,
+    );
+    expect(code).toBe(1);
+    const [program = "", ...args] = ["prlimit", "--nofile=80:80", ...serve("--stop-at-eof")];
+    const server = new Command(args, program);
+    await until("it is up", () => server.stderr.includes("listening on"));
+    server.closeInput();
+    expect((await server.end()).code).toBe(0);
+  });
+
+  test.skipIf(!isRoot)("a capability for --run-as", async () => {
+    for (const name of ["chown", "setgid", "setuid"]) {
+      const without = ["setpriv", `--bounding-set=-${name}`];
+      const { code, stderr } = await end([...without, ...serve("--run-as", "nobody")]);
+      expect(stderr).toContain(
+        `--run-as needs CAP_CHOWN, CAP_SETGID, CAP_SETUID; missing: CAP_${name.toUpperCase()} (`,
+      );
+      expect(code).toBe(1);
+    }
+  });
+
+  test.skipIf(!isRoot)("local ports", async () => {
+    const few = 'ip link set lo up && echo "40000 40001" >/proc/sys/net/ipv4/ip_local_port_range';
+    const script = `${few}
+      "$0" "$1" serve 127.0.0.1 31337 --children 1 --log "$2" --ready-fd 3 3>"$2.ready" &
+      until [ -s "$2.ready" ]; do kill -0 $! || exit; sleep 0.02; done
+      exec 3<>/dev/tcp/127.0.0.1/31337 4<>/dev/tcp/127.0.0.1/31337
+      "$0" "$1" client 127.0.0.1 31337 1 arijort:m --timeout 5s
+      kill $!; wait $!`;
+    const [node = "", kilofork = ""] = command();
+    const args = ["--net", "bash", "-c", script, node, kilofork, join(folder(), "log")];
+    const { stdout } = await end(["unshare", ...args]);
+    expect(stdout).toContain(
+      "Cannot assign requested address: no local port is left; widen net.ipv4.ip_local_port_range,",
+    );
+  });
+
+  test.each(["demo", "limit"])("a temporary folder for %s", async (name) => {
+    const { code, stderr } = await new Command([name], process.execPath, {
+      TMPDIR: "/nowhere",
+    }).end();
+    expect(stderr).toBe(
+      "kilofork: nothing can be created in /nowhere: ENOENT; set TMPDIR to a folder that can be written to\n",
+    );
+    expect(code).toBe(1);
+  });
+
+  test.skipIf(!isRoot)("numbers of processes, by those of its own pid namespace", async () => {
+    const most = 500;
+    const script = `echo ${most} >/proc/sys/kernel/pid_max && exec "$0" "$@"`;
+    const space = [
+      "unshare",
+      "--pid",
+      "--fork",
+      "--mount-proc",
+      "--kill-child",
+      "sh",
+      "-c",
+      script,
+    ];
+    const { stderr } = await end([...space, ...serve("--children", "900")]);
+    const room = Number(/kernel.pid_max 500 leaves room for (\d+);/.exec(stderr)?.[1]);
+    const [, major = "", minor = ""] = /^(\d+)\.(\d+)/.exec(release()) ?? [];
+    if (Number(major) * 100 + Number(minor) < 614) return; // one limit for all namespaces
+    expect(room).toBeGreaterThan(most - 101 - 60);
+    expect(room).toBeLessThan(most - 101);
+  });
+});
+
+test.each(["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])(
+  "--log %s: it is --log -",
+  async (path) => {
+    const { code, stderr } = await run("serve", "127.0.0.1", "0", "--log", path);
+    expect(stderr).toBe(`kilofork: --log ${path}: standard output is --log -\n`);
+    expect(code).toBe(2);
+  },
+);
+
+describe("the audit", () => {
+  const text = init + births(11) + stop(0);
+  // The end of the first request is not in the log: the second one shows that it was over.
+  const incomplete =
+    init + births(11) + received(1, 11) + received(2, 11) + completed(3, 11, 1) + stop(1);
+
+  test.each([
+    ["gz", "gzip", "zcat"],
+    ["bz2", "bzip2", "bzcat"],
+    ["xz", "xz", "xzcat"],
+  ])("says of a log in .%s by which program it can be read", async (suffix, packer, reader) => {
+    const log = join(temporaryFolder(), "log");
+    writeFileSync(log, text);
+    await new Command([log], packer).end();
+    for (const args of [
+      ["audit", `${log}.${suffix}`],
+      ["repair", `${log}.${suffix}`, "--out", `${log}.out`],
+    ]) {
+      const { code, stderr } = await run(...args);
+      expect(stderr).toMatch(
+        new RegExp(`^kilofork: the log .* is compressed: give <\\(${reader} FILE\\),`),
+      );
+      expect(code).toBe(3);
+    }
+  });
+
+  test("reads a pipe, unless the log must be read twice", async () => {
+    const log = join(temporaryFolder(), "log");
+    writeFileSync(log, text);
+    const audit = `"$0" "$1" audit <(cat "$2")`;
+    const args = ["-c", audit, process.execPath, commandPath, log];
+    expect(await new Command(args, "bash").end()).toMatchObject({ code: 0, stderr: "" });
+    writeFileSync(log, incomplete);
+    const { code, stderr } = await new Command(args, "bash").end();
+    expect(stderr).toMatch(
+      /^kilofork: \/dev\/fd\/\d+ is no file, and this log must be read twice: save it in a file\n$/,
+    );
+    expect(code).toBe(3);
+  });
+});
+
+test("status --watch on a dumb terminal sends no escapes", async () => {
+  const server = await Server.start({ children: 1 });
+  const [shell = "", ...args] = ["/bin/sh", "-c", 'exec "$0" "$@"'];
+  const watch = [commandPath, "status", "--pid", String(server.front), "--watch", "50ms"];
+  const { output } = await runOnTerminal({
+    argv: [shell, ...args, process.execPath, ...watch],
+    when: { text: "children", times: 3 },
+    act: server.front,
+    env: { TERM: "dumb" },
+  });
+  expect(output).toContain("the server has ended after 0 requests");
+  expect(output).not.toContain("\x1b");
+  await server.command.end();
 });

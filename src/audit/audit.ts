@@ -2,6 +2,7 @@
  * Audits a log: folds its records into runs, compares the last run with the clients' results, and
  * lists what does not agree. Prints nothing.
  */
+import { statSync } from "node:fs";
 import { KiloforkError } from "../base/errors";
 import { parseRequest } from "../base/protocol";
 import type { ClientResult } from "../client/load";
@@ -109,6 +110,12 @@ function readRuns({ onChange, ...options }: AuditOptions): Runs {
   const isKnown = first.uncertain.every(({ size }) => size === 0);
   const counted = countOfLast(first, options);
   if (isKnown && counted === undefined && !onChange) return first;
+  const pipe = options.logs.find((path) => !statSync(path).isFile());
+  if (pipe !== undefined)
+    throw new KiloforkError(
+      "ERR_UNREADABLE",
+      `${pipe} is no file, and this log must be read twice: save it in a file`,
+    );
   const runs = readRunsKnowing(first.uncertain, { ...options, ...(onChange && { onChange }) });
   const last = runs.audited.at(-1);
   if (counted === undefined || !last || last.ended) return runs;

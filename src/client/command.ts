@@ -9,7 +9,7 @@ import { EXIT, exitCodeOfSignal } from "../command/exit";
 import { lostOutput, openResult } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
 import { heeded } from "../machine/signals";
-import { Terminal } from "../machine/terminal";
+import { canRedraw, Terminal } from "../machine/terminal";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "./load";
 import { showResult } from "./text";
 
@@ -209,7 +209,7 @@ class EarlyEnd {
 /** Runs the load, with a progress bar on a terminal. */
 async function runWithProgress(load: Load, plan: LoadPlan, json: boolean): Promise<ClientResult> {
   const total = plan.requests * plan.clients;
-  const show = process.stderr.isTTY && !json && plan.requests > 0;
+  const show = canRedraw(process.stderr) && !json && plan.requests > 0;
   const bar = new SingleBar({
     format: "{bar} {percentage}% | {value}/{total} requests | {duration_formatted}",
     clearOnComplete: true,

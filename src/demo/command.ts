@@ -3,7 +3,7 @@
  * docs/concurrency.md independently, so that each can contradict the others.
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { cpus } from "node:os";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { audit } from "../audit/audit";
@@ -13,6 +13,7 @@ import { count, duration, durationOption, jsonOption } from "../command/argument
 import { EXIT, exitCodeOfSignal } from "../command/exit";
 import { lostOutput } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
+import { inTemporaryFolder } from "../machine/files";
 import { heeded } from "../machine/signals";
 import { type DemoOptions, gather, measureSpeed } from "./demo";
 import { judge, type Outcome } from "./outcome";
@@ -68,7 +69,7 @@ async function runDemo(options: DemoOptions): Promise<number> {
     );
   const problems = problemsOfClient(readMachine(), options);
   if (problems.length > 0) throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"));
-  const folder = mkdtempSync(join(tmpdir(), "kilofork-demo-"));
+  const folder = inTemporaryFolder((path) => mkdtempSync(join(path, "kilofork-demo-")));
   const discard = () => rmSync(folder, { recursive: true, force: true });
   // The servers end with this process.
   const leave = (code: number) => {

@@ -5,7 +5,6 @@
  */
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, openSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
@@ -13,6 +12,7 @@ import { sum } from "../base/numbers";
 import { writeDuration } from "../base/units";
 import { StartError, type StartedServer, type StartFailure, startServer } from "../harness/server";
 import { defaultBacklog, type Machine } from "../machine/capacity";
+import { inTemporaryFolder } from "../machine/files";
 import { readMemory, sendFragment, settledMemory } from "../machine/memory";
 import { proportionalMemory } from "../machine/process";
 import { busyShare, cpuTimes, listenCounters, Watch } from "../machine/readings";
@@ -240,11 +240,13 @@ function readLogError(server: StartedServer): number {
 }
 
 function openNameless(): number {
-  const path = join(tmpdir(), `kilofork-limit-${process.pid}-${randomBytes(4).toString("hex")}`);
   const { O_RDWR, O_APPEND, O_CREAT, O_EXCL } = constants;
-  const log = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_EXCL, 0o600);
-  rmSync(path);
-  return log;
+  return inTemporaryFolder((folder) => {
+    const path = join(folder, `kilofork-limit-${process.pid}-${randomBytes(4).toString("hex")}`);
+    const log = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_EXCL, 0o600);
+    rmSync(path);
+    return log;
+  });
 }
 
 const nameOf = ({ number }: TrialPlan) => `limit-${number}`;

@@ -1,9 +1,11 @@
 /** The search for the breaking point, from its opening lines to its result. */
+
 import { cpus, release } from "node:os";
 import { median } from "../base/numbers";
 import { MOST_REQUESTS_A_SECOND } from "../base/ranges";
 import { showCount } from "../base/units";
 import { type Machine, readMachine } from "../machine/capacity";
+import { canRedraw } from "../machine/terminal";
 import { type Bound, memoryBudget } from "./bounds";
 import { Harness } from "./harness";
 import { CLIENT, type Limit } from "./judge";
@@ -143,7 +145,7 @@ export class LimitSearch {
 
 /** Shows the present step on a terminal, in one line that is overwritten. */
 class Progress {
-  private readonly visible = process.stderr.isTTY;
+  private readonly visible = canRedraw(process.stderr);
 
   show(text: string): void {
     if (this.visible) process.stderr.write(`\r\x1b[K           ${text} …`);

@@ -34,6 +34,8 @@ export function readLines(path: string, onLine: (line: Line) => void): void {
       }
       const got = read(fd, buffer, held, path);
       if (got === 0) break;
+      if (line.offset === 0 && held === 0 && line.cut === 0)
+        refuseCompressed(buffer.subarray(0, got), path);
       const filled = held + got;
       line.start = 0;
       for (;;) {
@@ -62,6 +64,23 @@ function open(path: string): number {
   } catch (error) {
     throw new KiloforkError("ERR_UNREADABLE", `cannot read the log: ${(error as Error).message}`);
   }
+}
+
+/** The first bytes of compressed files, and the programs that read them. */
+const COMPRESSED: readonly (readonly [first: readonly number[], program: string])[] = [
+  [[0x1f, 0x8b], "zcat"],
+  [[0x28, 0xb5, 0x2f, 0xfd], "zstdcat"],
+  [[0xfd, 0x37, 0x7a, 0x58, 0x5a], "xzcat"],
+  [[0x42, 0x5a, 0x68], "bzcat"],
+];
+
+function refuseCompressed(start: Buffer, path: string): void {
+  for (const [first, program] of COMPRESSED)
+    if (first.every((byte, i) => start[i] === byte))
+      throw new KiloforkError(
+        "ERR_UNREADABLE",
+        `the log ${path} is compressed: give <(${program} FILE), or save what ${program} prints`,
+      );
 }
 
 function read(fd: number, buffer: Buffer, at: number, path: string): number {

@@ -2,8 +2,9 @@
  * The capacity of the machine: its limits, and whether a server or a client fits into them. Read
  * before anything is started. proc(5), cgroups(7), getrlimit(2).
  */
-import { readdirSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { readdirSync, readlinkSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
+import { sum } from "../base/numbers";
 import { showCount } from "../base/units";
 import { cgroupLimits, limits } from "../native/processes";
 import { readNumber, readNumbers, readText } from "./files";
@@ -17,6 +18,8 @@ export const MEMORY_RESERVE = 64 * 2 ** 20;
 export const DEFAULT_BACKLOG = 4096;
 /** Processes that are left to others. */
 const PROCESS_RESERVE = 100;
+/** Descriptors of the front, and those of its supervisor on their way. */
+const SERVER_FILES = 80;
 const SOMAXCONN = "/proc/sys/net/core/somaxconn";
 
 /** Infinity: no limit. Memory in bytes. */
@@ -26,6 +29,8 @@ export interface Machine {
   readonly threadsMax: number;
   /** Threads and processes that exist now, this one included. */
   readonly tasks: number;
+  /** Those of them that kernel.pid_max counts. */
+  readonly pids: number;
   readonly cgroupPidsMax: number;
   readonly cgroupPids: number;
   /** RLIMIT_NPROC of the user; the superuser is exempt from it. */
@@ -50,18 +55,20 @@ export function readMachine(uid = process.getuid?.() ?? 0): Machine {
   const [firstPort = 32768, lastPort = 60999] = readNumbers(
     "/proc/sys/net/ipv4/ip_local_port_range",
   );
+  const threads = Number(/\/(\d+) /.exec(readText("/proc/loadavg"))?.[1] ?? 0);
   const { memory, tasks } = cgroupLimits();
   return {
     cpus: cpus().length,
     pidMax: readNumber("/proc/sys/kernel/pid_max"),
     threadsMax: readNumber("/proc/sys/kernel/threads-max"),
-    tasks: Number(/\/(\d+) /.exec(readText("/proc/loadavg"))?.[1] ?? 0),
+    tasks: threads,
+    pids: hasOwnPidMax() ? countTasks() : threads,
     cgroupPidsMax: tasks.max,
     cgroupPids: tasks.used,
     cgroupMemoryMax: memory.max,
     cgroupMemory: memory.used,
     userProcessesMax,
-    userTasks: Number.isFinite(userProcessesMax) ? countTasksOf(uid) : 0,
+    userTasks: Number.isFinite(userProcessesMax) ? countTasks(uid) : 0,
     filesMax: files,
     somaxconn: readNumber(SOMAXCONN),
     memoryTotal: totalmem(),
@@ -84,7 +91,7 @@ export function processLimits(machine: Machine): MachineLimit[] {
     {
       name: `kernel.pid_max ${machine.pidMax}`,
       remedy: "sysctl kernel.pid_max",
-      left: machine.pidMax - machine.tasks,
+      left: machine.pidMax - machine.pids,
     },
     {
       name: `kernel.threads-max ${machine.threadsMax}`,
@@ -140,6 +147,10 @@ export function problemsOfServer(
         `${wanted}: ${name} leaves room for ${showCount(room)}; raise it (${remedy}) or lower ${need.option}`,
       );
   }
+  if (machine.filesMax < SERVER_FILES)
+    problems.push(
+      `the limit of ${machine.filesMax} open files is too low: a server needs ${SERVER_FILES}; raise it (ulimit -n, systemd: LimitNOFILE=)`,
+    );
   const memory = memoryLeft(machine);
   if (!fitsMemory(machine, need.children))
     problems.push(
@@ -181,13 +192,31 @@ export function problemsOfClient(machine: Machine, need: { clients: number }): s
   return problems;
 }
 
-/** Counts threads by their real user, as the kernel does for RLIMIT_NPROC. */
-function countTasksOf(uid: number): number {
+/**
+ * Whether kernel.pid_max is that of a pid namespace other than the first one. Since Linux 6.14, each has
+ * its own. pid_namespaces(7)
+ */
+function hasOwnPidMax(): boolean {
+  const FIRST = "pid:[4026531836]"; // PROC_PID_INIT_INO of the kernel
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  if (major < 6 || (major === 6 && minor < 14)) return false;
+  try {
+    return readlinkSync("/proc/self/ns/pid") !== FIRST;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Counts the threads of this pid namespace; those of one user, by their real user, as the kernel does for
+ * RLIMIT_NPROC.
+ */
+function countTasks(uid?: number): number {
   let tasks = 0;
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const status = readText(`/proc/${name}/status`);
-    if (Number(/^Uid:\s+(\d+)/m.exec(status)?.[1]) === uid)
+    if (uid === undefined || Number(/^Uid:\s+(\d+)/m.exec(status)?.[1]) === uid)
       tasks += Number(/^Threads:\s+(\d+)/m.exec(status)?.[1] ?? 0);
   }
   return tasks;

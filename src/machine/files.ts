@@ -1,5 +1,6 @@
 /** Reads the small text files of proc(5), sysfs(5) and cgroups(7). */
 import { existsSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { KiloforkError } from "../base/errors";
 
 /** Throws ERR_MACHINE_LIMIT without proc(5), where limits and processes are looked up. */
@@ -9,6 +10,19 @@ export function requireProc(): void {
       "ERR_MACHINE_LIMIT",
       "/proc is not mounted, where limits and processes are looked up: mount -t proc proc /proc",
     );
+}
+
+/** Calls `act` with the folder for temporary files. Throws ERR_START if nothing can be created there. */
+export function inTemporaryFolder<T>(act: (folder: string) => T): T {
+  try {
+    return act(tmpdir());
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new KiloforkError(
+      "ERR_START",
+      `nothing can be created in ${tmpdir()}: ${code ?? message}; set TMPDIR to a folder that can be written to`,
+    );
+  }
 }
 
 /** Returns "" if the file is missing, or its process has ended or is another user's. */

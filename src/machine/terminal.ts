@@ -2,6 +2,9 @@
 import { closeSync, openSync } from "node:fs";
 import { isatty } from "node:tty";
 
+/** Whether a text can be redrawn in place there. */
+export const canRedraw = ({ isTTY }: NodeJS.WriteStream) => isTTY && process.env.TERM !== "dumb";
+
 /** Distinguishes a SIGHUP for a hang-up of the terminal from one that a process sent. */
 export class Terminal {
   private readonly descriptors = [0, 1, 2].filter((fd) => isatty(fd));

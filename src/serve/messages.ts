@@ -33,7 +33,7 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
     `the accept queue holds ${showCount(backlog)} clients instead of ${showCount(DEFAULT_BACKLOG)}, the value of net.core.somaxconn: of more that come at once, some wait for a second or longer (sysctl net.core.somaxconn=${DEFAULT_BACKLOG})`,
   unfiltered: () =>
     "built without the filter of system calls (KILOFORK_UNFILTERED): a child that is taken over can open files, run programs and connect as its user",
-  "ready-again": ({ children }) => `${children} children are up again`,
+  "ready-again": ({ children }) => `${plural(children, "child is", "children are")} up again`,
   "fork-failed": ({ errno, alive, uid }) =>
     `${describeForkFailure(errno, alive, uid)}; trying again`,
   "back-off": ({ ms }) => `a child died before it could accept; the next is forked in ${ms} ms`,
@@ -46,7 +46,7 @@ export const PHRASES: { readonly [Event in ServerEvent]: Phrase<Event> | null } 
   "supervisor-ended": ({ how, orphans, stopping }) =>
     stopping
       ? null
-      : `the supervisor is gone (${how}), and ${orphans} children with it; starting another`,
+      : `the supervisor is gone (${how}), and ${plural(orphans, "child", "children")} with it; starting another`,
   replaced: () => "all children have been replaced",
   answer: ({ text }) => text,
 

@@ -59,6 +59,9 @@ export function openLog(path: string): Log {
     return new Log(path);
   } catch (error) {
     if (!isSystemError(error)) throw error;
+    const isOutput = /^\/(dev\/stdout|dev\/fd\/1|proc\/(self|thread-self)\/fd\/1)$/.test(path);
+    if (isOutput)
+      throw new KiloforkError("ERR_ARGUMENT", `--log ${path}: standard output is --log -`);
     const wrong: Record<string, string> = {
       ELOOP: "it is a symbolic link; give the file itself",
       EMEDIUMTYPE: "it is not a regular file; give another --log",

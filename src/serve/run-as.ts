@@ -38,6 +38,23 @@ export function nameOfUser(uid: number): string {
   return name || `uid ${uid}`;
 }
 
+/** In /proc/self/status, by the number of their bits: capabilities(7). */
+const NEEDED_CAPABILITIES = { CAP_CHOWN: 0n, CAP_SETGID: 6n, CAP_SETUID: 7n };
+
+/** Throws ERR_START if this process may not become another user. */
+export function requireCapabilities(status = readText("/proc/self/status")): void {
+  const [, mask] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? [];
+  if (mask === undefined) return;
+  const missing = Object.entries(NEEDED_CAPABILITIES)
+    .filter(([, bit]) => ((BigInt(`0x${mask}`) >> bit) & 1n) === 0n)
+    .map(([name]) => name);
+  if (missing.length > 0)
+    throw new KiloforkError(
+      "ERR_START",
+      `--run-as needs ${Object.keys(NEEDED_CAPABILITIES).join(", ")}; missing: ${missing.join(", ")} (systemd: CapabilityBoundingSet=, docker: --cap-add)`,
+    );
+}
+
 /** Undefined if there is no such group. */
 function groupNamed(name: string): number | undefined {
   try {

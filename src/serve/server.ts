@@ -27,6 +27,7 @@ import { Orders } from "./orders";
 import { killOrphansLater, recordOrphans } from "./orphans";
 import { findPredecessor } from "./predecessor";
 import { Resources } from "./resources";
+import { requireCapabilities } from "./run-as";
 import { Supervisor } from "./supervisor";
 import { readUsers } from "./users";
 
@@ -225,6 +226,7 @@ export class Server extends (EventEmitter as new () => ServerEmitter) {
     this.address = address;
     if (options.usersFile !== undefined) this.currentUsers = readUsers(options.usersFile);
     requireRoom(options);
+    if (options.runAs) requireCapabilities();
     if (!existsSync(supervisorPath))
       throw new KiloforkError("ERR_START", `the supervisor is not built: ${buildCommand}`);
     for (const name of listSegments()) Scoreboard.sweep(name);

@@ -6,6 +6,7 @@ import { KiloforkError } from "../base/errors";
 import { LONGEST_TIMER_MS, parseDuration, plural } from "../base/units";
 import { duration, jsonOption, refuseNamed, serverPid, serverPort } from "../command/arguments";
 import { EXIT, say } from "../command/exit";
+import { canRedraw } from "../machine/terminal";
 import { collect, RequestMeter } from "./collect";
 import { diagnose } from "./diagnose";
 import { Screen } from "./screen";
@@ -66,7 +67,7 @@ async function runStatus({ port, pid, json, watchMs }: StatusCommand): Promise<n
 /** On a terminal, redraws in place; otherwise prints one frame after the other. */
 async function watch(server: Server, meter: RequestMeter, json: boolean, everyMs: number) {
   process.stdout.on("error", () => process.exit(EXIT.yes)); // its reader has left
-  const screen = process.stdout.isTTY && !json ? new Screen(process.stdout) : undefined;
+  const screen = canRedraw(process.stdout) && !json ? new Screen(process.stdout) : undefined;
   try {
     for (; lives(server); await sleep(Math.min(everyMs, LONGEST_TIMER_MS))) {
       const status = diagnose(collect(server, meter.read()));

@@ -69,7 +69,13 @@ void ClientLife::connect_failed(std::uint32_t index, int error) {
   Client& client = clients_[index];
   client.server = 0;
   client.failed_connects++;
-  request_failed(index, Failure::connect, std::strerror(error));
+  std::string detail = std::strerror(error);
+  if (error == EADDRNOTAVAIL)
+    detail += options_.from
+                  ? ": no address of this machine, or it has no port left"
+                  : ": no local port is left; widen net.ipv4.ip_local_port_range, or divide "
+                    "the clients over addresses with --from";
+  request_failed(index, Failure::connect, detail);
 }
 
 // ---- the socket --------------------------------------------------------------------------------
