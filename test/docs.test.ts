@@ -36,3 +36,15 @@ test.each(pages)("the links of %s lead somewhere", (page) => {
   });
   expect(dead).toEqual([]);
 });
+
+test("what is started as a service or in a container is the program itself, not npx", () => {
+  const contrib = execFileSync("git", ["ls-files", "contrib"], { encoding: "utf8" }).trim();
+  for (const file of contrib.split("\n")) expect(readFileSync(file, "utf8")).not.toContain("npx");
+  expect(readFileSync("contrib/kilofork.service", "utf8")).toMatch(
+    /^ExecStart=\/usr\/bin\/node .*\/bin\/kilofork\.cjs serve /m,
+  );
+  expect(readFileSync("docs/operations.md", "utf8")).toContain('`CMD ["kilofork", "serve", ');
+  expect(readFileSync("README.md", "utf8")).toContain(
+    "SIGTERM to `npx kilofork serve` ends npx alone",
+  );
+});

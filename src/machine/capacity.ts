@@ -4,7 +4,6 @@
  */
 import { readdirSync, readlinkSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
-import { sum } from "../base/numbers";
 import { showCount } from "../base/units";
 import { cgroupLimits, limits } from "../native/processes";
 import { readNumber, readNumbers, readText } from "./files";
