@@ -68,7 +68,9 @@ describe("without a built addon", () => {
   test("a command that needs it says how to build it", async () => {
     await expect(copyWithoutIt()("client", "127.0.0.1", "1", "1", "a:b")).rejects.toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/^kilofork: cannot load the addon: .*build it: npx .*\n$/),
+      stderr: expect.stringMatching(
+        /^kilofork: the native part is not built; build it, .*: npm run .*\n$/,
+      ),
     });
   });
 });
