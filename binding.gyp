@@ -32,7 +32,7 @@
       "type": "executable",
       "product_extension": "",
       "sources": [
-        "<!@(node scripts/rooms.mjs base process net shm log child supervisor)",
+        "<!@(node scripts/rooms.mjs base process net shm log keeper child supervisor)",
         "native/supervisor/main.cpp"
       ],
       "cflags_cc!": ["-fPIC"],

@@ -9,7 +9,17 @@ import { fileURLToPath } from "node:url";
 const core = "native/core";
 
 /** In the order in which they build on each other. */
-export const rooms = ["base", "process", "net", "shm", "log", "child", "supervisor", "load"];
+export const rooms = [
+  "base",
+  "process",
+  "net",
+  "shm",
+  "log",
+  "keeper",
+  "child",
+  "supervisor",
+  "load",
+];
 
 /** Paths from the root of the project. */
 function sourcesOf(room) {

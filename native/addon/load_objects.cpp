@@ -56,6 +56,7 @@ LoadOptions to_options(const Napi::Object& js) {
           .reply_timeout = get_duration(js, "replyTimeoutMs"),
           .barrier = get_boolean(js, "barrier"),
           .reconnect = get_boolean(js, "reconnect"),
+          .pid_by_reply = get_boolean(js, "pidByReply"),
           .greeting = Template(get_string(js, "greeting")),
           .request = Template(get_string(js, "request")),
           .reply = Template(get_string(js, "reply")),

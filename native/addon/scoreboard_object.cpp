@@ -25,6 +25,16 @@ Napi::Array to_numbers(Napi::Env env, const Counts& counts) {
   return array;
 }
 
+Napi::Value keeper_of(Napi::Env env, const KeeperState& keeper) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("pid", keeper.pid.load());
+  result.Set("connections", keeper.connections.load());
+  result.Set("ready", keeper.ready.load());
+  result.Set("accepted", static_cast<double>(keeper.accepted.load()));
+  result.Set("refused", to_numbers(env, keeper.refused));
+  return result;
+}
+
 // The owner of a segment may leave out the end of a text.
 template <std::size_t N>
 std::string text_of(const std::array<char, N>& text) {
@@ -75,7 +85,7 @@ Napi::Function ScoreboardObject::define(Napi::Env env) {
 
 // new Scoreboard(name) opens a segment for reading, as a copy that each method refreshes. new
 // Scoreboard(name, {users, host, address, port, backlog, limits: {start, minSpare, maxSpare, max},
-// synced, spooled, graceMs, log, release}) creates one.
+// synced, spooled, perRequest, graceMs, log, release}) creates one.
 ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const std::string name = info[0].As<Napi::String>();
   guarded(info.Env(), [&] {
@@ -95,6 +105,7 @@ ScoreboardObject::ScoreboardObject(const Napi::CallbackInfo& info) : ObjectWrap(
                             .bounds = bounds,
                             .synced = options.Get("synced").As<Napi::Boolean>(),
                             .spooled = options.Get("spooled").As<Napi::Boolean>(),
+                            .per_request = options.Get("perRequest").As<Napi::Boolean>(),
                             .grace = get_duration(options, "graceMs"),
                             .log = get_string(options, "log"),
                             .release = get_string(options, "release")}));
@@ -134,6 +145,7 @@ Napi::Value ScoreboardObject::header(const Napi::CallbackInfo& info) {
   result.Set("acceptError", header.accept_error.load());
   result.Set("pendingEnds", header.pending.ends.load());
   result.Set("logSettled", header.log_settled.load());
+  result.Set("keeper", header.per_request != 0 ? keeper_of(env, header.keeper) : env.Null());
   result.Set("growthLimit", header.growth_limit.load());
   result.Set("fullTimes", header.full_times.load());
   result.Set("fullNowMs", static_cast<double>(full_now));

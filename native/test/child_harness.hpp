@@ -25,6 +25,7 @@ namespace kilofork::check {
 
 inline Service make_service(Work work = {.kind = Work::Kind::none, .duration = 0}) {
   return {.work = work,
+          .per_request = false,
           .synced = false,
           .max_line = 1024,
           .idle_timeout = 0,

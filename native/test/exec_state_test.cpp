@@ -33,6 +33,7 @@ void check_same(const ExecState& a, const ExecState& b) {
     CHECK_EQ(a.children[i].member.cause, b.children[i].member.cause);
     CHECK_EQ(a.children[i].member.pending, b.children[i].member.pending);
     CHECK_EQ(a.children[i].member.told_at, b.children[i].member.told_at);
+    CHECK_EQ(a.children[i].keeper_end, b.children[i].keeper_end);
   }
 }
 
@@ -140,7 +141,7 @@ TEST("a text without the line \"start\" is refused") {
 }
 
 TEST("a line that is not understood is refused") {
-  CHECK_EQ(error_of("start\nwakeup 1\nannounced\nchild 1 2 0 0 start\n"), 0);
+  CHECK_EQ(error_of("start\nwakeup 1\nannounced\nchild 1 2 0 0 -1 start\n"), 0);
   for (const char* line : {"",
                            " ",
                            "nonsense",
@@ -164,14 +165,15 @@ TEST("a line that is not understood is refused") {
                            "child 1 2 0 0",
                            "child 1 2 0 0 ",
                            "child 1 2 0 start",
-                           "child 1 2 0 0 nonsense",
-                           "child 1 2 0 0 start x",
-                           "child 1 2 0 0  start",
-                           "child -1 2 0 0 start",
-                           "child x 2 0 0 start",
-                           "child 1 x 0 0 start",
-                           "child 1 2 x 0 start",
-                           "child 1 2 0 x start"})
+                           "child 1 2 0 0 -1 nonsense",
+                           "child 1 2 0 0 -1 start x",
+                           "child 1 2 0 0 x start",
+                           "child 1 2 0 0 -1  start",
+                           "child -1 2 0 0 -1 start",
+                           "child x 2 0 0 -1 start",
+                           "child 1 x 0 0 -1 start",
+                           "child 1 2 x 0 -1 start",
+                           "child 1 2 0 x -1 start"})
     CHECK_EQ(error_of("start\nwakeup 1\n" + std::string(line) + "\nwakeup 1\n"), EPROTO);
 }
 

@@ -61,9 +61,16 @@ struct Harness {
 
   ChildHarness children{check::make_service(), check::file("log"), kSlots};
   ChildContext context = children.make_context();
+  KeeperLink no_keeper{{.scoreboard = children.board,
+                        .service = children.service,
+                        .listener = context.listener,
+                        .wakeup = context.wakeup,
+                        .kept = {}},
+                       std::nullopt};
   Forker forker{context,
                 {context.listener, context.log, board().fd(), context.lifeline,
-                 context.log_broadcast, context.wakeup}};
+                 context.log_broadcast, context.wakeup},
+                no_keeper};
   std::vector<std::size_t> all_slots;
   std::int64_t since = 0;
 };

@@ -327,7 +327,7 @@ TEST("no kind of failure leaves a request in flight") {
   load.run();
   CHECK_EQ(load.counts().verified + load.counts().failed, 80);
   CHECK(load.in_flight.peak().requests <= 40);
-  for (std::uint32_t i = 0; i < 41; i++) load.in_flight.sent(5000 + i, monotonic_now());
+  for (std::uint32_t i = 0; i < 41; i++) load.in_flight.sent(monotonic_now());
   CHECK_EQ(load.in_flight.peak().requests, 41);
 }
 

@@ -108,20 +108,38 @@ TEST("a malformed value is refused") {
           "shrink-after ", "bytes-per-child ", "memory-reserve "})
       CHECK(!apply_setting(settings, std::string(name).append(value)));
   for (const char* line : {"max-line", "max-line -1", "max-line 99999999999999999999", "grace",
-                           "grace 9223372036854775808", "work", "work sleep", "work none 1",
-                           "refusal", "refusal too_long text"})
+                           "grace 9223372036854775808", "process-per", "process-per child", "work",
+                           "work sleep", "work none 1", "refusal", "refusal too_long text"})
     CHECK(!apply_setting(settings, line));
 }
 
 // All settings of a server, without the lines that begin with `left_out`, and with `added`.
 std::vector<std::string> whole(std::string_view left_out = "\n", const std::string& added = {}) {
-  std::vector<std::string> lines{
-      "work none",         "work-timeout 0",   "ack written",           "max-line 1024",
-      "idle-timeout 1",    "read-timeout 2",   "write-timeout 3",       "linger-timeout 4",
-      "max-per-address 0", "max-requests 0",   "max-requests-jitter 0", "greeting hello",
-      "reply {message}",   "start-children 5", "min-spare 2",           "max-spare 7",
-      "max-children 10",   "shrink-after 5",   "bytes-per-child 14",    "memory-reserve 15",
-      "log-epoch 1",       "grace 6",          "first-back-off 7",      "longest-back-off 8"};
+  std::vector<std::string> lines{"process-per connection",
+                                 "work none",
+                                 "work-timeout 0",
+                                 "ack written",
+                                 "max-line 1024",
+                                 "idle-timeout 1",
+                                 "read-timeout 2",
+                                 "write-timeout 3",
+                                 "linger-timeout 4",
+                                 "max-per-address 0",
+                                 "max-requests 0",
+                                 "max-requests-jitter 0",
+                                 "greeting hello",
+                                 "reply {message}",
+                                 "start-children 5",
+                                 "min-spare 2",
+                                 "max-spare 7",
+                                 "max-children 10",
+                                 "shrink-after 5",
+                                 "bytes-per-child 14",
+                                 "memory-reserve 15",
+                                 "log-epoch 1",
+                                 "grace 6",
+                                 "first-back-off 7",
+                                 "longest-back-off 8"};
   for (const std::string_view code : kRefusalNames)
     lines.push_back("refusal " + std::string(code) + " error");
   std::erase_if(lines, [&](const std::string& line) { return line.starts_with(left_out); });

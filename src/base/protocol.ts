@@ -5,6 +5,10 @@
 import type { Refusal } from "./enumerations";
 import { KiloforkError } from "./errors";
 
+/** What has a process of its own in a server; the first is the default. */
+export const PROCESS_PER = ["connection", "request"] as const;
+export type ProcessPer = (typeof PROCESS_PER)[number];
+
 export const DEFAULT_HOST = "localhost";
 export const DEFAULT_PORT = 31337;
 export const DEFAULT_USERS: readonly string[] = ["arijort", "foobar"];

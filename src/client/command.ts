@@ -4,7 +4,14 @@ import { type Command, Option, type OptionValues } from "commander";
 import { KiloforkError } from "../base/errors";
 import { MOST_CLIENTS, MOST_REQUESTS, MOST_REQUESTS_A_SECOND } from "../base/ranges";
 import { reachableFrom, resolveHost } from "../base/resolve";
-import { count, duration, durationOption, jsonOption, refuseNamed } from "../command/arguments";
+import {
+  count,
+  duration,
+  durationOption,
+  jsonOption,
+  processPerOption,
+  refuseNamed,
+} from "../command/arguments";
 import { EXIT, exitCodeOfSignal } from "../command/exit";
 import { lostOutput, openResult } from "../command/output";
 import { problemsOfClient, readMachine } from "../machine/capacity";
@@ -48,6 +55,7 @@ export function addClient(program: Command, exit: (code: number) => void): void 
     .option("--from <address>", "local address to connect from (default: the kernel's choice)")
     .option("--barrier", "send when all clients have been greeted", false)
     .option("--reconnect", "open a new connection for each request", false)
+    .addOption(processPerOption("what has a process of its own in the server"))
     .addOption(durationOption("--timeout <D>", "maximum time to wait for a reply", "30s"))
     .addOption(
       new Option(
@@ -98,6 +106,7 @@ function planOf(target: Target, options: OptionValues): LoadPlan {
     window: options.window,
     barrier: options.barrier,
     reconnect: options.reconnect,
+    processPer: options.processPer,
     workMs: options.beyond,
     histograms: options.histograms,
     connectTimeoutMs: options.connectTimeout ?? options.timeout,

@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { FailureKind } from "../base/enumerations";
 import { clientWorkerPath } from "../base/paths";
-import { clientTemplates, REFUSAL } from "../base/protocol";
+import { clientTemplates, type ProcessPer, REFUSAL } from "../base/protocol";
 import { InFlight, type LoadFailures } from "../native/load";
 import { encodeAll, Latency, type Measure, type Percentiles } from "./latency";
 import { Shared } from "./mutex";
@@ -39,6 +39,8 @@ export interface LoadPlan {
   readonly barrier: boolean;
   /** Open a new connection for each request. */
   readonly reconnect: boolean;
+  /** What has a process of its own in the server; default: each connection. */
+  readonly processPer?: ProcessPer;
   /** Duration of the server's work: the latency beyond it is measured, too. */
   readonly workMs?: number | undefined;
   /** Add encoded histograms to the result, for merging with other clients. */
@@ -60,7 +62,10 @@ export interface ClientResult {
   readonly message: string;
   readonly clients: number;
   readonly osThreads: number;
-  /** `firstPids`: the first 16 processes that greeted a client. */
+  /**
+   * `pids`: distinct processes that greeted a client or, with a process for each request, replied;
+   * `firstPids`: the first 16 of them.
+   */
   readonly greeted: {
     readonly clients: number;
     readonly pids: number;
@@ -68,6 +73,7 @@ export interface ClientResult {
   };
   readonly barrier: boolean;
   readonly reconnect: boolean;
+  readonly processPer: ProcessPer;
   readonly requests: { readonly sent: number; readonly verified: number; readonly failed: number };
   readonly failures: readonly LoadFailures[];
   readonly connections: number;
@@ -163,6 +169,7 @@ export class Load {
         replyTimeoutMs: plan.replyTimeoutMs,
         barrier: plan.barrier,
         reconnect: plan.reconnect,
+        pidByReply: plan.processPer === "request",
       },
       threads,
       clients: plan.clients,
@@ -218,6 +225,7 @@ export class Load {
       greeted: { clients: greeted, pids: peak.greeters, firstPids: peak.firstGreeters },
       barrier: plan.barrier,
       reconnect: plan.reconnect,
+      processPer: plan.processPer ?? "connection",
       requests: {
         sent: sum(({ counts }) => counts.sent),
         verified,

@@ -20,7 +20,7 @@ export function showResult(result: ClientResult, out: string | undefined): strin
     "",
     line(
       "clients",
-      `${showCount(result.clients)} on ${threads}, ${showCount(greeted.clients)} greeted by ${plural(greeted.pids, "server pid")} at ${result.address}`,
+      `${showCount(result.clients)} on ${threads}, ${showCount(greeted.clients)} ${result.processPer === "request" ? "greeted; replies" : "greeted"} by ${plural(greeted.pids, "server pid")} at ${result.address}`,
     ),
     line(
       "requests",

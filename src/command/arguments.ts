@@ -1,6 +1,7 @@
 /** Options and arguments that commands share, with the parsers of their texts. */
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { KiloforkError } from "../base/errors";
+import { PROCESS_PER } from "../base/protocol";
 import { MOST_PID } from "../base/ranges";
 import { parseCount, parseDuration } from "../base/units";
 
@@ -53,6 +54,12 @@ export function durationOption(flags: string, description: string, text: string)
 
 export function jsonOption(description = "print the result as one JSON object"): Option {
   return new Option("--json", description).default(false);
+}
+
+export function processPerOption(description: string): Option {
+  return new Option("--process-per <what>", description)
+    .choices(PROCESS_PER)
+    .default(PROCESS_PER[0]);
 }
 
 // They select one of several servers.

@@ -6,8 +6,10 @@ import {
   type GrowthLimit,
   ORDERS,
   type Order,
+  type Refusal,
 } from "../base/enumerations";
 import { printable } from "../base/printable";
+import { byRefusal } from "./slot";
 
 export interface PoolBounds {
   readonly start: number;
@@ -78,6 +80,8 @@ export interface ScoreboardHeader {
   readonly sync: SyncFigures;
   /** Of a log that is no file; null: it is a file. */
   readonly reader: ReaderFigures | null;
+  /** null: a process for each connection. */
+  readonly keeper: KeeperFigures | null;
 
   /** The answer to the last order of each kind; its count grows with each. */
   readonly answers: Readonly<Record<Order, Answer>>;
@@ -97,6 +101,20 @@ export interface SyncFigures {
   readonly error: number;
 }
 
+/** Of a server with a process for each request: the process that holds the connections. */
+export interface KeeperFigures {
+  /** 0: none runs. */
+  readonly pid: number;
+  /** Open ones. */
+  readonly connections: number;
+  /** Have sent something, and wait for a child. */
+  readonly ready: number;
+  /** Since the server began. */
+  readonly accepted: number;
+  /** By the keeper itself. */
+  readonly refused: Readonly<Record<Refusal, number>>;
+}
+
 /** The reader of a log that is a pipe, a socket or a terminal. */
 export interface ReaderFigures {
   /** For how long it has taken nothing of what waits; null: it takes what is there. */
@@ -114,7 +132,15 @@ export interface Answer {
 export interface NativeHeader
   extends Omit<
     ScoreboardHeader,
-    "limits" | "growthLimit" | "full" | "forked" | "ended" | "answers" | "sync" | "reader"
+    | "limits"
+    | "growthLimit"
+    | "full"
+    | "forked"
+    | "ended"
+    | "answers"
+    | "sync"
+    | "reader"
+    | "keeper"
   > {
   readonly slots: number;
   readonly start: number;
@@ -130,6 +156,9 @@ export interface NativeHeader
   readonly answers: readonly Answer[];
   readonly synced: boolean;
   readonly spooled: boolean;
+  readonly keeper:
+    | (Omit<KeeperFigures, "refused"> & { readonly refused: readonly number[] })
+    | null;
   /** -1: the reader does not stall. */
   readonly stalledMs: number;
   readonly waitingBytes: number;
@@ -161,6 +190,7 @@ export function headerOf(native: NativeHeader): ScoreboardHeader {
       ...{ lastMs: lastSyncMs, error: syncError },
     },
     reader: spooled ? { stalledMs: stalledMs < 0 ? null : stalledMs, waitingBytes } : null,
+    keeper: rest.keeper && { ...rest.keeper, refused: byRefusal(rest.keeper.refused) },
     growthLimit: GROWTH_LIMITS[rest.growthLimit] ?? "none",
     full: {
       times: fullTimes,

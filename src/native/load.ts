@@ -27,6 +27,8 @@ export interface LoadOptions {
   readonly barrier: boolean;
   /** Each request has a connection of its own. */
   readonly reconnect: boolean;
+  /** Each reply has a pid of its own; otherwise it has that of the greeting. */
+  readonly pidByReply: boolean;
   /** Templates: `{pid}` is taken from the greeting, `{n}` is the request's number, `{{` a brace. */
   readonly greeting: string;
   readonly request: string;

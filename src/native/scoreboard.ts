@@ -21,6 +21,8 @@ export interface ScoreboardOptions {
   readonly synced: boolean;
   /** Acknowledgements wait until the log's reader was given the record. */
   readonly spooled: boolean;
+  /** A process for each request, and not for each connection. */
+  readonly perRequest: boolean;
   readonly graceMs: number;
   readonly log: string;
   readonly release: string;

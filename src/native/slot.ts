@@ -30,9 +30,14 @@ export function slotOf(row: Float64Array): Slot {
     childEpoch,
     logEpoch,
     retracted,
-    refused: Object.fromEntries(REFUSALS.map((refusal, k) => [refusal, refused[k] ?? 0])) as Record<
-      Refusal,
-      number
-    >,
+    refused: byRefusal(refused),
   };
+}
+
+/** Gives names to the counts of native code. */
+export function byRefusal(counts: readonly number[]): Record<Refusal, number> {
+  return Object.fromEntries(REFUSALS.map((refusal, i) => [refusal, counts[i] ?? 0])) as Record<
+    Refusal,
+    number
+  >;
 }

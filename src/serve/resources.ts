@@ -130,6 +130,7 @@ function createScoreboard(
       limits: { start: startChildren, minSpare, maxSpare, max: maxChildren },
       synced: options.ack === "synced",
       spooled: isSpooled,
+      perRequest: options.processPer === "request",
       graceMs: options.graceMs,
       log: log === "-" ? "-" : resolve(log),
       release: version,

@@ -3,7 +3,15 @@
  * ranges of ServeOptions, and the lines that the supervisor gets before `start`. The names of these
  * lines are also in native/core/supervisor/settings.cpp.
  */
-import { DEFAULT_MAX_LINE, DEFAULT_USERS, GREETING, REPLY, refusalLines } from "../base/protocol";
+import {
+  DEFAULT_MAX_LINE,
+  DEFAULT_USERS,
+  GREETING,
+  PROCESS_PER,
+  type ProcessPer,
+  REPLY,
+  refusalLines,
+} from "../base/protocol";
 import { MOST_CHILDREN, MOST_REQUESTS } from "../base/ranges";
 import { parseCount, parseDuration } from "../base/units";
 import { DEFAULT_LOG } from "../log/names";
@@ -47,6 +55,12 @@ export const SETTINGS = {
     "size of the pool: static, always --children; dynamic, as many children as the load needs",
     ["static", "dynamic"],
   ) as Setting<Pool>,
+  processPer: choice(
+    "--process-per <what>",
+    "what has a process of its own: each connection, until it ends; or each request, so that connections may outnumber children",
+    PROCESS_PER,
+    { channel: "process-per" },
+  ) as Setting<ProcessPer>,
   children: count("--children <n>", "number of children (static)", 1000, 1, MOST_CHILDREN, {
     pool: "static",
   }),

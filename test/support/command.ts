@@ -20,7 +20,7 @@ export class Command {
   private readonly ended: Promise<[number | null, NodeJS.Signals | null]>;
 
   constructor(args: readonly string[], program = process.execPath, env: NodeJS.ProcessEnv = {}) {
-    const argv = program === process.execPath ? [commandPath, ...args] : [...args];
+    const argv = program === process.execPath ? [commandPath, ...inMode(args)] : [...args];
     this.child = spawn(program, argv, {
       stdio: ["pipe", "pipe", "pipe"], // its standard input ends with this process
       env: { ...process.env, TZ: "UTC", ...processes.environment, ...env },
@@ -55,6 +55,15 @@ export class Command {
     const [code, signal] = await this.ended;
     return { code, signal, stdout: this.stdout, stderr: this.stderr };
   }
+}
+
+/** `connection` or `request`: the mode of all servers and clients of a test run. */
+export const processPer = process.env.KILOFORK_TEST_PROCESS_PER ?? "connection";
+
+function inMode(args: readonly string[]): readonly string[] {
+  const [command = "", ...rest] = args;
+  if (!["serve", "client", "demo"].includes(command) || rest.includes("--process-per")) return args;
+  return [command, "--process-per", processPer, ...rest];
 }
 
 export const run = (...args: string[]): Promise<Ended> => new Command(args).end();

@@ -9,7 +9,7 @@ import type { Scoreboard } from "../../src/native/scoreboard";
 import type { Slot } from "../../src/native/slot";
 import { openScoreboardOf } from "../../src/status/servers";
 import { processes, temporaryFolder } from "./cleanup";
-import { type Ended, run } from "./command";
+import { type Ended, processPer, run } from "./command";
 import { hasEnded } from "./processes";
 import { until } from "./wait";
 
@@ -93,7 +93,7 @@ export class Server {
     } = options;
     const started = await startServer({
       ...{ work, log: join(folder, "server.log"), via },
-      args: [...poolArgs(children, pool), ...args],
+      args: [...poolArgs(children, pool), "--process-per", processPer, ...args],
       env: { TZ: "UTC", ...processes.environment, ...env },
     });
     processes.add(started.pid);

@@ -9,9 +9,10 @@
 #include <optional>
 #include <span>
 
+#include "child/accept_intake.hpp"
 #include "child/child_log.hpp"
 #include "child/connection.hpp"
-#include "child/intake.hpp"
+#include "child/keeper_intake.hpp"
 #include "child/own_slot.hpp"
 #include "child/request.hpp"
 #include "child/texts.hpp"
@@ -25,7 +26,7 @@ namespace {
 
 class Child {
  public:
-  Child(const ChildContext& context, ChildSignals& signals, Slot& slot);
+  Child(const ChildContext& context, ChildSignals& signals, Slot& slot, Intake& intake);
   [[noreturn]] void run();
 
  private:
@@ -51,7 +52,7 @@ class Child {
   Texts texts_;
   TimedWork work_;
   RequestLedger ledger_;
-  Intake intake_;
+  Intake& intake_;
 };
 
 // ---- the loop -----------------------------------------------------------------------------------
@@ -59,14 +60,16 @@ class Child {
 void Child::run() {
   for (bool is_first = true; !signals_.is_told_to_leave(); is_first = false) {
     if (own_.slot.total.load(std::memory_order_relaxed) >= last_total_) leave(kExitRecycled);
-    own_.enter(State::idle);
-    if (is_first) wake_supervisor();
-    wake_supervisor_if_parked();
+    if (intake_.will_wait()) {
+      own_.enter(State::idle);
+      if (is_first) wake_supervisor();
+      wake_supervisor_if_parked();
+    }
     switch (intake_.take()) {
       case Intake::Took::connection: {
-        Connection client(intake_.fd(), service_, input_, signals_.stopping);
+        Connection client(intake_.fd(), service_, input_, signals_.stopping, intake_.held());
         serve(client);
-        intake_.give_back();
+        intake_.give_back(client);
         break;
       }
       case Intake::Took::nothing:
@@ -79,12 +82,12 @@ void Child::run() {
   leave(kExitOrdered);
 }
 
-// One connection, from its greeting to its last reply or refusal.
+// One connection, from its greeting to its last reply or refusal; or a turn of it.
 void Child::serve(Connection& client) {
   own_.slot.connections.fetch_add(1, std::memory_order_relaxed);
   own_.enter(State::reading);
   wake_supervisor_if_parked();
-  if (!greet(client)) return;
+  if (!intake_.is_greeted() && !greet(client)) return;
   for (;;) {
     switch (client.next_line()) {
       case Connection::Got::line:
@@ -102,6 +105,7 @@ void Child::serve(Connection& client) {
         return client.linger(service_.linger_timeout);
       case Connection::Got::end:
       case Connection::Got::lost:
+      case Connection::Got::turn_over:
         return;
     }
     own_.enter(State::reading);
@@ -190,11 +194,23 @@ void Child::wake_supervisor_if_parked() const {
 }
 
 void Child::leave(ChildExit how) {
+  intake_.leave();
   log_.close_torn_head();
   ::_exit(how);
 }
 
 // ---- birth --------------------------------------------------------------------------------------
+
+struct ChildMemory {
+  explicit ChildMemory(const ChildContext& context)
+      : input(context.memory, Connection::input_bytes(context.service)),
+        output(input.data() + input.size(), Texts::buffer_bytes(context.service)),
+        keeper(output.data() + output.size(),
+               context.service.per_request ? KeeperIntake::memory_bytes(context.service) : 0) {}
+  std::span<char> input;
+  std::span<char> output;
+  std::span<char> keeper;
+};
 
 // Has a random part, so that the children of a pool are not recycled all at the same time.
 std::uint64_t last_total(const Service& service, std::uint64_t total_at_birth) {
@@ -204,19 +220,19 @@ std::uint64_t last_total(const Service& service, std::uint64_t total_at_birth) {
   return total_at_birth + service.max_requests + random % (service.max_requests_jitter + 1);
 }
 
-Child::Child(const ChildContext& context, ChildSignals& signals, Slot& slot)
+Child::Child(const ChildContext& context, ChildSignals& signals, Slot& slot, Intake& intake)
     : context_(context),
       service_(context.service),
       signals_(signals),
       own_{.scoreboard = context.scoreboard, .slot = slot, .pid = ::getpid()},
       last_total_(last_total(service_, slot.total.load(std::memory_order_relaxed))),
-      input_(context.memory, Connection::input_bytes(service_)),
-      output_(context.memory + input_.size(), Texts::buffer_bytes(service_)),
+      input_(ChildMemory(context).input),
+      output_(ChildMemory(context).output),
       log_(context, slot, own_.pid, output_),
       texts_(service_, own_.pid, output_),
       work_(service_, log_),
       ledger_(own_, service_, log_, work_, texts_),
-      intake_(context, signals, slot) {
+      intake_(intake) {
   signals.context = &context;
   signals.intake = &intake_;
   signals.log = &log_;
@@ -231,21 +247,30 @@ void leave_with_supervisor(pid_t supervisor) {
   if (::getppid() != supervisor) ::_exit(kExitOrdered);
 }
 
+[[noreturn]] void serve_by(Intake&& intake, const ChildContext& context, Slot& slot) {
+  Child child(context, signals_of_this_child(), slot, intake);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  child.run();
+}
+
 }  // namespace
 
 std::size_t child_memory_bytes(const Service& service) {
-  return Connection::input_bytes(service) + Texts::buffer_bytes(service);
+  return Connection::input_bytes(service) + Texts::buffer_bytes(service) +
+         (service.per_request ? KeeperIntake::memory_bytes(service) : 0);
 }
 
 void run_child(const ChildContext& context, Slot& slot, std::uint64_t reserved) {
   leave_with_supervisor(context.supervisor);
   if (!slot.claim(reserved, ::getpid())) ::_exit(kExitOrdered);
   ::prctl(PR_SET_NAME, context.name);
-  Child child(context, signals_of_this_child(), slot);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  child.run();
+  const ChildSignals& signals = signals_of_this_child();
+  const ChildMemory memory(context);
+  if (context.service.per_request)
+    serve_by(KeeperIntake(context, signals, slot, memory.input, memory.keeper), context, slot);
+  serve_by(AcceptIntake(context, signals, slot), context, slot);
 }
 
 }  // namespace kilofork

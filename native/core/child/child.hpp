@@ -33,7 +33,7 @@ struct ChildContext {
   const char* segment_path;  // from keep_read_only(); an orphan may remove this file
   const char* name;          // of the process; from keep_read_only(), too
   pid_t supervisor;
-  int listener;
+  int listener;  // with a keeper: this child's socket to it
   int log;
   std::uint32_t log_epoch;  // of `log`; the header may name a newer one
   int lifeline;             // at its end of file, the front is gone

@@ -39,7 +39,7 @@ bool is_orphan() {
 void on_quit(int /*signal*/) {
   g_signals->log->close_torn_head();
   if (is_orphan()) {
-    g_signals->intake->give_back();
+    g_signals->intake->drop();
     guard_segment(*g_signals->context);
   }
   ::_exit(g_signals->in_request != 0 ? kExitAborted : kExitOrdered);

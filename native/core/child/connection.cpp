@@ -24,14 +24,17 @@ Connection::Got Connection::next_line() {
   bool is_repeated = false;  // this recv(): the time that has passed counts
   for (;;) {
     if (stopping_ != 0) return Got::stopped;
+    if (service_.per_request && lines_ == service_.most_at_a_time()) return end_turn();
     const std::size_t held = end_ - start_;
     const char* const start = input_.data() + start_;
     if (const void* newline = held > 0 ? std::memchr(start, '\n', held) : nullptr) {
       line_ = {start, static_cast<std::size_t>(static_cast<const char*>(newline) - start)};
       start_ += line_.size() + 1;
+      lines_++;
       return line_.size() < service_.max_line ? Got::line : Got::too_long;
     }
     if (held >= service_.max_line) return Got::too_long;
+    if (service_.per_request && has_read_) return end_turn();
     if (start_ > 0) {
       std::memmove(input_.data(), start, held);
       start_ = 0;
@@ -45,11 +48,14 @@ Connection::Got Connection::next_line() {
     const Nanoseconds timeout = line_has_begun ? service_.read_timeout : service_.idle_timeout;
     const Nanoseconds passed = is_repeated ? monotonic_now() - began : 0;
     if (timeout > 0 && passed >= timeout) return Got::timeout;
-    set_timeout(timeout > 0 ? timeout - passed : 0);
+    if (!service_.per_request) set_timeout(timeout > 0 ? timeout - passed : 0);
     is_repeated = true;
-    const ssize_t got = ::recv(fd_, input_.data() + end_, input_.size() - end_, 0);
+    const ssize_t got = ::recv(fd_, input_.data() + end_, input_.size() - end_,
+                               service_.per_request ? MSG_DONTWAIT : 0);
     if (got > 0) {
       end_ += static_cast<std::size_t>(got);
+      has_read_ = true;
+      is_full_ = end_ == input_.size();
     } else if (got == 0) {
       // on_stop() caused this end of file: it completes no line.
       if (stopping_ != 0) return Got::stopped;
@@ -58,11 +64,17 @@ Connection::Got Connection::next_line() {
       start_ = end_;
       return Got::last_line;
     } else if (errno == EAGAIN) {
-      return Got::timeout;
+      return service_.per_request ? end_turn() : Got::timeout;
     } else if (errno != EINTR) {
       return Got::lost;
     }
   }
+}
+
+Connection::Got Connection::end_turn() {
+  const bool has_line = std::memchr(input_.data() + start_, '\n', end_ - start_) != nullptr;
+  fate_ = has_line || is_full_ ? Fate::more : Fate::kept;
+  return Got::turn_over;
 }
 
 bool Connection::has_unread_input() const {
@@ -93,6 +105,10 @@ bool Connection::send(std::string_view bytes) {
 // own side.
 void Connection::linger(Nanoseconds timeout) {
   ::shutdown(fd_, SHUT_WR);
+  if (service_.per_request) {
+    fate_ = Fate::leaving;
+    return;
+  }
   if (timeout == 0) (void)::recv(fd_, input_.data(), input_.size(), MSG_DONTWAIT);
   const Nanoseconds deadline = monotonic_now() + timeout;
   for (Nanoseconds now = monotonic_now(); now < deadline; now = monotonic_now()) {

@@ -12,6 +12,7 @@
 
 #include "base/clock.hpp"
 #include "child/service.hpp"
+#include "keeper/batch.hpp"
 
 namespace kilofork {
 
@@ -25,18 +26,23 @@ class Connection {
     timeout,    // no complete line in time
     stopped,    // the server stops
     lost,       // recv() failed
+    turn_over,  // the next line is for another turn
   };
 
   // The size of `input`.
   static std::size_t input_bytes(const Service& service);
 
   // The caller closes `fd`. A signal handler sets `stopping` and shuts the reading side.
+  // `held`: bytes at the start of `input` were read in an earlier turn.
   Connection(int fd, const Service& service, std::span<char> input,
-             const volatile sig_atomic_t& stopping)
-      : fd_(fd), service_(service), input_(input), stopping_(stopping) {}
+             const volatile sig_atomic_t& stopping, std::size_t held = 0)
+      : fd_(fd), service_(service), input_(input), stopping_(stopping), end_(held) {}
 
   // Reads the next line. The idle timeout runs until its first byte has come, the read timeout from
   // then until its newline, however slowly the bytes come.
+  //
+  // With a process for each request it does not wait, reads once, and returns a bounded number of
+  // lines; so one connection cannot keep a child.
   Got next_line();
   // The line without its newline; valid until the next call of next_line() or linger().
   [[nodiscard]] std::string_view line() const { return line_; }
@@ -47,9 +53,21 @@ class Connection {
   bool send(std::string_view bytes);
   // Ends the sending side, and waits until the client can have read all that was sent; `timeout` at
   // most. 0: takes what has come, and does not wait.
+  // With a process for each request the keeper waits.
   void linger(Nanoseconds timeout);
 
+  // ---- for the keeper, after a turn ----
+  [[nodiscard]] Fate fate() const { return fate_; }
+  // What was read and not answered, if it was kept.
+  [[nodiscard]] std::span<const char> unanswered() const {
+    const bool is_kept = fate_ == Fate::kept || fate_ == Fate::more;
+    return input_.subspan(start_, is_kept ? end_ - start_ : 0);
+  }
+  // Whether that begins a line which is newer than the turn.
+  [[nodiscard]] bool has_begun_line() const { return lines_ > 0; }
+
  private:
+  Got end_turn();
   void set_timeout(Nanoseconds timeout);
 
   const int fd_;
@@ -61,6 +79,10 @@ class Connection {
   std::size_t end_ = 0;
   std::string_view line_;
   Nanoseconds receive_timeout_ = 0;  // as set on the socket
+  std::size_t lines_ = 0;            // that next_line() has returned
+  bool has_read_ = false;
+  bool is_full_ = false;  // the last recv() filled the input
+  Fate fate_ = Fate::ended;
 };
 
 }  // namespace kilofork

@@ -1,48 +1,52 @@
-// How a child gets its connections and gives them back: accept(2) on the listener that all
-// children share. Runs in a child. Another way to get connections would offer the same functions to
-// the child's loop and to its signal handlers. accept(2), poll(2).
+// How a child gets connections and gives them back. There are two ways: accept_intake.hpp and
+// keeper_intake.hpp. Runs in a child; the last three functions also in its signal handlers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
-#include "child/child.hpp"
+#include "child/connection.hpp"
 
 namespace kilofork {
 
 class Intake {
  public:
   enum class Took : std::uint8_t {
-    connection,  // fd() is the client's socket
-    nothing,     // a signal came, or accept(2) failed in a way that may pass: try again
-    broken,      // accept(2) failed: this child cannot serve
+    connection,  // the functions below are about it
+    nothing,     // a signal came, or an error that may pass: try again
+    broken,      // this child cannot serve
   };
 
-  Intake(const ChildContext& context, const ChildSignals& signals, const Slot& slot);
+  Intake() = default;
+  Intake(const Intake&) = delete;
+  Intake& operator=(const Intake&) = delete;
+  virtual ~Intake() = default;
 
-  // Waits for the next connection.
-  Took take();
+  // Whether take() waits: false if it has another connection already.
+  [[nodiscard]] virtual bool will_wait() const = 0;
+  virtual Took take() = 0;
   [[nodiscard]] int fd() const { return fd_; }
+  // How many bytes of it were read in an earlier turn; they are in the child's input.
+  [[nodiscard]] virtual std::size_t held() const { return 0; }
+  // Whether another process has greeted its client.
+  [[nodiscard]] virtual bool is_greeted() const { return false; }
   // False if the client's address has more than the maximum number of connections; then the present
   // one no longer counts.
-  bool admits();
-  // Ends the present connection.
-  void give_back();
+  virtual bool admits() { return true; }
+  // The turn of the present connection is over.
+  virtual void give_back(const Connection& connection) = 0;
+  // The child leaves, and is not in the middle of a turn.
+  virtual void leave() {}
 
-  // ---- signal handlers ----
   // From now on take() returns at once.
-  void close() const;
+  virtual void close() const = 0;
   // The present connection yields what has arrived, then an end of file.
-  void end_input() const;
+  virtual void end_input() const = 0;
+  // Closes the present connection in this process.
+  virtual void drop() = 0;
 
- private:
-  [[nodiscard]] int accept();
-  void report(int error);
-  [[nodiscard]] std::uint64_t connections_of_peer() const;
-
-  const ChildContext& context_;
-  const ChildSignals& signals_;
-  PeerAddress& peer_;
-  volatile int fd_ = -1;  // -1 between connections
+ protected:
+  volatile int fd_ = -1;  // of the present connection; -1 between two
 };
 
 }  // namespace kilofork

@@ -9,6 +9,7 @@
 
 #include "base/clock.hpp"
 #include "base/protocol.hpp"
+#include "keeper/batch.hpp"
 
 namespace kilofork {
 
@@ -24,7 +25,8 @@ struct Work {
 
 struct Service {
   Work work;
-  bool synced;  // reply only when the completed record is on disk, or copied from the spool
+  bool per_request;  // a process for each request, by way of the keeper; else for each connection
+  bool synced;       // reply only when the completed record is on disk, or copied from the spool
   std::size_t max_line;               // bytes, newline included
   Nanoseconds idle_timeout;           // for the first byte of a request; 0: none
   Nanoseconds read_timeout;           // from the first byte of a request to its newline; 0: none
@@ -37,6 +39,12 @@ struct Service {
   Template greeting;                  // of {pid}
   Template reply;                     // of {pid}, {user} and {message}
   std::array<std::string, kRefusals> refusals;  // by Refusal; newline included
+
+  // How many connections a child has at a time, and requests that it answers for each, with a
+  // process for each request. One, if a request keeps the others waiting.
+  [[nodiscard]] std::size_t most_at_a_time() const {
+    return work.kind == Work::Kind::none && !synced ? kMostInBatch : 1;
+  }
 };
 
 }  // namespace kilofork

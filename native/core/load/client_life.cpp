@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <string>
 
@@ -158,7 +159,7 @@ void ClientLife::greeting_complete(std::uint32_t index) {
   if (!client.was_greeted) counts.greeted++;
   client.was_greeted = true;
   count_settled(client);
-  in_flight_.greeted(client.pid_number);
+  if (!options_.pid_by_reply) in_flight_.seen(client.pid_number);
   clients_.enter(index, ClientState::ready);
   const int fd = client.fd.get();
   if (schedule_.is_released()) continue_ready(index);
@@ -194,7 +195,9 @@ void ClientLife::send_request(std::uint32_t index, Nanoseconds intended) {
   clients_.enter(index, ClientState::sending);
   if (results_.counts.first_send == 0) results_.counts.first_send = now;
   results_.counts.sent++;
-  in_flight_.sent(client.pid_number, now);
+  client.sent_at = now;
+  if (options_.pid_by_reply) client.pid_length = 0;
+  in_flight_.sent(now);
   request_writable(index, false);
 }
 
@@ -215,6 +218,7 @@ void ClientLife::request_writable(std::uint32_t index, bool watches_room) {
 
 void ClientLife::reply_received(std::uint32_t index, std::string_view bytes) {
   Client& client = clients_[index];
+  if (options_.pid_by_reply) take_pid_of_reply(options_.reply, bytes, client);
   const std::string_view reply = texts_.reply(index, client);
   const std::string_view rest = reply.substr(client.done_bytes);
   if (!rest.starts_with(bytes)) {
@@ -236,10 +240,15 @@ void ClientLife::reply_received(std::uint32_t index, std::string_view bytes) {
 void ClientLife::reply_complete(std::uint32_t index) {
   Client& client = clients_[index];
   const Nanoseconds now = monotonic_now();
+  if (options_.pid_by_reply) {
+    (void)std::from_chars(client.pid.data(), client.pid.data() + client.pid_length,
+                          client.pid_number);
+    in_flight_.seen(client.pid_number);
+  }
   results_.samples.reply.push_back(now - client.since);
   results_.counts.verified++;
   results_.counts.last_reply = now;
-  in_flight_.ended(client.pid_number, now);
+  in_flight_.ended(client.pid_number, client.sent_at, now);
   client.in_flight = false;
   client.request++;
   clients_.enter(index, ClientState::ready);
@@ -292,7 +301,9 @@ void ClientLife::reconnect(std::uint32_t index) {
 
 void ClientLife::disconnect(std::uint32_t index) {
   Client& client = clients_[index];
-  if (client.in_flight) in_flight_.ended(client.pid_number, monotonic_now());
+  if (client.in_flight)
+    in_flight_.ended(options_.pid_by_reply ? 0 : client.pid_number, client.sent_at,
+                     monotonic_now());
   client.in_flight = false;
   client.fd.reset();
   clients_.enter(index, ClientState::idle);

@@ -23,7 +23,7 @@ struct Client {
   ClientState state = ClientState::idle;
   std::uint8_t failed_connects = 0;  // in a row
   std::uint8_t pid_length = 0;
-  std::array<char, 10> pid{};  // as the greeting has it
+  std::array<char, 10> pid{};  // as the greeting has it, or the present reply
   std::uint32_t pid_number = 0;
   std::uint32_t server = 0;      // index of the endpoint that it connects to
   std::uint32_t done_bytes = 0;  // of the greeting, request or reply, transferred so far
@@ -32,6 +32,7 @@ struct Client {
   bool settled = false;            // was greeted, or has failed, at least once
   std::uint64_t request = 1;       // the number of the present request, or of the next
   Nanoseconds since = 0;           // when the connect, or the (intended) send, was made
+  Nanoseconds sent_at = 0;         // the present request
   Nanoseconds deadline = 0;        // set before the client enters a queue by deadline
   std::uint32_t previous = kNone;  // in its queue
   std::uint32_t next = kNone;

@@ -38,4 +38,19 @@ GreetingCheck check_greeting(const Template& greeting, std::string_view bytes, C
   return GreetingCheck::complete;
 }
 
+void take_pid_of_reply(const Template& reply, std::string_view bytes, Client& client) {
+  std::size_t at = 0;
+  for (const Template::Part& part : reply.parts()) {
+    at += part.literal.size();
+    if (part.field == Template::Field::pid) break;
+    if (part.field != Template::Field::none) return;
+  }
+  at += client.pid_length;
+  if (at < client.done_bytes) return;
+  for (at -= client.done_bytes; at < bytes.size() && is_digit(bytes[at]); at++) {
+    if (client.pid_length == client.pid.size()) return;
+    client.pid.at(client.pid_length++) = bytes[at];
+  }
+}
+
 }  // namespace kilofork

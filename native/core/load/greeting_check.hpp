@@ -22,4 +22,8 @@ enum class GreetingCheck : std::uint8_t {
 // Client::done_bytes, and the pid in Client::pid, pid_length and, when complete, pid_number.
 GreetingCheck check_greeting(const Template& greeting, std::string_view bytes, Client& client);
 
+// Puts the digits in the place of the reply's first {pid} into Client::pid, as far as they are in
+// `bytes`, which came after Client::done_bytes of the reply.
+void take_pid_of_reply(const Template& reply, std::string_view bytes, Client& client);
+
 }  // namespace kilofork

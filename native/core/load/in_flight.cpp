@@ -1,6 +1,7 @@
 #include "load/in_flight.hpp"
 
 #include <new>
+#include <utility>
 
 namespace kilofork {
 
@@ -18,38 +19,42 @@ InFlight::Process& InFlight::process(std::uint32_t pid) {
   return processes_[pid % kPids];
 }
 
-void InFlight::greeted(std::uint32_t pid) {
+void InFlight::seen(std::uint32_t pid) {
   const std::lock_guard lock(mutex_);
   Process& server = process(pid);
-  if (server.has_greeted) return;
-  server.has_greeted = true;
+  if (server.was_seen) return;
+  server.was_seen = true;
   greeters_++;
   if (first_greeters_.size() < kFirstGreeters) first_greeters_.push_back(pid);
 }
 
-void InFlight::sent(std::uint32_t pid, Nanoseconds now) {
+void InFlight::sent(Nanoseconds now) {
   const std::lock_guard lock(mutex_);
   requests_++;
-  if (process(pid).requests++ == 0) pids_++;
   if (requests_ < peak_.requests) return;
-  if (requests_ > peak_.requests)
-    peak_ = {.requests = requests_, .pids = pids_, .from = now, .until = now};
-  at_peak_pids_ = pids_;
+  if (requests_ > peak_.requests) set_peak(now, now);
   at_peak_since_ = now;
 }
 
-void InFlight::ended(std::uint32_t pid, Nanoseconds now) {
+void InFlight::ended(std::uint32_t pid, Nanoseconds sent, Nanoseconds now) {
   const std::lock_guard lock(mutex_);
   if (requests_ == peak_.requests && at_peak_since_ > 0) {
-    if (now - at_peak_since_ > peak_.until - peak_.from) {
-      peak_.pids = at_peak_pids_;
-      peak_.from = at_peak_since_;
+    if (at_peak_since_ == peak_.from)
       peak_.until = now;
-    }
+    else if (now - at_peak_since_ > peak_.until - peak_.from)
+      set_peak(at_peak_since_, now);
     at_peak_since_ = 0;
   }
   requests_--;
-  if (--process(pid).requests == 0) pids_--;
+  if (pid == 0 || sent > peak_.from) return;
+  Process& server = process(pid);
+  if (std::exchange(server.counted_in, peak_number_) != peak_number_) peak_.pids++;
+}
+
+// All that are in flight then end later, and their processes are counted then.
+void InFlight::set_peak(Nanoseconds from, Nanoseconds until) {
+  peak_ = {.requests = requests_, .pids = 0, .from = from, .until = until};
+  peak_number_++;
 }
 
 InFlight::Peak InFlight::peak() {

@@ -26,6 +26,7 @@ struct LoadOptions {
   Nanoseconds reply_timeout;
   bool barrier;         // greeted clients wait for LoadEngine::release()
   bool reconnect;       // each request has a connection of its own
+  bool pid_by_reply;    // each reply has a pid of its own; else it has that of the greeting
   Template greeting;    // of {pid}
   Template request;     // of {n}
   Template reply;       // of {pid} and {n}

@@ -47,13 +47,11 @@ constexpr std::uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 //
 //   write           to the log and the wakeup, for which it has them; to its client; bytes in the
 //                   lifeline are read and dropped; the listener takes none
-//   accept4         a connection of the shared listener: serving is what a child is for
 //   close           its own copy of a descriptor
 //   poll, ppoll     tell what its descriptors are ready for
 //   sleep, timer, clock, signal mask, getpid, getppid, exit   its own
 constexpr std::array kOfChildren{
     SYS_write,
-    SYS_accept4,
     SYS_close,
     SYS_clock_nanosleep,
     SYS_ppoll,
@@ -69,6 +67,13 @@ constexpr std::array kOfChildren{
     SYS_exit_group,
     // the clock, if it is not in the vDSO
     SYS_clock_gettime,
+};
+// Of a keeper, which reads no byte of a client: the listener, its connections, and the sockets of
+// children. sendmsg(2) goes to children only, sockets that take no address.
+constexpr std::array kOfKeeper{
+    SYS_epoll_pwait,  SYS_accept4,         SYS_epoll_ctl,  SYS_recvmsg,
+    SYS_recvfrom,     SYS_shutdown,        SYS_close,      SYS_write,  // wakes the supervisor
+    SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group, SYS_clock_gettime,
 };
 // Of a syncer, which reads nothing that a client sent: waits, syncs of the logs that it was sent,
 // writes to these and to the wakeup.
@@ -236,7 +241,12 @@ std::optional<ForkKey> lock_down_children(const Lockdown& lockdown) {
   // (MSG_FASTOPEN): a message goes to the client, or as the forker's answer to the supervisor.
   filter.allow(SYS_recvfrom, to_client({}))
       .allow(SYS_sendto, to_client({is_int(3, MSG_NOSIGNAL), is(4, 0)}))
-      .allow(kOfChildren)
+      .allow(kOfChildren);
+  if (lockdown.from_keeper)
+    filter.allow(SYS_recvmsg, {is_int(2, MSG_CMSG_CLOEXEC)});
+  else
+    filter.allow(std::array{SYS_accept4});
+  filter
       // Of its client only: the listener is everybody's.
       .allow(SYS_shutdown, to_client({}))
       .allow(SYS_setsockopt, to_client({is_int(1, SOL_SOCKET), is_int(2, SO_RCVTIMEO)}))
@@ -301,6 +311,17 @@ pid_t fork_by_key(const ForkKey& key) {
   if (result >= 0) return static_cast<pid_t>(result);
   errno = static_cast<int>(-result);
   return -1;
+}
+
+bool lock_down_keeper() {
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return false;
+  if (!kFiltersSystemCalls) return true;
+  Filter filter;
+  filter.allow(kOfKeeper).allow(SYS_ioctl, {is_int(1, SIOCINQ)});
+  // It waits for room only when it hands over to the next keeper.
+  for (const int flags : {MSG_DONTWAIT | MSG_NOSIGNAL, int{MSG_NOSIGNAL}})
+    filter.allow(SYS_sendmsg, {is_int(2, flags)}).allow(SYS_sendto, {is_int(3, flags), is(4, 0)});
+  return filter.install();
 }
 
 bool lock_down_syncer() {

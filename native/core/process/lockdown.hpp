@@ -45,6 +45,8 @@ struct Lockdown {
   const char* removable;  // the path that unlink(2) may remove; from keep_read_only()
   const char* name;       // the name that PR_SET_NAME may set; from keep_read_only()
   bool waits_for_syncs;   // allows futex(2), see shm/group_commit.hpp
+  // A child gets its clients from the listener, or from the keeper.
+  bool from_keeper = false;
   // Descriptors. The one of the lifeline may be put in the place of the listener, and any in the
   // place of the log. Those of `shared` are of all children: none may be shut down, and no message
   // or option goes to them.
@@ -69,6 +71,9 @@ std::optional<ForkKey> lock_down_children(const Lockdown& lockdown);
 // (CLONE_PARENT).
 pid_t fork_by_key(const ForkKey& key);
 
+// Keeper. Allows what it needs to accept, watch, pass and end connections. False if the kernel
+// refuses.
+[[nodiscard]] bool lock_down_keeper();
 // Syncer. Allows what it needs to receive logs, sync them and wake others. False if the kernel
 // refuses.
 [[nodiscard]] bool lock_down_syncer();

@@ -11,6 +11,7 @@
 
 #include "base/cause.hpp"
 #include "base/clock.hpp"
+#include "base/protocol.hpp"
 #include "shm/group_commit.hpp"
 #include "shm/notice.hpp"
 
@@ -39,6 +40,15 @@ struct SpoolState {
   std::int64_t copied;  // bytes of the spool that the reader was given; the kernel counts them
   std::atomic<std::int64_t> waiting;        // bytes that it was not
   std::atomic<std::int64_t> stalled_since;  // age; 0: the reader takes what is there
+};
+
+// Of a server with a process for each request. [keeper]
+struct KeeperState {
+  std::atomic<std::int32_t> pid;           // 0: none [supervisor]
+  std::atomic<std::uint32_t> connections;  // open ones
+  std::atomic<std::uint32_t> ready;        // have sent something, and are in no batch
+  std::atomic<std::uint64_t> accepted;     // since the server began
+  std::array<std::atomic<std::uint64_t>, kRefusals> refused;  // by the keeper itself, by Refusal
 };
 
 // What `kilofork ctl` can order the front to do while the server runs.
@@ -72,6 +82,7 @@ struct Header {
   std::uint32_t start, min_spare, max_spare;  // see PoolBounds; the maximum is slot_count
   std::uint32_t synced;                       // 1: a reply waits until its record is on disk
   std::uint32_t spooled;                      // 1: it waits until the log's reader was given it
+  std::uint32_t per_request;                  // 1: a process for each request, not connection
   std::uint64_t pid_namespace;                // of all pids in the segment: pid_namespaces(7)
   std::int64_t grace;                         // of a stop, nanoseconds
   std::int64_t created;                       // CLOCK_MONOTONIC, nanoseconds
@@ -100,6 +111,8 @@ struct Header {
   std::atomic<std::int32_t> forker;  // pid, 0: none [supervisor]
   std::atomic<std::uint32_t>
       oldest_unsynced;  // older logs are on disk or dead [syncer, supervisor]
+
+  alignas(128) KeeperState keeper;
 
   // Written by the supervisor.
   alignas(128) std::atomic<std::int32_t> supervisor;  // pid

@@ -57,6 +57,7 @@ Scoreboard Scoreboard::create(const std::string& name, std::uint32_t slots, std:
   header.synced = identity.synced ? 1 : 0;
   header.grace = identity.grace;
   header.spooled = identity.spooled ? 1 : 0;
+  header.per_request = identity.per_request ? 1 : 0;
   header.pid_namespace = pid_namespace();
   header.created = monotonic_now();
   header.created_realtime = realtime_now();

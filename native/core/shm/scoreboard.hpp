@@ -22,7 +22,7 @@ namespace kilofork {
 
 class Scoreboard {
  public:
-  static constexpr std::uint32_t kVersion = 7;
+  static constexpr std::uint32_t kVersion = 8;
   static constexpr std::uint32_t kMostSlots = 1'000'000;
 
   // What the header says about the server, and never changes.
@@ -34,6 +34,7 @@ class Scoreboard {
     PoolBounds bounds{};
     bool synced = false;
     bool spooled = false;
+    bool per_request = false;
     Nanoseconds grace = 0;
     std::string log;
     std::string release;

@@ -55,6 +55,7 @@ struct alignas(128) Slot {
   std::atomic<std::uint64_t> retracted;    // requests that were completed and not acknowledged
   std::atomic<std::uint32_t> log_epoch;    // of the log that the child writes to
   std::atomic<std::uint32_t> child_epoch;  // of the child, see Header
+  std::atomic<std::uint64_t> batch;        // see keeper/batch.hpp [keeper, child]
 
   [[nodiscard]] Occupancy occupancy() const;
   void enter(pid_t pid, State state, std::int64_t since);

@@ -38,7 +38,8 @@ bool parse_child(std::string_view words, ExecState::Child& child) {
   int pending = 0;
   const bool parsed =
       parse_number(take_token(words), child.slot) && parse_number(take_token(words), member.pid) &&
-      parse_number(take_token(words), pending) && parse_number(take_token(words), member.told_at);
+      parse_number(take_token(words), pending) && parse_number(take_token(words), member.told_at) &&
+      parse_number(take_token(words), child.keeper_end);
   const auto cause = cause_named(words);
   member.pending = pending != 0;
   if (cause) member.cause = *cause;
@@ -52,6 +53,8 @@ bool apply_line(ExecState& state, std::string_view line) {
   if (name == "receive-log") return parse_number(line, state.receive_log);
   if (name == "syncer") return parse_number(line, state.syncer);
   if (name == "inbox") return parse_number(line, state.inbox);
+  if (name == "keeper") return parse_number(line, state.keeper);
+  if (name == "keeper-control") return parse_number(line, state.keeper_control);
   if (name == "announced") {
     state.announced = true;
     return line.empty();
@@ -78,10 +81,12 @@ Fd write_exec_state(const ExecState& state) {
   add("receive-log", std::to_string(state.receive_log)), end_line();
   add("syncer", std::to_string(state.syncer)), end_line();
   add("inbox", std::to_string(state.inbox)), end_line();
+  add("keeper", std::to_string(state.keeper)), end_line();
+  add("keeper-control", std::to_string(state.keeper_control)), end_line();
   if (state.announced) add("announced"), end_line();
-  for (const auto& [slot, member] : state.children) {
+  for (const auto& [slot, member, keeper_end] : state.children) {
     add("child", std::to_string(slot), std::to_string(member.pid), member.pending ? "1" : "0",
-        std::to_string(member.told_at), name_of(member.cause));
+        std::to_string(member.told_at), std::to_string(keeper_end), name_of(member.cause));
     end_line();
   }
   for (const auto& record : state.pending_ends) add("pending-end", record), end_line();

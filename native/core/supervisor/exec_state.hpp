@@ -19,14 +19,17 @@ struct ExecState {
   struct Child {
     std::size_t slot;
     Member member;
+    int keeper_end = -1;  // of its socket pair: a descriptor that stays open
   };
   std::vector<std::string> settings;  // lines
   int wakeup = -1;                    // a descriptor that stays open, like the next two
   int publish_log = -1;
   int receive_log = -1;
-  pid_t syncer = 0;        // 0: none
-  int inbox = -1;          // of the syncer: a descriptor that stays open
-  bool announced = false;  // the front was told that all children are up
+  pid_t syncer = 0;         // 0: none
+  int inbox = -1;           // of the syncer: a descriptor that stays open
+  pid_t keeper = 0;         // 0: none
+  int keeper_control = -1;  // a descriptor that stays open
+  bool announced = false;   // the front was told that all children are up
   std::vector<Child> children;
   std::vector<std::string> pending_ends;  // texts of records: see SpawnRecord
 };
@@ -41,7 +44,7 @@ ExecState read_exec_state(int fd);
 
 // What two executables must agree on for one to replace the other. Also called by the front.
 inline std::string compatibility() {
-  constexpr int kExecStateVersion = 5;  // also raised when the names or values of settings change
+  constexpr int kExecStateVersion = 6;  // also raised when the names or values of settings change
   return "scoreboard " + std::to_string(Scoreboard::kVersion) + " exec-state " +
          std::to_string(kExecStateVersion);
 }

@@ -9,12 +9,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "base/error.hpp"
 #include "child/segment_guard.hpp"
 #include "log/log_broadcast.hpp"
 #include "net/listener.hpp"
 #include "process/descriptors.hpp"
+#include "process/fd_passing.hpp"
 #include "process/footprint.hpp"
 #include "process/lockdown.hpp"
 #include "process/signals.hpp"
@@ -57,7 +59,7 @@ void Forker::start() {
   }
   context_.scoreboard.header().forker = pid_;
   Answer ready{};
-  const int error = ask({}, ready) ? ready.error : errno;
+  const int error = ask({}, {}, ready) ? ready.error : errno;
   if (error == 0) return;
   end();
   if (ready.error != 0 && ready.error != ENOMEM && ready.error != EAGAIN)
@@ -76,6 +78,7 @@ void Forker::run(int orders) const {
   const auto key = lock_down_children({.removable = context_.segment_path,
                                        .name = context_.name,
                                        .waits_for_syncs = context_.service.synced,
+                                       .from_keeper = context_.service.per_request,
                                        .listener = context_.listener,
                                        .lifeline = context_.lifeline,
                                        .log = context_.log,
@@ -87,20 +90,35 @@ void Forker::run(int orders) const {
   }
   ChildContext context = context_;
   Order order{};
-  while (::recv(orders, &order, sizeof order, 0) == sizeof order) {
+  const iovec part{.iov_base = &order, .iov_len = sizeof order};
+  std::array<int, kAtATime> sockets{};  // of the children, to the keeper
+  std::size_t socket_count = 0;
+  const auto receive = [&] {
+    // Without a keeper the filter does not allow recvmsg(2) here.
+    return context.service.per_request
+               ? receive_with_fds(orders, {&part, 1}, sockets, socket_count, 0)
+               : ::recv(orders, &order, sizeof order, 0);
+  };
+  while (receive() == sizeof order) {
     Answer answer{};
     if (order.count == 0) receive_log(context.log_broadcast, context.log, context.log_epoch);
     for (std::size_t i = 0; i < order.count && answer.error == 0; i++) {
       const pid_t pid = fork_by_key(*key);
       if (pid == 0) {
         ::close(orders);
+        // Those before it are closed already.
+        for (std::size_t other = i + 1; other < socket_count; other++) ::close(sockets[other]);
+        if (i < socket_count) context.listener = sockets[i];
         run_child(context, context.scoreboard.slots()[order.slots[i]], order.reserved[i]);
       }
+      if (i < socket_count) ::close(std::exchange(sockets[i], -1));
       if (pid < 0)
         answer.error = errno;
       else
         answer.pids[i] = pid;
     }
+    for (const int unused : std::span(sockets).first(socket_count))
+      if (unused >= 0) ::close(unused);
     if (::send(orders, &answer, sizeof answer, MSG_NOSIGNAL) < 0) break;
   }
   ::close(orders);
@@ -110,8 +128,9 @@ void Forker::run(int orders) const {
 
 // ---- the supervisor's side ----------------------------------------------------------------------
 
-bool Forker::ask(const Order& order, Answer& answer) {
-  if (::send(orders_.get(), &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return false;
+bool Forker::ask(const Order& order, std::span<const int> sockets, Answer& answer) {
+  const iovec part{.iov_base = const_cast<Order*>(&order), .iov_len = sizeof order};
+  if (send_with_fds(orders_.get(), {&part, 1}, sockets, MSG_DONTWAIT) < 0) return false;
   ssize_t got = 0;
   while ((got = ::recv(orders_.get(), &answer, sizeof answer, 0)) < 0 && errno == EINTR) continue;
   if (got == 0) errno = ECHILD;  // it has died
@@ -134,29 +153,37 @@ void Forker::fork_some(std::span<const std::size_t> slots, std::span<pid_t> pids
     order.slots[i] = slots[i];
     order.reserved[i] = slot(i).word.load();
   }
+  std::vector<Fd> sockets;
+  std::vector<int> passed;
+  int error = 0;
   try {
     if (pid_ == 0) start();
-  } catch (const SystemError& error) {
-    errno = error.code;
-    return;
+    for (std::size_t i = 0; i < slots.size() && keeper_.is_used(); i++) {
+      sockets.push_back(keeper_.connect(slots[i]));
+      passed.push_back(sockets.back().get());
+    }
+    Answer answer{};
+    if (ask(order, passed, answer)) {
+      std::copy_n(answer.pids.begin(), slots.size(), pids.begin());
+      error = answer.error;
+    } else {
+      error = errno;
+      end();
+      for (std::size_t i = 0; i < slots.size(); i++)
+        if (!slot(i).give_up(order.reserved[i], context_.scoreboard.age()))
+          pids[i] = slot(i).occupancy().pid;
+    }
+  } catch (const SystemError& failed) {
+    error = failed.code;
   }
-  Answer answer{};
-  if (ask(order, answer)) {
-    std::copy_n(answer.pids.begin(), slots.size(), pids.begin());
-    errno = answer.error;
-    return;
-  }
-  const int error = errno;
-  end();
   for (std::size_t i = 0; i < slots.size(); i++)
-    if (!slot(i).give_up(order.reserved[i], context_.scoreboard.age()))
-      pids[i] = slot(i).occupancy().pid;
+    if (pids[i] == 0) keeper_.disconnect(slots[i]);
   errno = error;
 }
 
 void Forker::follow_log() {
   Answer answer{};
-  if (pid_ > 0 && !ask({}, answer)) end();
+  if (pid_ > 0 && !ask({}, {}, answer)) end();
 }
 
 void Forker::on_exit(pid_t pid) {

@@ -19,6 +19,8 @@
 
 #include "base/fd.hpp"
 #include "child/child.hpp"
+#include "process/fd_passing.hpp"
+#include "supervisor/keeper_link.hpp"
 
 namespace kilofork {
 
@@ -31,8 +33,8 @@ class Forker {
  public:
   // `context`: the caller keeps it; a forker that runs does not see its changes. `kept`: the
   // descriptors that children keep.
-  Forker(const ChildContext& context, std::vector<int> kept)
-      : context_(context), kept_(std::move(kept)) {}
+  Forker(const ChildContext& context, std::vector<int> kept, KeeperLink& keeper)
+      : context_(context), kept_(std::move(kept)), keeper_(keeper) {}
   ~Forker() { end(); }
   Forker(const Forker&) = delete;
   Forker& operator=(const Forker&) = delete;
@@ -55,7 +57,7 @@ class Forker {
 
  private:
   // Of one order. A switch to the forker and back costs as much as a fork, so orders are batches.
-  static constexpr std::size_t kAtATime = 32;
+  static constexpr std::size_t kAtATime = kMostPassed;
   struct Order {
     std::size_t count;  // of children; 0: take the newest log
     std::array<std::size_t, kAtATime> slots;
@@ -68,11 +70,12 @@ class Forker {
 
   [[noreturn]] void run(int orders) const;
   void fork_some(std::span<const std::size_t> slots, std::span<pid_t> pids);
-  bool ask(const Order& order, Answer& answer);
+  bool ask(const Order& order, std::span<const int> sockets, Answer& answer);
   void forget();
 
   const ChildContext& context_;
   const std::vector<int> kept_;
+  KeeperLink& keeper_;
   pid_t pid_ = 0;
   Fd orders_;
 };

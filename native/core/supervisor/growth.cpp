@@ -33,7 +33,7 @@ constexpr Nanoseconds kLongestTick = 10 * kMillisecond;
 // ---- sampling -----------------------------------------------------------------------------------
 
 Census Growth::take_census() const {
-  return parts_.roster.census(count_waiting(listener_));
+  return parts_.roster.census(count_waiting(listener_) + parts_.keeper.ready());
 }
 
 void Growth::sample() {

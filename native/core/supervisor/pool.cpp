@@ -96,11 +96,18 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                    Roster::bytes(scoreboard_.slots().size()),
                SpawnRecord::kBufferBytes},
               scoreboard_.header().pending, scoreboard_.header().utc_offset),
+      keeper_({.scoreboard = scoreboard_,
+               .service = settings_.service,
+               .listener = inherited.listener,
+               .wakeup = wakeup_.get(),
+               .kept = descriptors_.of_keeper()},
+              predecessor),
       parts_{.settings = settings_,
              .scoreboard = scoreboard_,
              .control = control_,
              .roster = roster_,
-             .record = record_},
+             .record = record_,
+             .keeper = keeper_},
       log_({.scoreboard = scoreboard_,
             .control = control_,
             .record = record_,
@@ -117,7 +124,7 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                .segment_path = keep_read_only("/dev/shm" + segment_name_),
                .name = keep_read_only("kilofork-child"),
                .supervisor = ::getpid(),
-               .listener = inherited.listener,
+               .listener = settings_.service.per_request ? -1 : inherited.listener,
                .log = inherited.log,
                .log_epoch = log_.epoch(),
                .lifeline = inherited.lifeline,
@@ -126,7 +133,7 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
                .wakeup = wakeup_.get(),
                .memory = reinterpret_cast<char*>(
                    map_private(child_memory_bytes(settings_.service)).data())},
-      forker_(context_, descriptors_.of_children()),
+      forker_(context_, descriptors_.of_children(!settings_.service.per_request), keeper_),
       growth_(parts_, forker_, inherited.listener),
       replacement_(parts_),
       shutdown_(parts_, inherited.listener),
@@ -134,10 +141,11 @@ Pool::Pool(PoolSettings settings, std::vector<std::string> setting_lines, Contro
   ::madvise(private_memory_.data(), private_memory_.size(), MADV_DONTFORK);
   set_up_signals();
   if (predecessor) {
-    for (const auto& [slot, member] : predecessor->children) roster_.adopt(slot, member);
+    for (const auto& child : predecessor->children) roster_.adopt(child.slot, child.member);
     record_.take_over(std::move(predecessor->pending_ends));
     announced_ = predecessor->announced;
     replacement_.resume();
+    keeper_.renew();
   } else {
     for (std::size_t i = 0; i < settings_.bounds.start; i++) roster_.add_pending(i, Cause::start);
     scoreboard_.header().child_epoch++;
@@ -164,8 +172,9 @@ std::uint64_t Pool::run() {
 
 void Pool::loop() {
   log_.maintain(roster_, started_);
+  keeper_.maintain(false, started_);
   growth_.top_up(log_.epoch());
-  while (!shutdown_.has_begun() || roster_.alive() > 0) {
+  while (!shutdown_.has_begun() || roster_.alive() > 0 || keeper_.is_running()) {
     wait();
     take_orders();
     begin_replacement();
@@ -177,6 +186,7 @@ void Pool::loop() {
       replacement_.retire_some();
     }
     log_.maintain(roster_, monotonic_now());
+    keeper_.maintain(shutdown_.has_begun(), monotonic_now());
     record_.write_pending();
     shutdown_.drain();
   }
@@ -193,7 +203,8 @@ void Pool::wait() {
       {.fd = control_.at_end() ? -1 : control_.fd(), .events = POLLIN, .revents = 0},
       {.fd = wakeup_.get(), .events = POLLIN, .revents = 0}};
   shutdown_.add_to(polled);
-  const bool awaits_client = !shutdown_.has_begun() && growth_.awaits_client();
+  const bool awaits_client =
+      !shutdown_.has_begun() && growth_.awaits_client() && !keeper_.is_used();
   if (awaits_client)
     polled.push_back({.fd = descriptors_.inherited.listener, .events = POLLIN, .revents = 0});
   const Nanoseconds deadline = next_deadline();
@@ -206,12 +217,12 @@ void Pool::wait() {
 
 Nanoseconds Pool::next_deadline() const {
   constexpr Nanoseconds kPendingRecordsTriedEvery = 100 * kMillisecond;
-  if (g_child_ended != 0 && roster_.alive() > 0) return monotonic_now();
+  if (g_child_ended != 0 && (roster_.alive() > 0 || keeper_.is_running())) return monotonic_now();
   if (shutdown_.has_begun()) return std::min(shutdown_.next_deadline(), log_.next_deadline());
   const Nanoseconds records =
       record_.has_pending() ? monotonic_now() + kPendingRecordsTriedEvery : kNever;
-  return std::min(
-      {growth_.next_deadline(), replacement_.next_deadline(), log_.next_deadline(), records});
+  return std::min({growth_.next_deadline(), replacement_.next_deadline(), log_.next_deadline(),
+                   keeper_.next_deadline(), records});
 }
 
 // ---- orders -------------------------------------------------------------------------------------
@@ -253,12 +264,12 @@ void Pool::carry_out(Control::Line line) {
 void Pool::begin_replacement() {
   if (!replacement_.is_ordered() || shutdown_.has_begun() || !control_.is_between_lines()) return;
   const std::string executable = replacement_.begin();
-  if (executable.empty()) return;
   try {
-    execute(executable);
+    if (!executable.empty()) execute(executable);
   } catch (const SystemError& error) {
     control_.send("exec-failed " + std::to_string(error.code));
   }
+  keeper_.renew();
 }
 
 // The forker ends first: the next executable starts its own.
@@ -275,10 +286,14 @@ void Pool::execute(const std::string& path) {
   for (std::size_t i = 0; i < members.size(); i++)
     if (members[i].pid != 0 || members[i].pending)
       state.children.push_back({.slot = i, .member = members[i]});
+  keeper_.save_to(state);
   forker_.end();
   if (!record_.close_torn_head()) scoreboard_.header().pending.torn_heads++;
   std::vector<int> kept = descriptors_.across_exec();
   if (state.inbox >= 0) kept.push_back(state.inbox);
+  if (state.keeper_control >= 0) kept.push_back(state.keeper_control);
+  for (const auto& child : state.children)
+    if (child.keeper_end >= 0) kept.push_back(child.keeper_end);
   execute_successor(path, segment_name_, state, kept);
 }
 
@@ -299,6 +314,7 @@ void Pool::reap() {
     } else {
       log_.on_exit(pid);
       forker_.on_exit(pid);
+      keeper_.on_exit(pid);
     }
   }
   const auto members = roster_.members();
@@ -320,6 +336,7 @@ void Pool::handle_exit(std::size_t index, int status) {
   record_.ended({.pid = pid, .slot = index, .cause = cause}, status, roster_.alive() - 1,
                 parts_.census);
   roster_.remove(index, status, stopping);
+  keeper_.disconnect(index);
   if (cause == Cause::sick || (is_death(cause) && last <= State::starting))
     growth_.back_off(GrowthLimit::births);
   replacement_.retire_soon();

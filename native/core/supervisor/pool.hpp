@@ -19,6 +19,7 @@
 #include "supervisor/exec_state.hpp"
 #include "supervisor/forker.hpp"
 #include "supervisor/growth.hpp"
+#include "supervisor/keeper_link.hpp"
 #include "supervisor/log_manager.hpp"
 #include "supervisor/pool_descriptors.hpp"
 #include "supervisor/pool_parts.hpp"
@@ -76,6 +77,7 @@ class Pool {
   std::span<std::byte> private_memory_;
   Roster roster_;
   SpawnRecord record_;
+  KeeperLink keeper_;
   PoolParts parts_;
   LogManager log_;
   ChildContext context_;

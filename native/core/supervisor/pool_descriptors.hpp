@@ -25,9 +25,16 @@ struct PoolDescriptors {
   int receive_log;
 
   // The forker keeps these, too, and the socket of its orders, which children close.
-  [[nodiscard]] std::vector<int> of_children() const {
-    return {inherited.listener, inherited.log, inherited.segment, inherited.lifeline, wakeup, front,
-            receive_log};
+  // `accepting`: without a keeper.
+  [[nodiscard]] std::vector<int> of_children(bool accepting) const {
+    std::vector<int> kept{inherited.log, inherited.segment, inherited.lifeline, wakeup, front,
+                          receive_log};
+    if (accepting) kept.push_back(inherited.listener);
+    return kept;
+  }
+  // And the listener, its socket to the supervisor, and those to children.
+  [[nodiscard]] std::vector<int> of_keeper() const {
+    return {inherited.segment, inherited.lifeline, wakeup};
   }
   // And its inbox.
   [[nodiscard]] std::vector<int> of_syncer() const {

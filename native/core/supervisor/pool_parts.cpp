@@ -14,6 +14,7 @@ void PoolParts::retire(std::size_t index, Cause cause) {
 void PoolParts::signal_children(int signal) const {
   for (const Member& member : roster.members())
     if (member.pid != 0) ::kill(member.pid, signal);
+  keeper.signal(signal);
 }
 
 }  // namespace kilofork

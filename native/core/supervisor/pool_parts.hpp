@@ -6,6 +6,7 @@
 #include "base/cause.hpp"
 #include "shm/scoreboard.hpp"
 #include "supervisor/control.hpp"
+#include "supervisor/keeper_link.hpp"
 #include "supervisor/roster.hpp"
 #include "supervisor/settings.hpp"
 #include "supervisor/sizing.hpp"
@@ -19,10 +20,12 @@ struct PoolParts {
   const Control& control;
   Roster& roster;
   SpawnRecord& record;
+  KeeperLink& keeper;
   Census census{};  // of the last sample
 
   // Orders a child to leave once its client has left.
   void retire(std::size_t index, Cause cause);
+  // And the keeper.
   void signal_children(int signal) const;
 };
 

@@ -7,6 +7,7 @@
 #include <cassert>
 
 #include "child/child.hpp"
+#include "keeper/batch.hpp"
 
 namespace kilofork {
 
@@ -75,6 +76,8 @@ Census Roster::census(std::size_t waiting) const {
     census.finished +=
         static_cast<std::int64_t>(slots[i].connections.load(std::memory_order_relaxed));
     if (members_[i].pid == 0) continue;
+    const BatchWord::Value batch = BatchWord(slots[i].batch).get();
+    census.waiting += static_cast<std::size_t>(batch.end - batch.next);
     const State state = slots[i].occupancy().state;
     if (state == State::starting || state == State::idle) {
       if (members_[i].told_at == 0) census.idle++;

@@ -54,7 +54,13 @@ struct Setting {
   bool (*apply)(PoolSettings&, std::string_view value);
 };
 
+bool parse_process_per(std::string_view value, Service& service) {
+  service.per_request = value == "request";
+  return service.per_request || value == "connection";
+}
+
 constexpr auto kSettings = std::to_array<Setting>({
+    {"process-per", [](auto& all, auto value) { return parse_process_per(value, all.service); }},
     {"work", [](auto& all, auto value) { return parse_work(value, all.service.work); }},
     {"work-timeout",
      [](auto& all, auto value) { return parse_duration(value, all.service.work_timeout); }},

@@ -22,7 +22,8 @@ namespace kilofork {
 struct Census {
   std::size_t alive = 0;
   std::size_t idle = 0;       // wait for a client, or soon will; without those told to leave
-  std::size_t waiting = 0;    // connections in the kernel's accept queue
+  std::size_t waiting = 0;    // connections in the kernel's accept queue; with a keeper, those
+                              // that are ready, too, and that a child has not begun
   std::int64_t finished = 0;  // connections that have ended since the server began
 
   bool operator==(const Census&) const = default;

@@ -1,4 +1,4 @@
-#include "child/intake.hpp"
+#include "child/accept_intake.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -25,13 +25,14 @@ bool is_lasting(int error) {
 
 }  // namespace
 
-Intake::Intake(const ChildContext& context, const ChildSignals& signals, const Slot& slot)
+AcceptIntake::AcceptIntake(const ChildContext& context, const ChildSignals& signals,
+                           const Slot& slot)
     : context_(context),
       signals_(signals),
       peer_(context.scoreboard
                 .peers()[static_cast<std::size_t>(&slot - context.scoreboard.slots().data())]) {}
 
-Intake::Took Intake::take() {
+Intake::Took AcceptIntake::take() {
   const int fd = accept();
   if (fd >= 0) {
     fd_ = fd;
@@ -53,7 +54,7 @@ Intake::Took Intake::take() {
 }
 
 // Tells the supervisor the first error, and that there is none any more.
-void Intake::report(int error) {
+void AcceptIntake::report(int error) {
   auto& last = context_.scoreboard.header().accept_error;
   const auto value = static_cast<std::uint32_t>(error);
   if ((last.load(std::memory_order_relaxed) == 0) == (value == 0)) return;
@@ -62,7 +63,7 @@ void Intake::report(int error) {
 }
 
 // As accept4(2). Asks for the client's address only if connections per address are limited.
-int Intake::accept() {
+int AcceptIntake::accept() {
   if (context_.service.max_per_address == 0)
     return ::accept4(context_.listener, nullptr, nullptr, SOCK_CLOEXEC);
   Endpoint peer;
@@ -73,7 +74,7 @@ int Intake::accept() {
 
 // Each child stores the address before it counts. So two that accept from one address at the same
 // time see each other, and the maximum is never exceeded; both may then refuse.
-bool Intake::admits() {
+bool AcceptIntake::admits() {
   if (connections_of_peer() <= context_.service.max_per_address) return true;
   peer_.clear();
   return false;
@@ -81,7 +82,7 @@ bool Intake::admits() {
 
 // Counts over the words of all children, so that a killed child no longer counts. 0 if connections
 // per address are not limited.
-std::uint64_t Intake::connections_of_peer() const {
+std::uint64_t AcceptIntake::connections_of_peer() const {
   if (context_.service.max_per_address == 0) return 0;
   const auto own = peer_.get();
   std::uint64_t count = 0;
@@ -90,7 +91,11 @@ std::uint64_t Intake::connections_of_peer() const {
   return count;
 }
 
-void Intake::give_back() {
+void AcceptIntake::give_back(const Connection& /*connection*/) {
+  drop();
+}
+
+void AcceptIntake::drop() {
   const int fd = fd_;
   fd_ = -1;
   if (context_.service.max_per_address > 0) peer_.clear();
@@ -100,12 +105,12 @@ void Intake::give_back() {
 // Puts another descriptor in the place of the listener, so that accept() fails, even in a call that
 // is about to begin. With a flag alone, a signal between the test of the flag and accept() would be
 // lost until the next client comes.
-void Intake::close() const {
+void AcceptIntake::close() const {
   ::dup2(context_.lifeline, context_.listener);
 }
 
 // Closes the same race for recv(): a call that is about to begin finds the end of file.
-void Intake::end_input() const {
+void AcceptIntake::end_input() const {
   if (fd_ >= 0) ::shutdown(fd_, SHUT_RD);
 }
 
