@@ -730,9 +730,8 @@ void Keeper::stop() {
 }  // namespace
 
 void run_keeper(const KeeperContext& context) {
-  leave_process_group();
   set_up_signals();
-  ::prctl(PR_SET_PDEATHSIG, SIGQUIT);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // also when it is stopped; it has nothing to close
   if (::getppid() != context.supervisor) ::_exit(0);
   ::prctl(PR_SET_NAME, "kilofork-keeper");
   Keeper keeper(context);
