@@ -1,6 +1,7 @@
 #include "keeper/keeper.hpp"
 
 #include <linux/sockios.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -31,9 +32,12 @@ namespace kilofork {
 
 namespace {
 
-// A child that has not begun the next connection of its batch within this time loses the rest of
-// it.
-constexpr Nanoseconds kBegunWithin = 20 * kMillisecond;
+// A child that begins no other connection of its batch within this time loses the rest of it. Long
+// against the time for which a busy machine keeps a child from running: what is taken back is
+// passed on for nothing then.
+constexpr Nanoseconds kBegunWithin = 100 * kMillisecond;
+// A child that is busy for longer counts no more among those that are active.
+constexpr Nanoseconds kActiveFor = 5 * kMillisecond;
 // Before the next accept(2), after an error that may last.
 constexpr Nanoseconds kPause = 100 * kMillisecond;
 // Descriptors that are no connections, and no sockets of children.
@@ -75,9 +79,17 @@ struct KeptChild {
   std::uint32_t ticket = 0;  // of its batch, or of the empty batch that asks
   std::uint32_t count = 0;
   std::uint32_t settled = 0;  // bits: entries that were reported, or taken back
+  std::uint32_t begun = 0;    // entries, when it was checked last
   Nanoseconds sent_at = 0;
+  Nanoseconds checked_at = 0;
   std::array<std::uint32_t, kMostInBatch> entries{};
 };
+
+std::size_t count_processors() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<std::size_t>(CPU_COUNT(&set));
+}
 
 class Keeper {
  public:
@@ -118,6 +130,7 @@ class Keeper {
   void take_back_from_slow();
   void remove_child(std::uint32_t slot);
   void dispatch();
+  bool has_enough_active();
   bool hand_out(std::uint32_t slot);
 
   [[noreturn]] void hand_over_to(int successor);
@@ -143,6 +156,7 @@ class Keeper {
   std::vector<std::uint32_t> idle_;  // slots; the one that was idle last is at the end
   std::vector<std::uint32_t> busy_;  // slots, in the order in which they got their batches
   std::vector<char> report_;
+  const std::size_t processors_ = count_processors();
   int epoll_;
   std::uint32_t last_ticket_;
   int errno_of_send_ = 0;
@@ -226,7 +240,7 @@ int Keeper::patience(Nanoseconds now) const {
   Nanoseconds deadline =
       std::min({connections_.next_deadline(), accept_again_at_, hand_out_again_at_});
   if (!busy_.empty() && service_.most_in_batch > 1)
-    deadline = std::min(deadline, children_[busy_.front()].sent_at + kBegunWithin);
+    deadline = std::min(deadline, children_[busy_.front()].checked_at + kBegunWithin);
   if (deadline == kNever) return -1;
   return static_cast<int>(std::max<Nanoseconds>(deadline - now + kMillisecond - 1, 0) /
                           kMillisecond);
@@ -549,9 +563,10 @@ void Keeper::take_back_from_slow() {
   if (service_.most_in_batch == 1) return;
   for (const std::uint32_t slot : busy_) {
     KeptChild& child = children_[slot];
-    if (now_ < child.sent_at + kBegunWithin) return;
-    take_back(slot);
-    child.sent_at = now_;
+    if (now_ < child.checked_at + kBegunWithin) return;
+    child.checked_at = now_;
+    const std::uint32_t begun = word(slot).get().next;
+    if (std::exchange(child.begun, begun) == begun) take_back(slot);
   }
 }
 
@@ -573,6 +588,7 @@ void Keeper::dispatch() {
   constexpr Nanoseconds kTriedEvery = 10 * kMillisecond;
   hand_out_again_at_ = kNever;
   while (connections_.ready() > 0 && !idle_.empty()) {
+    if (has_enough_active()) return;
     const std::uint32_t slot = idle_.back();
     idle_.pop_back();
     if (hand_out(slot)) continue;
@@ -587,6 +603,17 @@ void Keeper::dispatch() {
     hand_out_again_at_ = now_ + kTriedEvery;
     return;
   }
+}
+
+// Whether so many children are active that another one would only take processors from them; then
+// what becomes ready makes the next batch larger. One that takes longer may wait for something, so
+// it does not count.
+bool Keeper::has_enough_active() {
+  if (service_.most_in_batch == 1 || busy_.size() < processors_) return false;
+  const Nanoseconds since = children_[busy_[busy_.size() - processors_]].sent_at;
+  if (now_ >= since + kActiveFor) return false;
+  hand_out_again_at_ = since + kActiveFor;
+  return true;
 }
 
 bool Keeper::hand_out(std::uint32_t slot) {
@@ -617,7 +644,8 @@ bool Keeper::hand_out(std::uint32_t slot) {
   child.ticket = batch.ticket;
   child.count = batch.count;
   child.settled = 0;
-  child.sent_at = now_;
+  child.begun = 0;
+  child.sent_at = child.checked_at = now_;
   child.state = KeptChild::State::busy;
   const ssize_t sent = send_with_fds(child.fd, std::span(parts).first(part_count),
                                      std::span(fds).first(batch.count), MSG_DONTWAIT);
@@ -685,7 +713,8 @@ void Keeper::take_over_child(const HandedChild& handed) {
   child.ticket = handed.ticket;
   child.count = handed.count;
   child.settled = handed.settled;
-  child.sent_at = now_;
+  child.begun = 0;
+  child.checked_at = now_;
   (handed.is_idle ? idle_ : busy_).push_back(handed.slot);
   last_ticket_ = std::max(last_ticket_, child.ticket);
 }
