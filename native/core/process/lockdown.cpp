@@ -242,10 +242,20 @@ std::optional<ForkKey> lock_down_children(const Lockdown& lockdown) {
   filter.allow(SYS_recvfrom, to_client({}))
       .allow(SYS_sendto, to_client({is_int(3, MSG_NOSIGNAL), is(4, 0)}))
       .allow(kOfChildren);
-  if (lockdown.from_keeper)
-    filter.allow(SYS_recvmsg, {is_int(2, MSG_CMSG_CLOEXEC)});
-  else
-    filter.allow(std::array{SYS_accept4});
+  if (lockdown.from_keeper) {
+    // Its batches. Not the log that is published for all, which this would take from the others.
+    filter.allow(SYS_recvmsg, to_client({is_int(2, MSG_CMSG_CLOEXEC)}));
+  } else {
+    filter
+        .allow(std::array{SYS_accept4})
+    // At the end of its service, nothing can be accepted any more.
+#ifdef SYS_dup2
+        .allow(SYS_dup2, {is_int(0, lockdown.lifeline), is_int(1, lockdown.listener)});
+#else
+        .allow(SYS_dup3,
+               {is_int(0, lockdown.lifeline), is_int(1, lockdown.listener), is_int(2, 0)});
+#endif
+  }
   filter
       // Of its client only: the listener is everybody's.
       .allow(SYS_shutdown, to_client({}))
@@ -254,12 +264,6 @@ std::optional<ForkKey> lock_down_children(const Lockdown& lockdown) {
       // A reopened log: MSG_PEEK leaves it for the others.
       .allow(SYS_recvmsg, {is_int(2, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC)})
       .allow(SYS_dup3, {is_int(1, lockdown.log), is_int(2, O_CLOEXEC)})
-  // At the end of its service, nothing can be accepted any more.
-#ifdef SYS_dup2
-      .allow(SYS_dup2, {is_int(0, lockdown.lifeline), is_int(1, lockdown.listener)})
-#else
-      .allow(SYS_dup3, {is_int(0, lockdown.lifeline), is_int(1, lockdown.listener), is_int(2, 0)})
-#endif
       // One ioctl(2): others can put text into the input of a terminal.
       .allow(SYS_ioctl, {is_int(1, SIOCOUTQ)})
       // One path and one name, by their addresses, which are read-only memory.
