@@ -2,7 +2,16 @@ import { defineConfig } from "vitest/config";
 
 /** Files that measure nothing and change nothing that others use: several at a time. */
 const TOGETHER = [
-  ...["addon", "audit", "docs", "limit-judge", "limit-search", "property"],
+  ...[
+    "addon",
+    "audit",
+    "audit-parts",
+    "docs",
+    "limit-judge",
+    "limit-search",
+    "property",
+    "protocol",
+  ],
   ...["repair", "results", "usage", "wire"],
 ].map((name) => `test/${name}.test.ts`);
 

@@ -1,5 +1,5 @@
 /** Machines of other kinds: other limits, kernels, networks, terminals and installations. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { constants, release } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
