@@ -192,7 +192,7 @@ TEST("a kept connection waits for its next request") {
     child.done(got);
     CHECK(!child.has_batch());
   }
-  CHECK_EQ(harness.state().accepted, 1);
+  CHECK_EQ(harness.state().accepted, 1U);
 }
 
 TEST("what comes while a child has the connection is handed out after its turn") {
@@ -273,13 +273,19 @@ TEST("the child that was idle last gets the next batch") {
   CHECK(!first.has_batch());
 }
 
+// Returns when it has stopped.
+void stop(const Process& keeper) {
+  keeper.signal(SIGSTOP);
+  CHECK_EQ(::waitpid(keeper.pid(), nullptr, WUNTRACED), keeper.pid());
+}
+
 // Three connections in one batch of the first child.
 struct BatchOfThree {
   BatchOfThree() : keeper(harness.start()), first(harness.child(0)) {
     for (TestClient& client : clients) client.line();
-    ::kill(keeper.pid(), SIGSTOP);
+    stop(keeper);
     for (TestClient& client : clients) client.send("request\n");
-    ::kill(keeper.pid(), SIGCONT);
+    keeper.signal(SIGCONT);
     got = first.batch();
     CHECK_EQ(got.batch.count, 3);
   }
@@ -500,6 +506,33 @@ TEST("a report that is forged spoils no connection of another child") {
   CHECK(!batch.keeper.has_ended());
 }
 
+TEST("a report of a connection that its child has not begun is the end of that connection only") {
+  BatchOfThree batch;
+  batch.first.report({.ticket = batch.got.batch.ticket,
+                      .entry = 2,
+                      .fate = Fate::ended,
+                      .new_line = 0,
+                      .done = 0});
+  CHECK(batch.harness.has(2));
+  TestClient silent(batch.harness.port());  // has the place of the one that has ended
+  silent.line();
+  batch.first.begin(batch.got);
+  read_request(batch.got, 0);
+  batch.first.done(batch.got);
+  const Got got = batch.first.batch();
+  CHECK_EQ(got.batch.count, 1);
+  CHECK_EQ(read_request(got, 0), "request\n");
+}
+
+TEST("what an earlier child of its slot had not begun is nothing that a new child has") {
+  Harness harness;
+  BatchWord word(harness.board.slots()[0].batch);
+  word.set(7, 3);
+  const Process keeper = harness.start();
+  const FakeChild child = harness.child(0);
+  CHECK(holds_in_time([&] { return word.get().next == word.get().end; }));
+}
+
 TEST("a new child that the supervisor announces gets batches") {
   Harness harness(2);
   harness.ends[1] = -1;
@@ -533,6 +566,7 @@ TEST("a keeper hands over what it has: idle, half a line, ready, in work") {
   busy.send("busy\n");
   got = child.batch();
   child.begin(got);
+  CHECK_EQ(read_request(got, 0), "busy\n");
   ready.send("ready\n");
   CHECK(holds_in_time([&] { return harness.state().ready == 1; }));
 
@@ -546,7 +580,6 @@ TEST("a keeper hands over what it has: idle, half a line, ready, in work") {
   CHECK(check::exited(first.wait(), 0));
   CHECK(harness.has(4));
 
-  CHECK_EQ(read_request(got, 0), "busy\n");
   answer(got, 0, "reply\n");
   child.done(got);
   CHECK_EQ(busy.line(), "reply");
@@ -562,6 +595,35 @@ TEST("a keeper hands over what it has: idle, half a line, ready, in work") {
   child.done(got);
   idle.send("idle\n");
   CHECK_EQ(read_request(child.batch(), 0), "idle\n");
+}
+
+TEST("of a child that ends during a handover, the next keeper serves what was not begun") {
+  Harness harness(2, 1);
+  Process first = harness.start();
+  FakeChild child = harness.child(0);
+  TestClient client(harness.port());
+  client.line();
+  client.send("request\n");
+  child.batch();
+  stop(first);
+  auto [from_first, to_second] = make_pair();
+  const NewChildren order{};
+  const iovec part{.iov_base = const_cast<NewChildren*>(&order), .iov_len = sizeof order};
+  const int passed = to_second.get();
+  CHECK(send_with_fds(harness.control.get(), {&part, 1}, {&passed, 1}, 0) > 0);
+  to_second.reset();
+  child.die();
+  harness.ends[0] = -1;
+  const Process second = harness.start(from_first.get());
+  first.signal(SIGCONT);
+  CHECK(check::exited(first.wait(), 0));
+  FakeChild other = harness.child(1);
+  Got got = other.batch();
+  while (got.batch.count == 0) {  // the second keeper asks, too
+    other.done(got);
+    got = other.batch();
+  }
+  CHECK_EQ(read_request(got, 0), "request\n");
 }
 
 TEST("a keeper that follows a killed one asks the children, and uses those that answer") {

@@ -42,7 +42,7 @@ class Intake {
   virtual void close() const = 0;
   // The present connection yields what has arrived, then an end of file.
   virtual void end_input() const = 0;
-  // Closes the present connection in this process.
+  // Closes all connections that this process has.
   virtual void drop() = 0;
 
  protected:

@@ -73,13 +73,13 @@ Intake::Took KeeperIntake::receive() {
   return Took::connection;
 }
 
-// Of connections that the keeper has taken back.
+// The connections of the batch that were not begun.
 void KeeperIntake::close_rest() {
   while (begun_ < batch_.count) ::close(fds_.at(begun_++));
 }
 
 void KeeperIntake::give_back(const Connection& connection) {
-  drop();
+  close_present();
   pending_ = {.ticket = batch_.ticket,
               .entry = static_cast<std::uint8_t>(entry_),
               .fate = connection.fate(),
@@ -114,6 +114,11 @@ void KeeperIntake::close() const {
 }
 
 void KeeperIntake::drop() {
+  close_present();
+  close_rest();
+}
+
+void KeeperIntake::close_present() {
   const int fd = fd_;
   fd_ = -1;
   if (fd >= 0) ::close(fd);

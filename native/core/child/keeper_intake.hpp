@@ -33,6 +33,7 @@ class KeeperIntake final : public Intake {
 
  private:
   Took receive();
+  void close_present();
   void close_rest();
   void report(bool done);
 

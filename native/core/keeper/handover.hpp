@@ -33,7 +33,6 @@ struct HandedChild {
   bool is_idle;
   std::uint32_t ticket;
   std::uint32_t count;
-  std::uint32_t settled;
 };
 
 // The old keeper. Both allocate nothing, and wait for room. False if the new one is gone.

@@ -78,7 +78,7 @@ struct KeptChild {
   State state = State::none;
   std::uint32_t ticket = 0;  // of its batch, or of the empty batch that asks
   std::uint32_t count = 0;
-  std::uint32_t settled = 0;  // bits: entries that were reported, or taken back
+  std::uint32_t settled = 0;  // bits: entries that were reported, or whose connection is not here
   std::uint32_t begun = 0;    // entries, when it was checked last
   Nanoseconds sent_at = 0;
   Nanoseconds checked_at = 0;
@@ -503,6 +503,8 @@ void Keeper::take_report(std::uint32_t slot, const Report& report, std::span<con
   }
   if (report.done == 0 || child.state == KeptChild::State::idle) return;
   if (child.state == KeptChild::State::busy) end_batch(slot, true);
+  if (child.state == KeptChild::State::asked)
+    word(slot).set(child.ticket, 0);  // an earlier child's
   child.state = KeptChild::State::idle;
   idle_.push_back(slot);
 }
@@ -551,6 +553,7 @@ void Keeper::take_back(std::uint32_t slot) {
   KeptChild& child = children_[slot];
   const std::size_t begun = word(slot).take_back();
   for (; child.count > begun; child.count--) {
+    if ((child.settled >> (child.count - 1) & 1) != 0) continue;
     const std::uint32_t index = child.entries.at(child.count - 1);
     if (is_stopping_)
       leave(index);
@@ -665,8 +668,7 @@ void Keeper::hand_over_to(int successor) {
     hand_over(successor, {.slot = slot,
                           .is_idle = child.state == KeptChild::State::idle,
                           .ticket = child.ticket,
-                          .count = child.count,
-                          .settled = child.settled});
+                          .count = child.count});
   }
   const auto pass = [&](std::uint32_t index) {
     const KeptConnection& connection = connections_[index];
@@ -704,17 +706,24 @@ void Keeper::take_over(int predecessor) {
       take_over_connection(*takeover.connection(), takeover.held());
   }
   ::close(predecessor);
+  for (std::uint32_t slot = 0; slot < children_.size(); slot++)
+    if (children_[slot].fd < 0 && children_[slot].state == KeptChild::State::busy) {
+      end_batch(slot, false);
+      children_[slot] = {};
+    }
 }
 
+// It may have ended since.
 void Keeper::take_over_child(const HandedChild& handed) {
-  if (handed.slot >= children_.size() || children_[handed.slot].fd < 0) return;
+  if (handed.slot >= children_.size()) return;
+  if (children_[handed.slot].fd < 0 && handed.is_idle) return;
   KeptChild& child = children_[handed.slot];
   child.state = handed.is_idle ? KeptChild::State::idle : KeptChild::State::busy;
   child.ticket = handed.ticket;
   child.count = handed.count;
-  child.settled = handed.settled;
+  child.settled = UINT32_MAX;  // until its connections come
   child.begun = 0;
-  child.checked_at = now_;
+  child.sent_at = child.checked_at = now_;
   (handed.is_idle ? idle_ : busy_).push_back(handed.slot);
   last_ticket_ = std::max(last_ticket_, child.ticket);
 }
@@ -740,6 +749,7 @@ void Keeper::take_over_connection(const HandedConnection& handed, std::span<cons
     if (child == nullptr || child->state != KeptChild::State::busy || handed.entry >= kMostInBatch)
       return end(index);
     child->entries.at(handed.entry) = index;
+    child->settled &= ~(1U << handed.entry);
   }
   watch_connection(index);
 }

@@ -70,7 +70,6 @@ std::size_t KeeperLink::ready() const {
 
 Fd KeeperLink::connect(std::size_t slot) {
   auto [keepers, childs] = make_pair();
-  BatchWord(parts_.scoreboard.slots()[slot].batch).set(0, 0);
   ends_[slot] = std::move(keepers);
   unannounced_.push_back(static_cast<std::uint32_t>(slot));
   return std::move(childs);
@@ -100,15 +99,17 @@ Nanoseconds KeeperLink::next_deadline() const {
   return std::min(pid_ == 0 ? may_start_at_ : announced_again_at_, replaced_by_);
 }
 
-// The new keeper has the sockets of all children by fork(2); so what was not announced to the old
-// one need not be.
+// The old keeper must know of all children before: of one that has died, and has a successor in its
+// slot, it would hand over a batch that the successor does not have.
 void KeeperLink::renew() {
   if (pid_ == 0 || replaced_ != 0) return;
+  announce();
   auto [from_old, to_new] = make_pair();
   const NewChildren order{};
   const iovec part{.iov_base = const_cast<NewChildren*>(&order), .iov_len = sizeof order};
   const int passed = to_new.get();
-  if (send_with_fds(control_.get(), {&part, 1}, {&passed, 1}, MSG_DONTWAIT) < 0) {
+  if (!unannounced_.empty() ||
+      send_with_fds(control_.get(), {&part, 1}, {&passed, 1}, MSG_DONTWAIT) < 0) {
     ::kill(pid_, SIGKILL);  // it is stopped or stuck
     return;
   }
