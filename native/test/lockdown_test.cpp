@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -345,6 +346,140 @@ TEST("a log writer can do nothing but copy") {
     CHECK(was_denied(outcome([&] { ::syscall(call, 0, 0, 0, 0, 0, 0); })));
 }
 
+// ---- with a keeper ------------------------------------------------------------------------------
+
+// What a child of a keeper has: what all share, its socket to the keeper, and a client's
+// connection.
+struct OfKeeper {
+  Shared shared;
+  std::array<Fd, 2> pair = make_pair();
+  int keeper = pair[1].get();
+  int client = shared.accepted.get();
+
+  template <typename Attempt>
+  int attempt(Attempt call) const {
+    Lockdown lockdown = shared.lockdown();
+    lockdown.from_keeper = true;
+    lockdown.listener = -1;
+    return try_with_key([&](const ForkKey& /*key*/) { call(); }, lockdown);
+  }
+  static std::array<Fd, 2> make_pair() {
+    std::array<int, 2> ends{};
+    CHECK_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), 0);
+    return {Fd(ends[0]), Fd(ends[1])};
+  }
+};
+
+TEST("a child of a keeper gets connections from it, and cannot accept") {
+  const OfKeeper child;
+  const auto receive = [](int socket, int flags) {
+    char byte = 0;
+    const iovec part{.iov_base = &byte, .iov_len = 1};
+    std::array<int, kMostPassed> fds{};
+    std::size_t count = 0;
+    receive_with_fds(socket, {&part, 1}, fds, count, flags);
+  };
+  CHECK_EQ(send_with_fd(child.pair[0].get(), "x", child.client, 0), 1);
+  CHECK(exited(child.attempt([&] { receive(child.keeper, 0); }), kDone));
+  CHECK(was_denied(child.attempt([&] { receive(child.keeper, MSG_DONTWAIT); })));
+  const int listener = child.shared.context.listener;
+  CHECK(was_denied(child.attempt([&] { ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC); })));
+}
+
+TEST("a child of a keeper takes a reopened log from nobody, and replaces nothing but its log") {
+  const OfKeeper child;
+  const ChildContext& context = child.shared.context;
+  const int broadcast = context.log_broadcast;
+  publish_log(child.shared.harness.log_broadcast, context.log, 1);
+  CHECK(exited(child.attempt([&] { (void)peek_log(broadcast); }), kDone));
+  CHECK(was_denied(child.attempt([&] {
+    char byte = 0;
+    const iovec part{.iov_base = &byte, .iov_len = 1};
+    std::array<int, kMostPassed> fds{};
+    std::size_t count = 0;
+    receive_with_fds(broadcast, {&part, 1}, fds, count, 0);
+  })));
+  CHECK(peek_log(broadcast).has_value());
+  CHECK(exited(child.attempt([&] { ::dup3(child.client, context.log, O_CLOEXEC); }), kDone));
+  for (const int place : {-1, child.keeper, child.client})
+    CHECK(was_denied(child.attempt([&] { ::dup2(context.lifeline, place); })));
+}
+
+TEST("a child of a keeper sends to its client and the keeper, and passes no descriptor on") {
+  const OfKeeper child;
+  for (const int fd : {child.client, child.keeper})
+    CHECK(exited(child.attempt([&] { ::send(fd, "x", 1, MSG_NOSIGNAL); }), kDone));
+  for (const int fd : {child.client, child.keeper, child.shared.context.log_broadcast})
+    CHECK(was_denied(child.attempt([&] { send_with_fd(fd, "x", child.client, 0); })));
+  CHECK(was_denied(
+      child.attempt([&] { ::send(child.shared.context.log_broadcast, "x", 1, MSG_NOSIGNAL); })));
+}
+
+TEST("a child of a keeper sets time-outs of its client, and leaves no other option on it") {
+  const OfKeeper child;
+  const timeval timeout{.tv_sec = 1, .tv_usec = 0};
+  const auto set = [&](int level, int option) {
+    return child.attempt([&] { ::setsockopt(child.client, level, option, &timeout, 16); });
+  };
+  CHECK(exited(set(SOL_SOCKET, SO_SNDTIMEO), kDone));
+  CHECK(was_denied(set(SOL_SOCKET, SO_LINGER)));
+  CHECK(was_denied(set(SOL_SOCKET, SO_RCVLOWAT)));
+  CHECK(was_denied(set(IPPROTO_TCP, 1)));  // TCP_NODELAY
+  CHECK(was_denied(child.attempt([&] { ::fcntl(child.client, F_SETFL, O_NONBLOCK); })));
+}
+
+// Runs `attempt` as a keeper.
+template <typename Attempt>
+int try_as_keeper(Attempt attempt) {
+  Process process([&] {
+    drop_privileges();
+    if (!lock_down_keeper()) ::_exit(1);
+    attempt();
+    ::syscall(SYS_exit_group, kDone);
+  });
+  return process.wait();
+}
+
+TEST("a keeper accepts, watches, passes and ends connections") {
+  const OfKeeper child;
+  const Fd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  ::fcntl(child.shared.context.listener, F_SETFL, O_NONBLOCK);
+  const int keepers_end = child.pair[0].get();
+  CHECK(exited(try_as_keeper([&] {
+                 ::accept4(child.shared.context.listener, nullptr, nullptr, SOCK_CLOEXEC);
+                 epoll_event event{.events = EPOLLIN, .data = {}};
+                 ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, child.client, &event);
+                 ::epoll_pwait(epoll.get(), &event, 1, 0, nullptr);
+                 ::send(child.client, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+                 send_with_fd(keepers_end, "x", child.client, MSG_DONTWAIT);
+                 int unread = 0;
+                 ::ioctl(child.client, SIOCINQ, &unread);
+                 ::recv(child.client, nullptr, 100, MSG_DONTWAIT | MSG_TRUNC);
+                 ::shutdown(child.client, SHUT_RDWR);
+                 ::close(child.client);
+               }),
+               kDone));
+}
+
+TEST("a keeper opens, connects, makes and executes nothing, and sends to no address") {
+  for (const long call : {SYS_openat, SYS_socket, SYS_connect, SYS_bind, SYS_read, SYS_dup3,
+                          SYS_clone, SYS_execve, SYS_kill, SYS_mmap, SYS_mprotect, SYS_ptrace,
+                          SYS_fcntl, SYS_setsockopt, SYS_prctl, SYS_unlinkat, SYS_futex})
+    CHECK(was_denied(try_as_keeper([&] { ::syscall(call, 0, 0, 0, 0, 0, 0); })));
+  const OfKeeper child;
+  const sockaddr_in elsewhere = Shared::loopback(child.shared.harness.port());
+  const auto send_to = [&](int flags, const void* address, socklen_t length) {
+    return try_as_keeper([&] {
+      ::sendto(child.client, "x", 1, flags, static_cast<const sockaddr*>(address), length);
+    });
+  };
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  CHECK(exited(send_to(kFlags, nullptr, 0), kDone));
+  CHECK(was_denied(send_to(kFlags, &elsewhere, sizeof elsewhere)));
+  CHECK(was_denied(send_to(kFlags | MSG_FASTOPEN, nullptr, 0)));
+  CHECK(was_denied(try_as_keeper([&] { ::ioctl(child.client, TIOCSTI, "x"); })));
+}
+
 #ifdef __x86_64__
 TEST("the call numbers of the x32 ABI do not get around the filter") {
   constexpr long kX32 = 0x40000000;
@@ -379,11 +514,12 @@ bool is_inspectable(LockDown lock_down) {
   return exited(inspector.wait(), kDone);
 }
 
-TEST("no other process of its user can inspect a child, a syncer or a log writer") {
+TEST("no other process of its user can inspect a child, a keeper, a syncer or a log writer") {
   CHECK(is_inspectable([] { return true; }));
   CHECK(!is_inspectable([] {
     return lock_down_children({.removable = "", .name = "", .waits_for_syncs = false}).has_value();
   }));
+  CHECK(!is_inspectable(lock_down_keeper));
   CHECK(!is_inspectable(lock_down_syncer));
   CHECK(!is_inspectable(lock_down_log_writer));
 }
