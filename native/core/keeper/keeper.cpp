@@ -122,7 +122,7 @@ class Keeper {
   void receive_children();
   void add_child(std::uint32_t slot, int fd);
   void ask(std::uint32_t slot);
-  void news_of_child(std::uint32_t slot, std::uint32_t events);
+  void news_of_child(std::uint32_t slot);
   void take_report(std::uint32_t slot, const Report& report, std::span<const char> held);
   void settle(std::uint32_t index, const Report& report, std::span<const char> held);
   void end_batch(std::uint32_t slot, bool child_lives);
@@ -139,10 +139,13 @@ class Keeper {
   void take_over_connection(const HandedConnection& handed, std::span<const char> held);
   void stop();
 
-  void watch_connection(std::uint32_t index) {
-    watch(connections_[index].fd, EPOLLIN | EPOLLRDHUP | EPOLLET, Source::connection, index);
+  static constexpr std::uint32_t kEventsOfConnection = EPOLLIN | EPOLLRDHUP | EPOLLET;
+  bool watch_connection(std::uint32_t index) {
+    return watch(connections_[index].fd, kEventsOfConnection, Source::connection, index);
   }
-  void watch(int fd, std::uint32_t events, Source source, std::uint32_t which) const;
+  // False if the kernel has no room.
+  bool watch(int fd, std::uint32_t events, Source source, std::uint32_t which,
+             int operation = EPOLL_CTL_ADD) const;
   BatchWord word(std::uint32_t slot) const {
     return BatchWord(context_.scoreboard.slots()[slot].batch);
   }
@@ -252,7 +255,7 @@ void Keeper::handle(const epoll_event& event) {
     case Source::connection:
       return news_of_connection(which, event.events);
     case Source::child:
-      return news_of_child(which, event.events);
+      return news_of_child(which);
     case Source::listener:
       may_accept_ = true;  // after the other events, which may be about an index that becomes free
       return;
@@ -273,10 +276,11 @@ void Keeper::publish() {
     wake_up(context_.wakeup);
 }
 
-void Keeper::watch(int fd, std::uint32_t events, Source source, std::uint32_t which) const {
+bool Keeper::watch(int fd, std::uint32_t events, Source source, std::uint32_t which,
+                   int operation) const {
   epoll_event event{.events = events, .data = {}};
   event.data.u64 = std::uint64_t{static_cast<std::uint32_t>(source)} << 32 | which;
-  ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+  return ::epoll_ctl(epoll_, operation, fd, &event) == 0;
 }
 
 // ---- accept -------------------------------------------------------------------------------------
@@ -335,7 +339,7 @@ void Keeper::greet(int fd, const Connections::Address& address) {
   }
   const ssize_t sent = ::send(fd, greeting_.data(), greeting_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent != static_cast<ssize_t>(greeting_.size())) return end(index);
-  watch_connection(index);
+  if (!watch_connection(index)) return end(index);
   connections_.begin_limit(index, Limit::first_byte, now_);
 }
 
@@ -408,15 +412,18 @@ void Keeper::linger(std::uint32_t index) {
 }
 
 // close(2) resets a connection that has unread bytes, and the reset may destroy the last text
-// before the client reads it. So what comes is dropped until the client ends its side.
+// before the client reads it. So what comes is dropped until the client ends its side. A client
+// that goes on sending keeps nobody waiting: its next event comes after those of others.
 void Keeper::read_into_nothing(std::uint32_t index) {
-  for (;;) {
-    const ssize_t got =
-        ::recv(connections_[index].fd, nullptr, kReadAtATime, MSG_DONTWAIT | MSG_TRUNC);
+  constexpr int kTimes = 8;
+  const int fd = connections_[index].fd;
+  for (int i = 0; i < kTimes; i++) {
+    const ssize_t got = ::recv(fd, nullptr, kReadAtATime, MSG_DONTWAIT | MSG_TRUNC);
     if (got > 0) continue;
-    if (got == 0 || (errno != EAGAIN && errno != EINTR)) end(index);
+    if (got == 0 || errno != EAGAIN) end(index);
     return;
   }
+  watch(fd, kEventsOfConnection, Source::connection, index, EPOLL_CTL_MOD);
 }
 
 void Keeper::end(std::uint32_t index) {
@@ -478,7 +485,7 @@ void Keeper::ask(std::uint32_t slot) {
   (void)::send(child.fd, &batch, sizeof batch, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-void Keeper::news_of_child(std::uint32_t slot, std::uint32_t /*events*/) {
+void Keeper::news_of_child(std::uint32_t slot) {
   const int fd = children_[slot].fd;
   if (fd < 0) return;
   const ssize_t got = ::recv(fd, report_.data(), report_.size(), MSG_DONTWAIT);
@@ -751,7 +758,7 @@ void Keeper::take_over_connection(const HandedConnection& handed, std::span<cons
     child->entries.at(handed.entry) = index;
     child->settled &= ~(1U << handed.entry);
   }
-  watch_connection(index);
+  if (!watch_connection(index)) end(index);
 }
 
 // ---- the end ------------------------------------------------------------------------------------
