@@ -23,6 +23,7 @@ export function readVersions(): Record<string, string> {
     ["Node.js", process.versions.node],
     ["Net::Server", firstLine("perl", "-MNet::Server", "-e", "print $Net::Server::VERSION")],
     ["Perl", firstLine("perl", "-e", "print substr($^V, 1)")],
+    ["Go", firstLine("go", "version")?.match(/go([\d.]+)/)?.[1]],
     ["Python", firstLine("python3", "--version")?.replace("Python ", "")],
     ["pino", versionOfPackage("pino")],
     ["sonic-boom", versionOfPackage("sonic-boom")],

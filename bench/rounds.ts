@@ -3,7 +3,7 @@
  * for a while is slow for all of them.
  */
 import { median } from "../src/base/numbers";
-import type { Figure, Outcome, Subject } from "./figures/figure";
+import { type Figure, type Outcome, ratioOf, type Subject } from "./figures/figure";
 import type { MeasuredFigure } from "./report";
 import type { Harness } from "./servers/harness";
 import { LeftOut } from "./servers/installed";
@@ -30,6 +30,7 @@ export async function measureInRounds(
         if (!(error instanceof LeftOut)) process.exitCode = 1;
         await harness.endAll();
       }
+      harness.removeLogs();
     }
   }
   for (const [why, labels] of failures) harness.notes.add(`${labels.join("; ")}: ${why}`);
@@ -61,13 +62,12 @@ function describe(error: unknown): string {
 
 /** `first` has the values of the first subject, one a round. */
 function outcomeOf(label: string, own: readonly number[], first: readonly number[]): Outcome {
-  const ratios = own.map((value, round) => (first[round] ?? Number.NaN) / value);
   return {
     label,
     median: median(own),
     min: Math.min(...own),
     max: Math.max(...own),
     values: own,
-    ratio: median(ratios.filter(Number.isFinite)),
+    ratio: ratioOf({ values: first }, { values: own }),
   };
 }

@@ -1,11 +1,13 @@
 /**
- * `npm run bench`: measures kilofork beside a C program of the original's design and node:cluster, in
- * turn (A B A B), and prints medians and ratios. Machines are noisy: compare ratios of one run only.
+ * `npm run bench`: measures kilofork, in both of its modes, beside a C program of the original's design
+ * and node:cluster, in turn (A B A B), and prints medians and ratios. Machines are noisy: compare ratios
+ * of one run only.
  *
- *   npm run bench -- [--peers] [--small] [--runs N] [--only TEXT] [--out FILE]
+ *   npm run bench -- [--peers] [--small] [--runs N] [--only PATTERN] [--out FILE]
  *
- * --peers adds Net::Server, Python, a single process of node:net and a bare loop without a log, up to
- * 10,000 connections; and the log, the counters, the system calls and the client's start. --small
+ * --peers adds Net::Server, Python, Go, a single process of node:net, an event loop in C and a bare
+ * loop without a log, up to 10,000 connections; and the processor time, the log, the counters, the
+ * system calls and the client's start. --only chooses figures by their names. --small
  * shows that the bench works: its times are not meaningful. A subject that cannot be measured is left
  * out of that figure, with a note; the exit code is 1 if the machine had what the subject needs.
  */
@@ -21,13 +23,13 @@ import { Harness } from "./servers/harness";
 const FULL: Size = {
   ...{ children: 1000, workMs: 3000 },
   ...{ requests: 200_000, connections: [10, 100, 1000], mostConnections: 10_000 },
-  crowd: 30_000,
+  ...{ few: 20, silent: 10_000, idle: 15_000, crowd: 30_000 },
   ...{ writers: [1, 8, 1000], lines: 400_000, increments: 400_000_000, messages: 200_000 },
 };
 const SMALL: Size = {
   ...{ children: 20, workMs: 200 },
   ...{ requests: 400, connections: [10], mostConnections: 40 },
-  crowd: 60,
+  ...{ few: 4, silent: 40, idle: 100, crowd: 60 },
   ...{ writers: [1, 8, 100], lines: 4000, increments: 8_000_000, messages: 4000 },
 };
 
@@ -37,7 +39,7 @@ function show({ figure, first, unit, subjects, goals, notes }: MeasuredFigure): 
   const rows = subjects.map(({ label, median: middle, min, max, ratio }, i) => {
     const cells = `${number(middle).padStart(13)} ${unit.padEnd(3)} ${`${number(min)} to ${number(max)}`.padEnd(20)}  `;
     const has = i > 0 && Number.isFinite(ratio) ? `${first} has ${ratio.toFixed(2)} of it` : "";
-    return `  ${label.padEnd(33)}${cells}${has}`;
+    return `  ${label.padEnd(38)}${cells}${has}`;
   });
   const verdict = { true: "reached", false: "NOT REACHED", null: "not measured" };
   const verdicts = goals.map(({ text, reached }) => `  goal: ${text}: ${verdict[`${reached}`]}`);
@@ -55,6 +57,7 @@ async function main(): Promise<void> {
     },
   });
   const runs = Number(values.runs ?? (values.small ? 1 : 5));
+  const only = new RegExp(values.only);
   const harness = new Harness();
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const)
     process.once(signal, () => harness.interrupt());
@@ -66,7 +69,7 @@ async function main(): Promise<void> {
     process.stdout.write(`${machine}; medians of ${runs}, least to most, in turn\n\n`);
     const figures: MeasuredFigure[] = [];
     for (const figure of figuresOf(harness, size, values.peers)) {
-      if (!figure.name.includes(values.only)) continue;
+      if (!only.test(figure.name)) continue;
       const result = await measureInRounds(figure, runs, harness);
       process.stdout.write(show(result));
       figures.push(result);

@@ -61,7 +61,7 @@ const bench: BenchReport = {
     ...{ children: 1000, workMs: 3000, requests: 200_000, connections: [10, 1000] },
     ...{
       mostConnections: 10_000,
-      crowd: 30_000,
+      ...{ few: 20, silent: 10_000, idle: 15_000, crowd: 30_000 },
       writers: [8],
       lines: 1,
       increments: 1,

@@ -5,7 +5,7 @@
 import { findServer } from "../../src/status/servers";
 import { Tracer } from "../../test/support/tracer";
 import { BACKLOG } from "../measures/load";
-import { rateOf } from "../measures/rate";
+import { closedLoop } from "../measures/rate";
 import type { Harness } from "../servers/harness";
 import { requireInstalled } from "../servers/installed";
 import { type Figure, higher, type Size } from "./figure";
@@ -71,7 +71,7 @@ async function acknowledged(
   const { scoreboard } = findServer({ port: server.port, pid: undefined });
   const tracer = slow ? await delaySyncs(scoreboard.header().sync.syncer) : undefined;
   try {
-    const perSecond = await rateOf(server, connections, requests);
+    const { requestsPerSecond: perSecond } = await closedLoop(server, connections, requests);
     const { requests: waited, syncs } = scoreboard.header().sync;
     return { perSecond, perSync: waited / Math.max(syncs, 1) };
   } finally {

@@ -5,10 +5,12 @@ import { BACKLOG } from "../measures/load";
 import { busyMemory, idleMemory } from "../measures/memory";
 import { rate } from "../measures/rate";
 import type { Harness } from "../servers/harness";
-import { LABELS, type ServerName, sideBySide } from "../servers/servers";
+import { LABELS, type ServerName } from "../servers/names";
+import { sideBySide } from "../servers/servers";
 import { ackFiguresOf } from "./acknowledged";
-import { type Figure, higher, lower, type Size } from "./figure";
+import { type Figure, goalOf, higher, lower, type Size } from "./figure";
 import { peerFiguresOf } from "./peers";
+import { processPerFiguresOf, rateGoalsOf } from "./process-per";
 
 const ORIGINAL_BACKLOG = 100;
 /** Children that a pool which has to grow starts with. */
@@ -19,6 +21,7 @@ export function figuresOf(harness: Harness, size: Size, withPeers: boolean): Fig
     ...memoryFigures(harness, size, withPeers),
     ...burstFigures(harness, size),
     ...rateFigures(harness, size, withPeers),
+    ...processPerFiguresOf(harness, size, withPeers),
     ...ackFiguresOf(harness, size),
     ...(withPeers ? peerFiguresOf(harness, size) : []),
   ];
@@ -32,7 +35,7 @@ function memoryFigures(harness: Harness, { children }: Size, withPeers: boolean)
       topic: "idle memory",
       unit: "kB",
       better: "less",
-      subjects: sideBySide(["kilofork", "reference", ...peers], (name) =>
+      subjects: sideBySide(["kilofork", "perRequest", "reference", ...peers], (name) =>
         idleMemory(harness, name, children),
       ),
       goals: [lower(0.3, "reference")],
@@ -42,9 +45,10 @@ function memoryFigures(harness: Harness, { children }: Size, withPeers: boolean)
       topic: "busy memory",
       unit: "kB",
       better: "less",
-      subjects: sideBySide(["kilofork", "reference"], (name) =>
+      subjects: sideBySide(["kilofork", "perRequest", "reference"], (name) =>
         busyMemory(harness, name, children),
       ),
+      goals: [goalOf(LABELS.perRequest, lower(1.1, LABELS.kilofork))],
     },
     {
       name: `time until ${children} children are up`,
@@ -73,7 +77,8 @@ function burstFigures(harness: Harness, size: Size): Figure[] {
       unit: "ms",
       better: "less",
       subjects: [
-        { label: "kilofork", measure: window("kilofork", BACKLOG) },
+        { label: LABELS.kilofork, measure: window("kilofork", BACKLOG) },
+        { label: LABELS.perRequest, measure: window("perRequest", BACKLOG) },
         { label: `reference, backlog ${BACKLOG}`, measure: window("reference", BACKLOG) },
         {
           label: `reference, backlog ${ORIGINAL_BACKLOG}`,
@@ -82,6 +87,7 @@ function burstFigures(harness: Harness, size: Size): Figure[] {
       ],
       goals: [
         lower(0.6, `reference, backlog ${BACKLOG}`, `reference, backlog ${ORIGINAL_BACKLOG}`),
+        goalOf(LABELS.perRequest, lower(3, LABELS.kilofork)),
       ],
     },
     {
@@ -106,6 +112,7 @@ function burstFigures(harness: Harness, size: Size): Figure[] {
       better: "less",
       subjects: [
         { label: "kilofork", measure: roundTrip("kilofork", "kilofork") },
+        { label: LABELS.perRequest, measure: roundTrip("kilofork", "perRequest") },
         { label: "reference", measure: roundTrip("reference", "reference") },
         {
           label: "reference client, kilofork server",
@@ -117,21 +124,29 @@ function burstFigures(harness: Harness, size: Size): Figure[] {
   ];
 }
 
-/** Peers with a process for each client have as many as there are connections. */
+/**
+ * Servers with a process for each connection have as many as there are connections; with one for
+ * each request, kilofork has the usual number of children.
+ */
 function rateFigures(harness: Harness, size: Size, withPeers: boolean): Figure[] {
-  const peers = withPeers ? (["prefork", "python", "net", "bare"] as const) : [];
-  const logging = withPeers ? (["prefork", "python", "cluster"] as const) : (["cluster"] as const);
-  const goals = [higher(2.0, ...logging.map((name) => LABELS[name]))];
+  const more = withPeers ? (["prefork", "python", "net", "go", "loop"] as const) : [];
+  const peers = ["cluster", "reference", ...more] as const;
+  const forking = withPeers ? (["prefork", "python", "cluster"] as const) : (["cluster"] as const);
+  const goals = [higher(2.0, ...forking.map((name) => LABELS[name]))];
   if (withPeers) goals.push(higher(0.85, LABELS.bare));
+  const names = [
+    "kilofork",
+    "perRequest",
+    ...peers,
+    ...(withPeers ? ["bare" as const] : []),
+  ] as const;
   return [...size.connections, ...(withPeers ? [size.mostConnections] : [])].map((connections) => ({
     name: `requests a second on ${connections} connections`,
     topic: "rate",
     at: connections,
     unit: "/s",
     better: "more",
-    subjects: sideBySide(["kilofork", "cluster", "reference", ...peers], (name) =>
-      rate(harness, name, connections, size.requests),
-    ),
-    ...(connections === 1000 ? { goals } : {}),
+    subjects: sideBySide(names, (name) => rate(harness, name, connections, size)),
+    goals: [...(connections === 1000 ? goals : []), ...rateGoalsOf(connections, peers)],
   }));
 }

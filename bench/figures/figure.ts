@@ -1,4 +1,5 @@
 /** A figure: what is measured on which subjects, and the goals. */
+import { median } from "../../src/base/numbers";
 
 export interface Subject {
   readonly label: string;
@@ -15,12 +16,17 @@ export type Topic =
   | "round trip"
   | "rate"
   | "crowd"
+  | "slow reply"
+  | "beside silent connections"
+  | "connection memory"
+  | "processor time"
   | "rate synced"
   | "requests a sync"
   | "rate on a slow disk"
   | "cost"
   | "client start"
   | "system calls"
+  | "system calls in batches"
   | "clock calls"
   | "log"
   | "counters";
@@ -51,8 +57,8 @@ export interface Outcome {
 export interface Goal {
   readonly text: string;
   /** The value that is compared; undefined if no subject to compare with was measured. */
-  measured(outcomes: readonly Outcome[]): number | undefined;
-  holds(measured: number): boolean;
+  readonly measured: (outcomes: readonly Outcome[]) => number | undefined;
+  readonly holds: (measured: number) => boolean;
 }
 
 export interface Size {
@@ -63,6 +69,12 @@ export interface Size {
   readonly connections: readonly number[];
   /** Measured with --peers only. */
   readonly mostConnections: number;
+  /** Children, and connections that send, beside many silent connections. */
+  readonly few: number;
+  /** Silent connections beside them. */
+  readonly silent: number;
+  /** Silent connections whose memory is weighed. */
+  readonly idle: number;
   /** Connections that take more than one client process. */
   readonly crowd: number;
   /** Numbers of processes that write to one log. */
@@ -91,6 +103,26 @@ export function higher(ratio: number, ...others: readonly string[]): Goal {
     measured: (outcomes) => best(Math.min, outcomes, others),
     holds: (own) => own >= ratio,
   };
+}
+
+/** A goal of another subject than the first. */
+export function goalOf(label: string, goal: Goal): Goal {
+  return {
+    ...goal,
+    text: `${label}: ${goal.text}`,
+    measured: (outcomes) => {
+      const own = outcomes.find((outcome) => outcome.label === label);
+      return (
+        own && goal.measured(outcomes.map((other) => ({ ...other, ratio: ratioOf(own, other) })))
+      );
+    },
+  };
+}
+
+/** The median of the ratios of the rounds; NaN if there is none. */
+export function ratioOf(own: Pick<Outcome, "values">, other: Pick<Outcome, "values">): number {
+  const ratios = other.values.map((value, round) => (own.values[round] ?? Number.NaN) / value);
+  return median(ratios.filter(Number.isFinite));
 }
 
 /** The first subject has at most this value. */

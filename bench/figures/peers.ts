@@ -23,7 +23,7 @@ export function peerFiguresOf(harness: Harness, size: Size): Figure[] {
 }
 
 function costFigure(harness: Harness, size: Size): Figure {
-  const { connections, mostConnections, requests } = size;
+  const { connections, mostConnections } = size;
   const label = (count: number) => `kilofork, ${count} connections`;
   const least = Math.min(...connections);
   return {
@@ -33,7 +33,7 @@ function costFigure(harness: Harness, size: Size): Figure {
     better: "less",
     subjects: [mostConnections, least].map((count) => ({
       label: label(count),
-      measure: async () => 1e6 / (await rate(harness, "kilofork", count, requests)),
+      measure: async () => 1e6 / (await rate(harness, "kilofork", count, size)),
     })),
     goals: [lower(2.2, label(least))],
   };
@@ -76,7 +76,7 @@ function systemCallFigures(harness: Harness): Figure[] {
       unit: "",
       better: "less",
       subjects: sideBySide(
-        ["kilofork", "reference", "prefork", "python", "cluster", "net", "bare"],
+        ["kilofork", "reference", "prefork", "python", "cluster", "net", "go", "loop", "bare"],
         (name) => countSystemCalls(harness, name, () => true),
       ),
       goals: [atMost(4)],

@@ -2,7 +2,7 @@
 import { audit } from "../../src/audit/audit";
 import type { Size } from "../figures/figure";
 import type { Harness } from "../servers/harness";
-import type { ServerName } from "../servers/servers";
+import { isKilofork, LABELS, type ServerName } from "../servers/names";
 import { BACKLOG, createLoad, runReferenceClient, verified } from "./load";
 
 export async function startTime(
@@ -35,15 +35,17 @@ export async function receivedWindow(
     // With a backlog of 100 the kernel forgets handshakes, and some clients are never accepted.
     await runReferenceClient(harness, server.port, children).catch(() => {});
   } else {
-    const load = createLoad({ port: server.port, clients: children, requests: 1 });
+    const load = createLoad(server, { clients: children, requests: 1 });
     const result = await verified(load.run(), children);
     if (result.synRetransmits > 0) throw new Error(`${result.synRetransmits} SYNs were sent again`);
   }
   await server.stop();
   const run = audit({ logs: [server.log], atLeast: 0, all: false }).runs[0];
-  const count = run?.received.count ?? 0;
+  const { received: { count = 0 } = {}, peak = 0 } = run ?? {};
   if (count < children)
     harness.notes.add(`${name}, backlog ${backlog}: only ${count} of ${children} were received`);
+  else if (peak < children && isKilofork(name))
+    harness.notes.add(`${LABELS[name]}: only ${peak} of ${children} at one instant`);
   return (run?.received.lastMs ?? 0) - (run?.received.firstMs ?? 0);
 }
 
@@ -67,7 +69,7 @@ export async function roundTrip(
   children: number,
 ): Promise<number> {
   const server = await harness.start(name, { children, workMs: 0, backlog: BACKLOG });
-  const load = createLoad({ port: server.port, clients: children, requests: 1 });
+  const load = createLoad(server, { clients: children, requests: 1 });
   const elapsed =
     client === "reference"
       ? await runReferenceClient(harness, server.port, children)

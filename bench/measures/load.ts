@@ -3,13 +3,13 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { type ClientResult, DEFAULT_OS_THREADS, Load } from "../../src/client/load";
 import type { Harness } from "../servers/harness";
+import type { Running } from "../servers/launch";
 
 export const MESSAGE = "arijort:lalala";
 export const BACKLOG = 4096;
 const REFERENCE_CLIENT_ENDS_WITHIN_MS = 15_000;
 
 export interface LoadSize {
-  readonly port: number;
   readonly clients: number;
   /** Of each client. */
   readonly requests: number;
@@ -19,8 +19,13 @@ export interface LoadSize {
   readonly window?: number;
 }
 
-export function createLoad({ barrier = false, window = 0, ...size }: LoadSize): Load {
+/** The client takes the pid from where this server says it. */
+export function createLoad(
+  { port, processPer }: Pick<Running, "port" | "processPer">,
+  { barrier = false, window = 0, ...size }: LoadSize,
+): Load {
   return new Load({
+    ...{ port, processPer },
     ...{ host: "127.0.0.1", addresses: ["127.0.0.1"], ...size, barrier, window },
     ...{ reconnect: false, message: MESSAGE, durationMs: 0, rate: 0, rampMs: 0 },
     ...{ connectTimeoutMs: 30_000, replyTimeoutMs: 30_000, osThreads: DEFAULT_OS_THREADS },

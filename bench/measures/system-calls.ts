@@ -1,15 +1,20 @@
-/** Counts the system calls of one request with strace(1), in the process that serves it. */
+/** Counts the system calls of a request with strace(1), in the process that serves it. */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { findServer } from "../../src/status/servers";
 import { Tracer } from "../../test/support/tracer";
 import type { Harness } from "../servers/harness";
 import { requireInstalled } from "../servers/installed";
-import { LABELS, type ServerName } from "../servers/servers";
+import { LABELS, type ServerName } from "../servers/names";
 import { BACKLOG, MESSAGE } from "./load";
+import { closedLoop } from "./rate";
 
 const REQUESTS = 100;
+/** Enough to fill several batches, and requests over all of them. */
+const CONNECTIONS = 128;
+const BATCHED = 100 * CONNECTIONS;
 /** The client has its reply before the call that sent it returns. */
 const CALL_ENDS_WITHIN_MS = 50;
 /** Requests before the counted ones: calls that are made once are not counted. */
@@ -32,14 +37,36 @@ export async function countSystemCalls(
   try {
     for (let i = 0; i < WARM_UP; i++) await client.ask();
     const trace = harness.newLog();
-    await traced(client.pid, trace, async () => {
+    await traced(Number(client.pid), trace, async () => {
       for (let i = 0; i < REQUESTS; i++) await client.ask();
     });
     const calls = callsOf(readFileSync(trace, "latin1")).filter(isCounted);
-    harness.notes.add(`${LABELS[name]}: ${describe(calls)}`);
+    harness.notes.add(`${LABELS[name]}: ${describe(calls, REQUESTS)}`);
     return calls.length / REQUESTS;
   } finally {
     client.close();
+    await server.stop();
+  }
+}
+
+/**
+ * The mean number of calls of a request in the one child of a server with a process for each request,
+ * while many more connections are ready than a batch holds.
+ */
+export async function countBatchedCalls(harness: Harness): Promise<number> {
+  requireInstalled("strace");
+  const server = await harness.start("perRequest", { children: 1, workMs: 0, backlog: BACKLOG });
+  const { scoreboard } = findServer({ port: server.port, pid: undefined });
+  try {
+    const trace = harness.newLog();
+    await traced(scoreboard.snapshot()[0]?.pid ?? 0, trace, () =>
+      closedLoop(server, CONNECTIONS, BATCHED),
+    );
+    const calls = callsOf(readFileSync(trace, "latin1"));
+    harness.notes.add(`${LABELS.perRequest}: ${describe(calls, BATCHED)}`);
+    return calls.length / BATCHED;
+  } finally {
+    scoreboard.close();
     await server.stop();
   }
 }
@@ -71,8 +98,8 @@ class Client {
 }
 
 /** Runs the step while strace writes the calls of all threads of the process to a file. */
-async function traced(pid: string, file: string, step: () => Promise<void>): Promise<void> {
-  const tracer = await Tracer.attach(Number(pid), ["-f", "-o", file]);
+async function traced(pid: number, file: string, step: () => Promise<unknown>): Promise<void> {
+  const tracer = await Tracer.attach(pid, ["-f", "-o", file]);
   try {
     await step();
     await sleep(CALL_ENDS_WITHIN_MS);
@@ -93,9 +120,9 @@ function callsOf(trace: string): string[] {
 }
 
 /** `recvfrom 1, write 2, sendto 1`: the calls of one request. */
-function describe(calls: readonly string[]): string {
+function describe(calls: readonly string[], requests: number): string {
   const counts = new Map<string, number>();
   for (const call of calls) counts.set(call, (counts.get(call) ?? 0) + 1);
-  const each = (count: number) => Number((count / REQUESTS).toFixed(2));
+  const each = (count: number) => Number((count / requests).toFixed(2));
   return [...counts].map(([call, count]) => `${call} ${each(count)}`).join(", ") || "none";
 }

@@ -3,7 +3,6 @@
  * go at once, and prints what they did in a second.
  */
 import { execFile } from "node:child_process";
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Harness } from "../servers/harness";
@@ -21,9 +20,7 @@ export function nativeLines(
   processes: number,
   lines: number,
 ): Promise<number> {
-  return withFile(harness, (file) =>
-    run(harness.programs.rate, [what, ...split(processes, lines), file]),
-  );
+  return run(harness.programs.rate, [what, ...split(processes, lines), harness.newLog()]);
 }
 
 export async function nodeLines(
@@ -39,7 +36,7 @@ export async function nodeLines(
       `${processes} processes of Node.js need too much memory, and too long to start`,
     );
   const args = [library, mode, ...split(processes, lines)];
-  return withFile(harness, (file) => runPeer("log-lines.mjs", [...args, file]));
+  return runPeer("log-lines.mjs", [...args, harness.newLog()]);
 }
 
 /** Increments a second, each process in a slot of its own in shared memory. */
@@ -59,18 +56,6 @@ export function nodeCounts(processes: number, messages: number): Promise<number>
 /** The arguments PROCESSES and EACH. */
 function split(processes: number, total: number): string[] {
   return [processes, Math.ceil(total / processes)].map(String);
-}
-
-async function withFile(
-  harness: Harness,
-  measure: (file: string) => Promise<number>,
-): Promise<number> {
-  const file = harness.newLog();
-  try {
-    return await measure(file);
-  } finally {
-    rmSync(file, { force: true });
-  }
 }
 
 function runPeer(script: string, args: string[]): Promise<number> {

@@ -2,9 +2,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Running } from "./launch";
+import { requireRoomForClients } from "./capacity";
+import { launch, type Running } from "./launch";
+import { isKilofork, LABELS, type ServerName } from "./names";
 import { Programs } from "./programs";
-import { LABELS, requireMachineFor, type ServerName, type Setting, startServerOf } from "./servers";
+import { requireMachineFor, type Setting, startServerOf } from "./servers";
 
 export class Harness {
   private readonly folder = mkdtempSync(join(tmpdir(), "kilofork-bench-"));
@@ -13,10 +15,17 @@ export class Harness {
   readonly notes = new Set<string>();
   private isInterrupted = false;
   private logs = 0;
+  private removed = 0;
   private readonly running = new Set<Running>();
 
   newLog(): string {
     return join(this.folder, `${++this.logs}.log`);
+  }
+
+  /** Logs may be large. */
+  removeLogs(): void {
+    for (; this.removed < this.logs; this.removed++)
+      rmSync(join(this.folder, `${this.removed + 1}.log`), { force: true });
   }
 
   /** Ends the servers, so that the present measurement fails soon. */
@@ -44,12 +53,23 @@ export class Harness {
   async start(name: ServerName, setting: Setting): Promise<Running> {
     requireMachineFor(name, setting);
     const server = await startServerOf(name, setting, this.programs, this.newLog());
+    return this.track(server, name);
+  }
+
+  /** Opens connections that send nothing, each after the one before. `stop` closes them. */
+  async connectSilently({ port }: Running, connections: number): Promise<Running> {
+    requireRoomForClients(connections);
+    const argv = [this.programs.hold, "connect", String(port), String(connections)];
+    return this.track(await launch(argv, port, ""), "hold");
+  }
+
+  private track(server: Running, name: ServerName): Running {
     const tracked = {
       ...server,
       stop: async () => {
         this.running.delete(tracked);
         await server.stop().catch((error: Error) => {
-          if (name === "kilofork") throw error;
+          if (isKilofork(name)) throw error;
           this.notes.add(`${LABELS[name]}: ${error.message}`);
         });
       },

@@ -11,6 +11,7 @@ const NEEDED = {
     isThere: () => runs("perl", "-MNet::Server::PreFork", "-e", "1"),
     name: "Net::Server::PreFork (Debian: libnet-server-perl)",
   },
+  go: { isThere: () => runs("go", "version"), name: "go (Debian: golang-go)" },
   python: { isThere: () => runs("python3", "-c", "0"), name: "python3" },
   strace: { isThere: () => runs("strace", "-V"), name: "strace" },
   pino: { isThere: () => resolves("pino"), name: "pino (npm install)" },

@@ -1,6 +1,7 @@
 /** Starts the server of a peer, and ends it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import type { ProcessPer } from "../../src/base/protocol";
 import { hasEnded } from "../../test/support/processes";
 
 /** Enough for 10,000 children. */
@@ -13,6 +14,7 @@ export interface Running {
   readonly pid: number;
   readonly port: number;
   readonly log: string;
+  readonly processPer: ProcessPer;
   /** From the start until all children were up. */
   readonly upMs: number;
   stop(): Promise<void>;
@@ -36,7 +38,8 @@ export async function launch(argv: string[], port: number, log: string): Promise
     throw error;
   });
   child.stdout.resume();
-  return { pid: child.pid ?? 0, port, log, upMs, stop: () => end(child) };
+  const { pid = 0 } = child;
+  return { pid, port, log, upMs, processPer: "connection", stop: () => end(child) };
 }
 
 /** Sends SIGTERM. If the program does not end in time, kills its process group and throws. */

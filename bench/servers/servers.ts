@@ -8,26 +8,8 @@ import type { Subject } from "../figures/figure";
 import { requireRoomFor } from "./capacity";
 import { LeftOut, requireInstalled } from "./installed";
 import { launch, type Running } from "./launch";
+import { isKilofork, LABELS, type Mode, type ServerName } from "./names";
 import { type Programs, peersFolder } from "./programs";
-
-export type ServerName =
-  | "kilofork"
-  | "reference"
-  | "prefork"
-  | "python"
-  | "cluster"
-  | "net"
-  | "bare";
-
-export const LABELS: Readonly<Record<ServerName, string>> = {
-  kilofork: "kilofork",
-  reference: "reference",
-  prefork: "Net::Server",
-  python: "Python",
-  cluster: "node:cluster",
-  net: "node:net",
-  bare: "bare loop",
-};
 
 export interface Setting {
   readonly children: number;
@@ -49,8 +31,8 @@ export function sideBySide(
 
 /** Memory of one busy process, somewhat more than measured. */
 const KILOBYTES: Readonly<Record<ServerName, number>> = {
-  ...{ kilofork: 130, reference: 550, prefork: 1100, python: 1200, bare: 130 },
-  ...{ cluster: 65_536, net: 65_536 },
+  ...{ kilofork: 130, perRequest: 130, reference: 550, prefork: 1100, python: 1200, bare: 130 },
+  ...{ cluster: 65_536, net: 65_536, go: 262_144, loop: 32_768, hold: 1024 },
 };
 
 /** With more children, these servers take minutes to start: the time grows with the square. */
@@ -63,7 +45,7 @@ const QUADRATIC: Partial<Record<ServerName, string>> = {
 /** Throws LeftOut if the machine lacks what the server needs. */
 export function requireMachineFor(name: ServerName, { children }: Setting): void {
   if (name === "prefork") requireInstalled("Net::Server");
-  if (name === "python") requireInstalled("python");
+  if (name === "python" || name === "go") requireInstalled(name);
   const quadratic = QUADRATIC[name];
   if (quadratic !== undefined && children > MOST_CHILDREN)
     throw new LeftOut(`not with more than ${MOST_CHILDREN} children: ${quadratic}`);
@@ -77,12 +59,13 @@ export async function startServerOf(
   programs: Programs,
   log: string,
 ): Promise<Running> {
-  if (name === "kilofork") return startKilofork(setting, log);
+  if (isKilofork(name)) return startKilofork(name, setting, log);
   const port = await freePort();
   return launch(commandOf(name, setting, programs, port, log), port, log);
 }
 
-async function startKilofork(setting: Setting, log: string): Promise<Running> {
+async function startKilofork(name: Mode, setting: Setting, log: string): Promise<Running> {
+  const processPer = name === "perRequest" ? "request" : "connection";
   const { children, workMs, backlog, start, ack = "written" } = setting;
   const pool = ["--pool", "dynamic", "--start-children", String(start)];
   const server = await startServer({
@@ -91,15 +74,15 @@ async function startKilofork(setting: Setting, log: string): Promise<Running> {
     ...(start === undefined ? { children } : {}),
     args: [
       ...(start === undefined ? [] : [...pool, "--max-children", String(children)]),
-      ...["--backlog", String(backlog), "--ack", ack],
+      ...["--backlog", String(backlog), "--ack", ack, "--process-per", processPer],
     ],
   });
   const { pid, port, upMs } = server;
-  return { pid, port, log, upMs, stop: async () => void (await server.stop()) };
+  return { pid, port, log, upMs, processPer, stop: async () => void (await server.stop()) };
 }
 
 function commandOf(
-  name: Exclude<ServerName, "kilofork">,
+  name: Exclude<ServerName, Mode>,
   setting: Setting,
   programs: Programs,
   port: number,
@@ -118,15 +101,21 @@ function commandOf(
       return [process.execPath, ...peer("cluster.mjs")];
     case "net":
       return [process.execPath, ...peer("net.mjs")];
+    case "go":
+      return [programs.goServer, ...numbers, log];
+    case "loop":
+      return [programs.eventLoop, ...[port, processes, setting.backlog].map(String), log];
     case "reference":
       return [programs.referenceServer, ...numbers, log];
+    case "hold":
+      return [programs.hold, "listen", String(port), String(setting.backlog)];
     case "bare":
       return [programs.bareLoop, ...[port, processes, setting.backlog].map(String)];
   }
 }
 
-/** An event loop needs no process for each client. */
+/** An event loop needs no process for each client, and Go none but one. */
 function processesOf(name: ServerName, children: number): number {
-  if (name === "net") return 1;
-  return name === "cluster" ? availableParallelism() : children;
+  if (name === "net" || name === "go" || name === "hold") return 1;
+  return name === "cluster" || name === "loop" ? availableParallelism() : children;
 }
