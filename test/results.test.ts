@@ -293,6 +293,52 @@ describe("the table of peers that are ahead", () => {
   });
 });
 
+describe("kilofork in both modes", () => {
+  const both = rate(100, {
+    kilofork: [100, 100, 100],
+    "kilofork, a process for each request": [160, 150, 170],
+    Go: [150, 155, 160],
+    "node:cluster": [50, 50, 50],
+  });
+
+  test("has a ratio of each mode to every subject", () => {
+    const table = cells(placesOf({ figures: [both] }).rate ?? "");
+    for (const row of [
+      "| | median | least to most | kilofork / it | a process for each request / it |",
+      "| kilofork | 100/s | 100 to 100 | | 1.60 |",
+      "| kilofork, a process for each request | 160/s | 150 to 170 | 0.63 | |",
+      "| node:cluster | 50/s | 50 to 50 | 2.00 | 3.20 |",
+    ])
+      expect(table).toContain(row);
+  });
+
+  test("is behind a peer in one mode, and not in the other", () => {
+    expect(aheadOf(both)).toEqual([
+      "| requests a second on 100 connections | Go | 155/s | 100/s | 1.55 | 3 of 3 |",
+    ]);
+    const behind = rate(10, {
+      kilofork: [200],
+      "kilofork, a process for each request": [100],
+      Go: [150],
+    });
+    expect(aheadOf(behind)).toEqual([
+      "| requests a second on 10 connections: a process for each request | Go | 150/s | 100/s | 1.50 | 1 of 1 |",
+    ]);
+  });
+
+  test("has a line of its own in a plot of all servers, and a bar", () => {
+    const peers = ["reference", "Net::Server", "Python", "node:cluster", "node:net", "Go"];
+    const labels = ["kilofork", "kilofork, a process for each request", ...peers];
+    const all = [...labels, "C event loop", "bare loop"].map((label) => [label, [1, 2, 3]]);
+    const values = Object.fromEntries(all) as Record<string, number[]>;
+    const drawings = figuresOf({
+      bench: { ...bench, figures: [rate(10, values), rate(100, values), memory(values, true)] },
+    }).drawings;
+    for (const { svg } of drawings)
+      for (const [label] of all) expect(svg).toContain(`>${label}</text>`);
+  });
+});
+
 describe("a page", () => {
   const figures = figuresOf(all);
   const place = (name: string, content: string) =>

@@ -1,8 +1,12 @@
 /** The tables of a bench report, by the name of their place on the page. Pure. */
 import { capitalize, showCount } from "../../src/base/units";
-import type { Outcome } from "../figures/figure";
+import { type Outcome, ratioOf } from "../figures/figure";
 import type { BenchReport, MeasuredFigure, MeasuredGoal } from "../report";
+import { LABELS } from "../servers/names";
 import { drawList, drawTable, joinBlocks, showRatio, showValue } from "./markdown";
+
+/** Names the other mode where the first subject is kilofork. */
+const MODE = "a process for each request";
 
 /** A table of each topic, and `goals`, `ahead` and `run`. */
 export function benchTables(bench: BenchReport): Record<string, string> {
@@ -16,21 +20,28 @@ export function benchTables(bench: BenchReport): Record<string, string> {
   return tables;
 }
 
+/** kilofork in its other mode, beside the first subject. */
+const otherOf = ({ subjects, first }: MeasuredFigure): Outcome | undefined =>
+  subjects.find(({ label }) => label === LABELS.perRequest && label !== first);
+
 export const ownOf = ({ subjects, first }: MeasuredFigure): Outcome | undefined =>
   subjects.find(({ label }) => label === first);
 
 function drawFigure(figure: MeasuredFigure): string {
   const { figure: name, first, unit, subjects, notes } = figure;
-  const own = ownOf(figure);
+  const owns = [ownOf(figure), otherOf(figure)].filter((own) => own !== undefined);
+  const names = owns.map(({ label }) => (label === first ? first : MODE));
+  const ratioTo = (own: Outcome, subject: Outcome) =>
+    own !== subject && areComparable(own, subject) ? showRatio(ratioOf(own, subject)) : "";
   const rows = subjects.map((subject) => [
     subject.label,
     showValue(subject.median, unit),
     `${showValue(subject.min, "")} to ${showValue(subject.max, "")}`,
-    own && own !== subject && areComparable(own, subject) ? showRatio(subject.ratio) : "",
+    ...owns.map((own) => ratioTo(own, subject)),
   ]);
   return joinBlocks(
     `### ${capitalize(name)}`,
-    drawTable(["", "median", "least to most", `${first} / it`], rows),
+    drawTable(["", "median", "least to most", ...names.map((name) => `${name} / it`)], rows),
     drawList(firstOfEach(notes)),
   );
 }
@@ -63,33 +74,40 @@ function drawGoals({ figures }: BenchReport): string {
 /** A difference below this share counts as none. */
 const SAME = 0.005;
 /** kilofork in another mode or on fewer connections, and computed values, are not compared. */
-const NO_PEER = /^written$|^kilofork|^one sync|, computed$/;
+const NO_PEER = /^written$|^kilofork|^one sync|, computed$|connections$/;
 
-/** The peers that are ahead of kilofork, by the medians or by the ratios of the rounds. */
+/** The peers that are ahead of kilofork in either mode, by the medians or by the ratios of the rounds. */
 function drawAhead({ figures }: BenchReport): string {
-  const rows = figures.flatMap((figure) => {
-    const { subjects, better, unit } = figure;
-    const own = ownOf(figure);
-    if (!own) return [];
-    const lead = (ratio: number) => (better === "less" ? ratio : 1 / ratio);
-    const isAhead = (ratio: number) => lead(ratio) > 1 + SAME;
-    return subjects
-      .filter((peer) => peer !== own && !NO_PEER.test(peer.label) && areComparable(own, peer))
-      .filter((peer) => isAhead(own.median / peer.median) || isAhead(peer.ratio))
-      .map((peer) => {
-        const rounds = own.values.flatMap((value, i) => value / (peer.values[i] ?? Number.NaN));
-        const ahead = rounds.filter((ratio) => lead(ratio) > 1).length;
-        return [
-          figure.figure,
-          peer.label,
-          showValue(peer.median, unit),
-          showValue(own.median, unit),
-          showRatio(lead(own.median / peer.median)),
-          `${ahead} of ${rounds.filter(Number.isFinite).length}`,
-        ];
-      });
-  });
+  const rows = figures.flatMap((figure) => [
+    ...aheadOf(figure, ownOf(figure), figure.figure),
+    ...aheadOf(figure, otherOf(figure), `${figure.figure}: ${MODE}`),
+  ]);
   return drawTable(["figure", "peer", "its median", "kilofork", "lead", "rounds ahead"], rows);
+}
+
+function aheadOf(
+  { subjects, better, unit }: MeasuredFigure,
+  own: Outcome | undefined,
+  name: string,
+): string[][] {
+  if (!own) return [];
+  const lead = (ratio: number) => (better === "less" ? ratio : 1 / ratio);
+  const isAhead = (ratio: number) => lead(ratio) > 1 + SAME;
+  return subjects
+    .filter((peer) => peer !== own && !NO_PEER.test(peer.label) && areComparable(own, peer))
+    .filter((peer) => isAhead(own.median / peer.median) || isAhead(ratioOf(own, peer)))
+    .map((peer) => {
+      const rounds = own.values.flatMap((value, i) => value / (peer.values[i] ?? Number.NaN));
+      const ahead = rounds.filter((ratio) => lead(ratio) > 1).length;
+      return [
+        name,
+        peer.label,
+        showValue(peer.median, unit),
+        showValue(own.median, unit),
+        showRatio(lead(own.median / peer.median)),
+        `${ahead} of ${rounds.filter(Number.isFinite).length}`,
+      ];
+    });
 }
 
 function drawRun({ startedAt, args, runs, small, size, host, versions }: BenchReport): string {

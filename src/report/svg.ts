@@ -3,9 +3,18 @@
  * light and dark pages. Series differ in dash and mark, not only in colour.
  */
 
-const LIGHT = ["#0550ae", "#953800", "#116329", "#8250df", "#bf3989", "#57606a", "#7d4e00"];
-const DARK = ["#79c0ff", "#ffa657", "#7ee787", "#d2a8ff", "#f778ba", "#8b949e", "#e3b341"];
-const DASHES = ["", "7 4", "2 3", "9 3 2 3", "4 2", "12 4", "5 3 1 3 1 3"];
+const LIGHT = [
+  ...["#0550ae", "#953800", "#116329", "#8250df", "#bf3989", "#57606a", "#7d4e00"],
+  ...["#1b7c83", "#5c6b00", "#6e3b6e"],
+];
+const DARK = [
+  ...["#79c0ff", "#ffa657", "#7ee787", "#d2a8ff", "#f778ba", "#8b949e", "#e3b341"],
+  ...["#76e3ea", "#d3e06a", "#e5b5e5"],
+];
+const DASHES = [
+  ...["", "7 4", "2 3", "9 3 2 3", "4 2", "12 4", "5 3 1 3 1 3"],
+  ...["1 4", "8 2 2 2", "14 3 5 3"],
+];
 export const MOST_SERIES = LIGHT.length;
 
 interface Theme {
@@ -65,6 +74,9 @@ export function drawMark(series: number, x: number, y: number): string {
     "M0 4.5L4.5 -3.5h-9z",
     "M-1.5 -4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
     "M-4.5 -2h9v4h-9z",
+    "M-4 -4h8l-8 8h8z",
+    "M-4 -4v8l8 -8v8z",
+    "M-2 -4.5h4v9h-4z",
   ];
   return `<path class="m${series}" transform="translate(${x} ${y})" d="${shapes[series - 1] ?? ""}"/>`;
 }
