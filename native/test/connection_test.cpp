@@ -6,8 +6,10 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -62,6 +64,53 @@ TEST("an end of file that a stop makes does not complete a line") {
     CHECK(harness.connection.next_line() == Got::stopped);
     CHECK_EQ(stop.wait(), 0);
   }
+}
+
+// Turns of one connection, as by different children.
+struct Turns : ConnectionHarness {
+  Turns() { service.per_request = true; }
+  // Returns its fate and the number of its lines.
+  std::pair<Fate, std::size_t> turn() {
+    Connection turn(fd.get(), service, input, stopping, held);
+    std::size_t lines = 0;
+    while (turn.next_line() == Got::line) lines++;
+    const std::span<const char> rest = turn.unanswered();
+    held = rest.size();
+    std::copy(rest.begin(), rest.end(), input.begin());
+    return {turn.fate(), lines};
+  }
+  std::size_t held = 0;
+};
+
+TEST("a turn has a bounded number of lines; the next ones go on until all that has come is read") {
+  Turns turns;
+  const std::size_t most = turns.service.most_at_a_time();
+  // The first read fills the input with lines for two turns exactly.
+  const std::size_t length = turns.input.size() / (2 * most);
+  CHECK_EQ(length * 2 * most, turns.input.size());
+  std::string sent;
+  while (sent.size() < turns.input.size()) sent += std::string(length - 1, 'x') + '\n';
+  turns.client.send(sent + "end\n");
+  CHECK(check::holds_in_time([&] {
+    int unread = 0;
+    return ::ioctl(turns.fd.get(), FIONREAD, &unread) == 0 &&
+           static_cast<std::size_t>(unread) == sent.size() + 4;
+  }));
+  std::size_t lines = 0;
+  Fate fate = Fate::more;
+  while (fate == Fate::more) {
+    const auto [next, count] = turns.turn();
+    CHECK(count <= most);
+    lines += count;
+    fate = next;
+  }
+  CHECK(fate == Fate::kept);
+  CHECK_EQ(lines, static_cast<std::size_t>(std::count(sent.begin(), sent.end(), '\n')) + 1);
+}
+
+TEST("a turn that has found nothing keeps the connection") {
+  Turns turns;
+  CHECK(turns.turn() == std::pair(Fate::kept, std::size_t{0}));
 }
 
 TEST("an end of file that the client makes completes a line") {

@@ -52,9 +52,9 @@ Connection::Got Connection::next_line() {
     is_repeated = true;
     const ssize_t got = ::recv(fd_, input_.data() + end_, input_.size() - end_,
                                service_.per_request ? MSG_DONTWAIT : 0);
+    has_read_ = true;
     if (got > 0) {
       end_ += static_cast<std::size_t>(got);
-      has_read_ = true;
       is_full_ = end_ == input_.size();
     } else if (got == 0) {
       // on_stop() caused this end of file: it completes no line.
@@ -71,9 +71,11 @@ Connection::Got Connection::next_line() {
   }
 }
 
+// The keeper is told once of what has come, so another turn must look whether there is more, unless
+// this one has.
 Connection::Got Connection::end_turn() {
   const bool has_line = std::memchr(input_.data() + start_, '\n', end_ - start_) != nullptr;
-  fate_ = has_line || is_full_ ? Fate::more : Fate::kept;
+  fate_ = has_line || is_full_ || !has_read_ ? Fate::more : Fate::kept;
   return Got::turn_over;
 }
 
