@@ -26,7 +26,7 @@ import { type ClientResult, splitClients } from "../src/client/load";
 import { Shared } from "../src/client/mutex";
 import { openResult } from "../src/command/output";
 import { temporaryFolder } from "./support/cleanup";
-import { Command, run } from "./support/command";
+import { Command, processPer, run } from "./support/command";
 import { Server } from "./support/server";
 import { runOnTerminal } from "./support/terminal";
 import { until } from "./support/wait";
@@ -173,19 +173,23 @@ test("a client that was stopped for a time reports that as its own lag, and exit
   await server.stop();
 });
 
-test("--barrier: a client that is not greeted in time has failed, the others go on", async () => {
-  const server = await Server.start({ children: 9, work: "sleep:200ms" });
-  const result = await server.client(10, "arijort:b", "--barrier", "--connect-timeout", "500ms");
-  expect(result).toMatchObject({
-    ok: false,
-    greeted: { clients: 9, pids: 9 },
-    requests: { verified: 9, failed: 1 },
-    inFlight: { peak: 9, pids: 9 },
-    failures: [{ kind: "ungreeted", count: 1 }],
-  });
-  expect(result.problems).toContain("9 of 10 clients were greeted at the barrier");
-  await server.stop();
-});
+// A keeper greets all.
+test.skipIf(processPer === "request")(
+  "--barrier: a client that is not greeted in time has failed, the others go on",
+  async () => {
+    const server = await Server.start({ children: 9, work: "sleep:200ms" });
+    const result = await server.client(10, "arijort:b", "--barrier", "--connect-timeout", "500ms");
+    expect(result).toMatchObject({
+      ok: false,
+      greeted: { clients: 9, pids: 9 },
+      requests: { verified: 9, failed: 1 },
+      inFlight: { peak: 9, pids: 9 },
+      failures: [{ kind: "ungreeted", count: 1 }],
+    });
+    expect(result.problems).toContain("9 of 10 clients were greeted at the barrier");
+    await server.stop();
+  },
+);
 
 test("a reply that never comes is a time-out, and the failure names the client", async () => {
   const server = await Server.start({ children: 2, work: "sleep:10m", args: ["--grace", "0"] });
@@ -240,7 +244,8 @@ describe("a reply is verified byte for byte", () => {
   test.each([
     ["right", `${right}\n`, true],
     ["right, ended by end of file instead of newline", right, true],
-    ["of another pid", `${right.replace("77", "78")}\n`, false],
+    // With a process for each request, the pid is that of the reply.
+    ["of another pid", `${right.replace("77", "78")}\n`, processPer === "request"],
     ["of another client", `${right.replace("x 1", "x 2")}\n`, false],
     ["one byte short", right.slice(0, -1), false],
     ["one byte long", `${right}\n\n`, false],

@@ -13,7 +13,7 @@ import { describe, expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { commandPath } from "../src/base/paths";
 import { ourProcesses, segmentsOf, temporaryFolder } from "./support/cleanup";
-import { Command } from "./support/command";
+import { Command, processPer } from "./support/command";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { runOnTerminal } from "./support/terminal";
@@ -68,7 +68,7 @@ describe("start", () => {
         "11 socket:[", // receives a reopened log
         "12 pidfd:[", // of the front
         "2 socket:[", // standard error of this server
-        "4 socket:[", // the listener
+        processPer === "request" ? "3 socket:[" : "4 socket:[", // to the keeper; the listener
         "5 log",
         "6 /dev/shm/kilofork-",
         "7 socket:[", // the lifeline
@@ -194,7 +194,7 @@ describe("stop", () => {
     busy.send("arijort:one\narijort:two\n");
     await until("a child works", () => server.count("working") === 1);
     const stopped = server.stop();
-    expect(await idle.rest()).toBe(`this is server thread ${idle.pid}\n`);
+    expect(await idle.rest()).toBe(`this is server thread ${idle.greeter}\n`);
     const [, reply, refusal] = (await busy.rest()).split("\n");
     expect(reply).toContain('"one"');
     expect(refusal).toMatch(/^error shutting-down: /);
@@ -214,7 +214,12 @@ describe("stop", () => {
     for (const client of waiting) client.send("arijort:too late\n");
     const stopped = server.stop();
     for (const client of waiting) {
-      expect(await client.rest()).toMatch(/^error shutting-down: .*\n$/);
+      // A keeper has accepted and greeted them.
+      expect(await client.rest()).toMatch(
+        processPer === "request"
+          ? /^this is server thread \d+\nerror shutting-down: .*\n$/
+          : /^error shutting-down: .*\n$/,
+      );
       expect(client.error).toBeUndefined();
       await client.close();
     }
@@ -423,15 +428,16 @@ describe("deaths", () => {
   test("SIGTERM to a child retires it: its client is served to the end, then another comes", async () => {
     const server = await Server.start({ children: 1 });
     const client = await RawClient.greeted(server.port);
-    killChild(client.pid, "SIGTERM");
+    const child = server.slots()[0]?.pid ?? 0;
+    killChild(child, "SIGTERM");
     client.send("arijort:one\narijort:two\n");
     await client.lines(3);
     client.finish();
     expect(await client.rest()).toContain('"two"');
     await client.close();
+    await until("it has ended", () => server.records(/ended: exit 0, retired$/).length === 1);
     await server.untilIdle();
-    expect(server.records(/ended: exit 0, retired$/)).toHaveLength(1);
-    expect(server.slots()[0]?.pid).not.toBe(client.pid);
+    expect(server.slots()[0]?.pid).not.toBe(child);
     await server.stop();
   });
 
@@ -489,14 +495,15 @@ describe("deaths", () => {
   });
 
   test("when the front is killed while the last client reads its refusal, the books are closed", async () => {
-    const server = await Server.start({ children: 1 });
-    const busy = await RawClient.greeted(server.port);
+    const server = await Server.start({ children: 1, work: "sleep:500ms" });
+    const [busy] = await server.occupy(1);
     const guest = new RawClient(server.port); // keeps its side open
+    guest.send("arijort:too late\n");
     await until("the client is connected", () => !guest.socket.connecting);
     server.command.kill("SIGTERM");
-    await busy.rest();
-    await busy.close();
-    expect(await guest.rest()).toMatch(/^error shutting-down: /);
+    await busy?.rest();
+    await busy?.close();
+    expect(await guest.rest()).toMatch(/^error shutting-down: /m);
     server.command.kill("SIGKILL");
     await until("all processes have ended", () => ourProcesses().length === 0);
     expect(segmentsOf(server.front)).toEqual([]);
@@ -518,16 +525,17 @@ describe("deaths", () => {
   });
 
   test("a front that is stopped changes nothing for clients, deaths included", async () => {
-    const server = await Server.start({ children: 5 });
+    const server = await Server.start({ children: 5, work: "sleep:400ms" });
     server.command.kill("SIGSTOP");
-    const client = await RawClient.greeted(server.port);
-    killChild(client.pid);
-    await client.rest();
-    await client.close();
+    const [client] = await server.occupy(1);
+    const [child] = server.slots().filter(({ state }) => state === "working");
+    killChild(child?.pid ?? 0);
+    await client?.rest();
+    await client?.close();
     await server.untilIdle();
     expect(server.records(/signal 9, abnormal$/)).toHaveLength(1);
-    const result = await server.client(5, "arijort:x", "--requests", "20");
-    expect(result.requests.verified).toBe(100);
+    const result = await server.client(5, "arijort:x", "--requests", "2");
+    expect(result.requests.verified).toBe(10);
     server.command.kill("SIGCONT");
     expect((await server.stop()).code).toBe(0);
   });
@@ -535,9 +543,10 @@ describe("deaths", () => {
   test("a stopped and continued child goes on where it was", async () => {
     const server = await Server.start({ children: 1 });
     const client = await RawClient.greeted(server.port);
-    killChild(client.pid, "SIGSTOP");
+    const child = server.slots()[0]?.pid ?? 0;
+    killChild(child, "SIGSTOP");
     client.send("arijort:later\n");
-    killChild(client.pid, "SIGCONT");
+    killChild(child, "SIGCONT");
     await client.lines(2);
     client.finish();
     expect(await client.rest()).toContain('"later"');

@@ -1,7 +1,7 @@
 /** The protocol: its rules, bad input, and clients of other programs. */
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
-import { Command } from "./support/command";
+import { Command, processPer } from "./support/command";
 import { Server } from "./support/server";
 import { RawClient } from "./support/socket";
 import { vectors } from "./support/vectors";
@@ -58,10 +58,15 @@ describe("a connection", () => {
     client.finish();
     const replies = (await client.rest()).split("\n").slice(1, -1);
     const expected = ["a", "b", "c"].map(
-      (m) =>
-        `server ${client.pid} recvd message "${m}" from user ${m === "b" ? "foobar" : "arijort"}`,
+      (m) => `server PID recvd message "${m}" from user ${m === "b" ? "foobar" : "arijort"}`,
     );
-    expect(replies).toEqual(Array.from({ length: 51 }, () => expected).flat());
+    expect(replies.map((reply) => reply.replace(/\d+/, "PID"))).toEqual(
+      Array.from({ length: 51 }, () => expected).flat(),
+    );
+    const servers = new Set(replies.map((reply) => Number(/\d+/.exec(reply)?.[0])));
+    expect(processPer === "request" ? before : [client.greeter]).toEqual(
+      expect.arrayContaining([...servers]),
+    );
     await client.close();
     await expectNoChildLost(before);
   });
@@ -160,7 +165,9 @@ describe("a connection", () => {
 
 describe("clients of other programs", () => {
   const conversation =
-    /^this is server thread (\d+)\nserver \1 recvd message "hi" from user arijort\n$/;
+    processPer === "request"
+      ? /^this is server thread \d+\nserver \d+ recvd message "hi" from user arijort\n$/
+      : /^this is server thread (\d+)\nserver \1 recvd message "hi" from user arijort\n$/;
 
   test.each([
     ["nc", (port: number) => `printf 'arijort:hi\\n' | nc -q 2 -w 5 127.0.0.1 ${port}`],

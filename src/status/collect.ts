@@ -80,8 +80,13 @@ export function collect(server: Server, rate: Rate): Collected {
     ...rate,
     oldestRequest: oldestRequest(children),
     requests: sum(slots.map(({ total }) => total)),
-    connections: sum(slots.map(({ connections }) => connections)),
-    refused: countBy(REFUSALS, (refusal) => sum(slots.map(({ refused }) => refused[refusal]))),
+    // With a keeper, slots count turns, and the keeper refuses, too.
+    connections: header.keeper?.accepted ?? sum(slots.map(({ connections }) => connections)),
+    refused: countBy(
+      REFUSALS,
+      (refusal) =>
+        sum(slots.map(({ refused }) => refused[refusal])) + (header.keeper?.refused[refusal] ?? 0),
+    ),
     slotsByState: countBy(STATES, (wanted) => slots.filter(({ state }) => state === wanted).length),
     children: {
       alive: forked - ended,

@@ -27,7 +27,8 @@ export function segmentsOf(front: number): string[] {
   return readdirSync("/dev/shm").filter((name) => name.startsWith(`kilofork-${front}-`));
 }
 
-function endProcess(pid: number): void {
+/** By SIGKILL, unless it has ended. */
+export function endProcess(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {

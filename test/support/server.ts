@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type AuditResult, audit } from "../../src/audit/audit";
+import type { Refusal } from "../../src/base/enumerations";
 import { sum } from "../../src/base/numbers";
 import type { ClientResult } from "../../src/client/load";
 import { type StartedServer, startServer } from "../../src/harness/server";
@@ -11,6 +12,7 @@ import { openScoreboardOf } from "../../src/status/servers";
 import { processes, temporaryFolder } from "./cleanup";
 import { type Ended, processPer, run } from "./command";
 import { hasEnded } from "./processes";
+import { RawClient } from "./socket";
 import { until } from "./wait";
 
 /** The front of a server, like a command. */
@@ -117,6 +119,28 @@ export class Server {
 
   get supervisor(): number {
     return this.scoreboard.header().supervisor;
+  }
+
+  /** 0 with a process for each connection. */
+  get keeper(): number {
+    return this.scoreboard.header().keeper?.pid ?? 0;
+  }
+
+  /** By the children, and by the keeper. */
+  refused(refusal: Refusal): number {
+    const { keeper } = this.scoreboard.header();
+    return sum(this.slots().map((slot) => slot.refused[refusal])) + (keeper?.refused[refusal] ?? 0);
+  }
+
+  /** Clients with a request in work each: with work that takes long enough, each occupies a child. */
+  async occupy(count: number): Promise<RawClient[]> {
+    const working = this.count("working");
+    const clients = await Promise.all(
+      Array.from({ length: count }, () => RawClient.greeted(this.port)),
+    );
+    for (const client of clients) client.send("arijort:occupies a child\n");
+    await until(`${count} children work`, () => this.count("working") >= working + count);
+    return clients;
   }
 
   slots(): Slot[] {

@@ -1,6 +1,7 @@
 /** A TCP client that keeps what it receives, byte for byte. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { processPer } from "./command";
 import { until } from "./wait";
 
 export class RawClient {
@@ -30,9 +31,14 @@ export class RawClient {
     return client;
   }
 
-  /** The pid in the greeting. */
-  get pid(): number {
+  /** The pid in the greeting: of its child, or of the keeper. */
+  get greeter(): number {
     return Number(/^this is server thread (\d+)\n/.exec(this.text)?.[1]);
+  }
+
+  /** The pid of its child; with a process for each request, of the one that sent the first reply. */
+  get pid(): number {
+    return processPer === "request" ? Number(/^server (\d+) /m.exec(this.text)?.[1]) : this.greeter;
   }
 
   get text(): string {
