@@ -73,13 +73,14 @@ struct Turns : ConnectionHarness {
   std::pair<Fate, std::size_t> turn() {
     Connection turn(fd.get(), service, input, stopping, held);
     std::size_t lines = 0;
-    while (turn.next_line() == Got::line) lines++;
+    while ((last = turn.next_line()) == Got::line) lines++;
     const std::span<const char> rest = turn.unanswered();
     held = rest.size();
     std::copy(rest.begin(), rest.end(), input.begin());
     return {turn.fate(), lines};
   }
   std::size_t held = 0;
+  Got last = Got::line;
 };
 
 TEST("a turn has a bounded number of lines; the next ones go on until all that has come is read") {
@@ -106,6 +107,21 @@ TEST("a turn has a bounded number of lines; the next ones go on until all that h
   }
   CHECK(fate == Fate::kept);
   CHECK_EQ(lines, static_cast<std::size_t>(std::count(sent.begin(), sent.end(), '\n')) + 1);
+}
+
+TEST("a line that is too long is refused also if the lines before it have filled a turn") {
+  Turns turns;
+  std::string sent;
+  for (std::size_t i = 0; i < turns.service.most_at_a_time(); i++) sent += "x\n";
+  turns.client.send(sent + std::string(turns.service.max_line, 'x'));
+  CHECK(check::holds_in_time([&] {
+    int unread = 0;
+    return ::ioctl(turns.fd.get(), FIONREAD, &unread) == 0 &&
+           static_cast<std::size_t>(unread) == sent.size() + turns.service.max_line;
+  }));
+  CHECK(turns.turn().first == Fate::more);
+  turns.turn();
+  CHECK(turns.last == Got::too_long);
 }
 
 TEST("a turn that has found nothing keeps the connection") {

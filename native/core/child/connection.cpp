@@ -74,7 +74,9 @@ Connection::Got Connection::next_line() {
 // The keeper is told once of what has come, so another turn must look whether there is more, unless
 // this one has.
 Connection::Got Connection::end_turn() {
-  const bool has_line = std::memchr(input_.data() + start_, '\n', end_ - start_) != nullptr;
+  const std::size_t held = end_ - start_;
+  const bool has_line =
+      held >= service_.max_line || std::memchr(input_.data() + start_, '\n', held) != nullptr;
   fate_ = has_line || is_full_ || !has_read_ ? Fate::more : Fate::kept;
   return Got::turn_over;
 }
