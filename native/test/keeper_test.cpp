@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
@@ -514,6 +515,11 @@ TEST("a report of a connection that its child has not begun is the end of that c
                       .new_line = 0,
                       .done = 0});
   CHECK(batch.harness.has(2));
+  // Also while the child has a copy of it.
+  CHECK(holds_in_time([&] {
+    return std::any_of(batch.clients.begin(), batch.clients.end(),
+                       [](TestClient& client) { return client.has_ended(); });
+  }));
   TestClient silent(batch.harness.port());  // has the place of the one that has ended
   silent.line();
   batch.first.begin(batch.got);
