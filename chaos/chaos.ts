@@ -9,7 +9,7 @@ import { Random } from "../test/support/random";
 import { addUp, judge, type Served, type Verdict } from "./books";
 import { CLIENTS, Clients } from "./clients";
 import type { Harness } from "./harness";
-import { Server } from "./server";
+import { modeOfRun, Server } from "./server";
 import { Strikes, type Tally } from "./strikes";
 
 /** The server serves undisturbed for this long before it is stopped. */
@@ -82,11 +82,13 @@ export class Chaos {
   /** Starts the server once, until it ends. True if the time is over and it was stopped. */
   private async runServer(port: number): Promise<boolean> {
     const { harness, strikes, served, problems } = this;
-    const server = await Server.start(harness, port, served.length % 2 === 1);
+    const mode = modeOfRun(served.length);
+    const server = await Server.start(harness, port, mode);
     if (this.servers.some((earlier) => earlier.hasSharedMemory()))
       problems.push(`run ${served.length}: its shared memory was not swept by the next start`);
     this.servers.push(server);
-    const clients = new Clients(port, served.length, new Random(this.seed + served.length));
+    const random = new Random(this.seed + served.length);
+    const clients = new Clients(port, served.length, random, mode.processPer);
     const why = await strikes.strike(server, () => this.isOver());
     const run = `run ${served.length + 1}`;
     if (why === "ended") problems.push(`${run}: the front ended by itself`);

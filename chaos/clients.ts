@@ -3,6 +3,7 @@
  * and is sent once.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ProcessPer } from "../src/base/protocol";
 import { type ClientResult, describeFailures, Load } from "../src/client/load";
 import type { Random } from "../test/support/random";
 import type { Batch } from "./batch";
@@ -30,9 +31,10 @@ export class Clients {
     private readonly port: number,
     private readonly run: number,
     random: Random,
+    private readonly processPer: ProcessPer,
   ) {
     const names = Array.from({ length: WITNESSES }, (_, i) => `r${run}w${i}`);
-    this.witnesses = names.map((name) => new Witness(name, port, PATIENCE_MS));
+    this.witnesses = names.map((name) => new Witness(name, port, PATIENCE_MS, processPer));
     this.done = Promise.all([
       ...LANES.map((_, lane) => this.follow(lane, random)),
       ...this.witnesses.map(async (witness) => [await witness.run()]),
@@ -57,6 +59,7 @@ export class Clients {
         ...{ message: `arijort:${name}`, requests: 0, durationMs: random.between(1500, 6000) },
         ...{ rampMs: 0, barrier: false, rate: 0, clients: 1, reconnect: false, ...LANES[lane] },
         ...{ connectTimeoutMs: PATIENCE_MS, replyTimeoutMs: PATIENCE_MS },
+        processPer: this.processPer,
       });
       this.loads.add(load);
       batches.push(batchOf(name, await load.run()));

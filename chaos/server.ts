@@ -1,6 +1,7 @@
 /** One run of the server, from its start until the last of its processes has ended. */
 import { type Cause, isDeath, REFUSALS, type Refusal } from "../src/base/enumerations";
 import { sum } from "../src/base/numbers";
+import type { ProcessPer } from "../src/base/protocol";
 import type { StartedServer } from "../src/harness/server";
 import { Scoreboard } from "../src/native/scoreboard";
 import { listSegments } from "../src/native/segments";
@@ -18,9 +19,24 @@ const SETTINGS = [
   ...["--pool", "dynamic", "--start-children", "20", "--max-children", String(MOST_CHILDREN)],
   ...["--min-spare", "5", "--max-spare", "20", "--shrink-after", "1s"],
   ...["--max-requests", "300", "--max-requests-jitter", "100"],
-  ...["--work", "sleep:5ms", "--grace", "2s"],
-  ...["--report-every", "500ms"],
+  ...["--grace", "2s", "--report-every", "500ms"],
 ];
+
+/** The servers follow each other in turn. A pipe cannot be synced, and only requests without work come in batches. */
+export interface Mode {
+  readonly piped: boolean;
+  readonly processPer: ProcessPer;
+  readonly args: readonly string[];
+}
+const WORK = ["--work", "sleep:5ms"];
+const MODES: readonly Mode[] = [
+  { piped: false, processPer: "connection", args: [...WORK, "--ack", "synced"] },
+  { piped: true, processPer: "request", args: WORK },
+  { piped: false, processPer: "request", args: ["--work", "none"] },
+  { piped: true, processPer: "connection", args: WORK },
+  { piped: false, processPer: "request", args: [...WORK, "--ack", "synced"] },
+];
+export const modeOfRun = (run: number) => MODES[run % MODES.length] as Mode;
 
 /** What the shared memory says when all processes have ended. */
 export interface Balance {
@@ -39,12 +55,11 @@ export class Server {
     private readonly board: Scoreboard,
   ) {}
 
-  /** `piped`: its log is a pipe. */
-  static async start(harness: Harness, port: number, piped: boolean): Promise<Server> {
+  static async start(harness: Harness, port: number, mode: Mode): Promise<Server> {
     harness.archiveLogs();
-    const args = ["--users", harness.usersFile, ...SETTINGS];
-    if (!piped) args.push("--ack", "synced"); // a pipe cannot be synced
-    const started = await harness.start(port, piped, args);
+    const users = ["--users", harness.usersFile];
+    const args = [...users, ...SETTINGS, "--process-per", mode.processPer, ...mode.args];
+    const started = await harness.start(port, mode.piped, args);
     return new Server(harness, started, openScoreboardOf(started.pid));
   }
 
@@ -65,12 +80,24 @@ export class Server {
     return this.board.header().forker;
   }
 
+  /** 0 with a process for each connection. */
+  get keeper(): number {
+    return this.board.header().keeper?.pid ?? 0;
+  }
+
   get frontHasEnded(): boolean {
     return hasEnded(this.started.process);
   }
 
   children(): number[] {
     return this.slots().map(({ pid }) => pid);
+  }
+
+  /** Those that have a request or, with a keeper, a batch of them. */
+  busyChildren(): number[] {
+    return this.slots()
+      .filter(({ state }) => !["starting", "idle", "stopping"].includes(state))
+      .map(({ pid }) => pid);
   }
 
   private slots(): Slot[] {
@@ -98,8 +125,12 @@ export class Server {
       .filter(([cause]) => isDeath(cause as Cause))
       .map(([, count]) => count);
     const all = this.board.snapshot();
+    const { keeper } = this.board.header();
     const refused = Object.fromEntries(
-      REFUSALS.map((code) => [code, sum(all.map((slot) => slot.refused[code]))]),
+      REFUSALS.map((code) => [
+        code,
+        sum(all.map((slot) => slot.refused[code])) + (keeper?.refused[code] ?? 0),
+      ]),
     ) as Record<Refusal, number>;
     return {
       ...{ counted: this.board.total(), died: sum(deaths) + this.slots().length },

@@ -41,6 +41,22 @@ const STRIKES: readonly Strike[] = [
   { name: "child, SIGTERM", cards: 3, hit: (to, server) => to.some(server, "SIGTERM") },
   { name: "child, SIGSTOP and SIGCONT", cards: 5, hit: (to, server) => to.some(server, "SIGSTOP") },
   {
+    name: "child with requests, SIGKILL",
+    cards: 4,
+    hit: (to, server) => to.oneOf(server.busyChildren(), "SIGKILL"),
+  },
+  {
+    name: "child with requests, SIGSTOP and SIGCONT",
+    cards: 2,
+    hit: (to, server) => to.oneOf(server.busyChildren(), "SIGSTOP"),
+  },
+  { name: "keeper, SIGKILL", cards: 3, hit: (to, { keeper }) => to.send("SIGKILL", [keeper]) },
+  {
+    name: "keeper, SIGSTOP and SIGCONT",
+    cards: 3,
+    hit: (to, { keeper }) => to.send("SIGSTOP", [keeper]),
+  },
+  {
     name: "supervisor, SIGKILL",
     cards: 3,
     hit: (to, { supervisor }) => to.send("SIGKILL", [supervisor]),
@@ -206,6 +222,10 @@ export class Strikes {
     return this.send(signal, this.aim.shuffled(server.children()).slice(0, most));
   }
 
+  oneOf(pids: readonly number[], signal: NodeJS.Signals): number {
+    return pids.length === 0 ? 0 : this.send(signal, [this.aim.oneOf(pids)]);
+  }
+
   send(signal: NodeJS.Signals, pids: readonly number[]): number {
     const hit = pids.filter((pid) => this.harness.signal(pid, signal));
     if (signal === "SIGSTOP")
@@ -225,9 +245,9 @@ export class Strikes {
 
   /** Nobody continues those that it stops. Spares an orphan that guards the segment meanwhile. */
   stopAndKill(server: Server): number {
-    const { front, supervisor, forker, syncer } = server;
+    const { front, supervisor, forker, syncer, keeper } = server;
     const others = this.aim
-      .shuffled([forker, syncer, ...server.children()])
+      .shuffled([forker, syncer, keeper, ...server.children()])
       .filter((pid) => parentOf(pid) === supervisor);
     const stopped = others.slice(0, this.aim.between(1, others.length));
     for (const pid of stopped) this.harness.signal(pid, "SIGSTOP");

@@ -1,6 +1,7 @@
 /** A client on one connection at a time that keeps the number of every message it had a reply to. */
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ProcessPer } from "../src/base/protocol";
 import type { Batch } from "./batch";
 
 const BETWEEN_REQUESTS_MS = 100;
@@ -20,6 +21,7 @@ export class Witness {
     private readonly name: string,
     private readonly port: number,
     private readonly patienceMs: number,
+    private readonly processPer: ProcessPer,
   ) {
     this.reply = new RegExp(`^server (\\d+) recvd message "${name} (\\d+)" from user arijort$`);
   }
@@ -51,13 +53,15 @@ export class Witness {
         this.failures[kind] = (this.failures[kind] ?? 0) + 1;
         pending = "";
       };
+      const isServer = (by?: string) =>
+        this.processPer === "request" ? by !== undefined : by === pid;
       const hear = (line: string) => {
         const [, greeter] = /^this is server thread (\d+)$/.exec(line) ?? [];
         const [, by, number = ""] = this.reply.exec(line) ?? [];
         if (greeter && pid === "") {
           pid = greeter;
           send();
-        } else if (by === pid && number === pending && pending !== "") {
+        } else if (isServer(by) && number === pending && pending !== "") {
           this.answered.add(number);
           pending = "";
           pause = setTimeout(send, BETWEEN_REQUESTS_MS);
