@@ -87,8 +87,9 @@ TEST("a port that is taken, and a text that is no numeric address, have their er
   const Listener listener =
       listen_on({.endpoint = {"127.0.0.1", 0}, .backlog = 8, .write_timeout = 0});
   CHECK_EQ(listen_error("127.0.0.1", listener.port), EADDRINUSE);
-  for (const char* address : {"", "localhost", "127.0.0.1 ", "127.0.0", "::1%", "[::1]"})
+  for (const char* address : {"", "localhost", "127.0.0.1 ", "127.0.0", "[::1]"})
     CHECK_EQ(listen_error(address, 0), EINVAL);
+  CHECK_EQ(listen_error("::1%", 0), ENODEV);
 }
 
 TEST("a timeout is never shorter than asked for, and never refused by the kernel") {

@@ -281,7 +281,8 @@ TEST("a `from` that this machine does not have is a failed connect, with its rea
   Load load(options);
   load.run();
   load.check(0, 0, 3);
-  CHECK_EQ(load.failures(Failure::connect).first_detail, "Cannot assign requested address");
+  CHECK_EQ(load.failures(Failure::connect).first_detail,
+           "Cannot assign requested address: no address of this machine, or it has no port left");
   CHECK_EQ(server.connections(), 0);
 }
 
@@ -441,7 +442,7 @@ TEST("an engine that does not run for a time has that lag in each send that is l
   LoadOptions options = load_options(server.port(), 1, 30);
   options.interval = 10 * kMillisecond;
   Load load(options);
-  load.run_until([&] { return load.counts().sent == 2; });
+  load.run_until([&] { return load.counts().sent >= 2; });
   ::usleep(200'000);
   load.run();
   load.check(30, 30);
