@@ -245,6 +245,72 @@ describe("the status of a server that runs", () => {
   });
 });
 
+describe("the status of a server with a process for each request", () => {
+  const PER_REQUEST = ["--process-per", "request"];
+  const send = async (server: Server) => {
+    const client = await RawClient.greeted(server.port);
+    client.send("arijort:x\n");
+    return client;
+  };
+
+  test("has the connections that are held, ready and in work, and says turns of children", async () => {
+    const server = await Server.start({ children: 2, work: "sleep:10m", args: PER_REQUEST });
+    const { pid = 0 } = look(server).keeper ?? {};
+    expect(readFileSync(`/proc/${pid}/comm`, "latin1")).toBe("kilofork-keeper\n");
+    const silent = [await RawClient.greeted(server.port), await RawClient.greeted(server.port)];
+    const working = [await send(server), await send(server)];
+    await until("both children work", () => server.count("working") === 2);
+    expect(look(server)).toMatchObject({ ok: true, slots: "WW" });
+    const waiting = await send(server);
+    await until("the pool is at its maximum", () => look(server).brake === "maximum");
+    const status = look(server);
+    expect(status.keeper).toEqual({
+      ...{ pid, life: "running", held: 5, ready: 1, inWork: 2, turns: 2 },
+    });
+    expect(status).toMatchObject({ connections: 5, queue: { waiting: 0 } });
+    const text = await textOf(server);
+    expect(text).toContain(`keeper    5 connections held   1 ready   2 in work   pid ${pid}\n`);
+    expect(text).toContain("total     0 requests   5 connections   2 turns   0 refused\n");
+    expect(text).toContain(
+      "problem   held back by its maximum: all 2 children are busy, and 1 connection with a request waits\n",
+    );
+    await closeAll([...silent, ...working, waiting]);
+    await server.stop("SIGQUIT");
+  });
+
+  test("has the refusals of keeper and children, in one sum by kind", async () => {
+    const server = await Server.start({
+      children: 2,
+      args: [...PER_REQUEST, "--idle-timeout", "20ms", "--read-timeout", "20ms"],
+    });
+    for (const request of ["", "root:x\n", "arijort:no newline", "no colon\n"]) {
+      const client = await RawClient.greeted(server.port);
+      client.send(request);
+      await client.rest();
+      await client.close();
+    }
+    expect(look(server).refused).toMatchObject({ timeout: 2, unauthorized: 1, protocol: 1 });
+    await server.stop();
+  });
+
+  test("says that the keeper is stopped, or that there is none", async () => {
+    const server = await Server.start({ children: 1, args: PER_REQUEST });
+    const { pid = 0 } = look(server).keeper ?? {};
+    await halt(pid);
+    expect(look(server).problems).toEqual([
+      `the keeper (pid ${pid}) is stopped: requests in work go on, and all other clients wait`,
+    ]);
+    await halt(server.supervisor); // or it would start another
+    signal(pid, "SIGKILL");
+    await until("the keeper has ended", () => look(server).keeper?.life === "gone");
+    expect(look(server).problems).toContainEqual(expect.stringMatching(/^there is no keeper: /));
+    signal(server.supervisor, "SIGCONT");
+    await until("there is another", () => look(server).ok);
+    expect(look(server).keeper?.pid).not.toBe(pid);
+    await server.stop();
+  });
+});
+
 describe("the status of a server in trouble", () => {
   test("needs nothing of a stopped front", async () => {
     const server = await Server.start({ children: 3 });
@@ -543,6 +609,7 @@ function madeUp(max: number, letters: string, changes: Partial<Status> = {}): St
     upMs: 8_040_000,
     front: { pid: 29755, life: "running" },
     supervisor: { pid: 29756, life: "running" },
+    keeper: null,
     limits: { pool: "static", start: max, minSpare: 0, maxSpare: max, max, backlog: 4096 },
     brake: "none",
     full: { times: 0, nowMs: null, totalMs: 0 },

@@ -15,7 +15,7 @@ import type { Scoreboard } from "../native/scoreboard";
 import type { Slot } from "../native/slot";
 import { type ListenQueue, listenQueue } from "../native/sockets";
 import type { Server } from "./servers";
-import { type Figures, LETTERS, type Rate } from "./status";
+import { type Figures, isBusy, type KeeperStatus, LETTERS, type Rate } from "./status";
 
 export interface Collected {
   readonly figures: Figures;
@@ -47,6 +47,8 @@ export function collect(server: Server, rate: Rate): Collected {
   const children = slots.filter(({ state }) => state !== "vacant");
   const front = { pid: header.front, life: lifeOf(header.front) };
   const supervisor = { pid: header.supervisor, life: lifeOf(header.supervisor) };
+  const turns = sum(slots.map(({ connections }) => connections));
+  const keeper = keeperOf(header, children, turns);
   const { queue, queueError } = askForQueue(header);
   const path = header.log === "-" ? "-" : numberedLog(header.log, header.logNumber);
   const log = {
@@ -69,6 +71,7 @@ export function collect(server: Server, rate: Rate): Collected {
     upMs: header.ageMs,
     front,
     supervisor,
+    keeper,
     limits: {
       pool: isDynamic(header.limits) ? "dynamic" : "static",
       ...header.limits,
@@ -80,8 +83,7 @@ export function collect(server: Server, rate: Rate): Collected {
     ...rate,
     oldestRequest: oldestRequest(children),
     requests: sum(slots.map(({ total }) => total)),
-    // With a keeper, slots count turns, and the keeper refuses, too.
-    connections: header.keeper?.accepted ?? sum(slots.map(({ connections }) => connections)),
+    connections: header.keeper?.accepted ?? turns,
     refused: countBy(
       REFUSALS,
       (refusal) =>
@@ -125,6 +127,18 @@ function readBoard(scoreboard: Scoreboard) {
 /** The same rule as PoolBounds::is_dynamic() in native/core. */
 function isDynamic({ start, maxSpare, max }: PoolBounds): boolean {
   return start < max || maxSpare < max;
+}
+
+/** `turns`: of all children; with a process for each connection, these are the connections. */
+function keeperOf(
+  { keeper }: ScoreboardHeader,
+  children: readonly Slot[],
+  turns: number,
+): KeeperStatus | null {
+  if (!keeper) return null;
+  const { pid, connections: held, ready } = keeper;
+  const life = pid > 0 ? lifeOf(pid) : "gone";
+  return { pid, life, held, ready, inWork: children.filter(isBusy).length, turns };
 }
 
 function oldestRequest(children: readonly Slot[]): Figures["oldestRequest"] {

@@ -16,6 +16,7 @@ function problemsOf({ figures, header, queueError }: Collected): string[] {
   return [
     ...frontProblems(front),
     ...supervisorProblems(supervisor),
+    ...keeperProblems(figures, header),
     ...growthProblems(header),
     ...(queue && queue.waiting > queue.limit
       ? [
@@ -55,6 +56,16 @@ function supervisorProblems({ pid, life }: Figures["supervisor"]): string[] {
     : ["the supervisor is gone, and its children with it; the front starts another"];
 }
 
+function keeperProblems({ keeper, supervisor }: Figures, { stopping }: ScoreboardHeader): string[] {
+  if (!keeper || stopping || supervisor.life === "gone") return [];
+  const { pid, life } = keeper;
+  if (life === "gone")
+    return ["there is no keeper: clients wait to be accepted, and children serve what they have"];
+  return life === "stopped"
+    ? [`the keeper (pid ${pid}) is stopped: requests in work go on, and all other clients wait`]
+    : [];
+}
+
 function syncProblems({ logDead, logNumber, sync }: ScoreboardHeader): string[] {
   if (logDead && sync.error === 0)
     return [`the log was removed, and cannot be created again; clients get "error unavailable"`];
@@ -81,10 +92,15 @@ function readerProblems({ reader, sync }: ScoreboardHeader): string[] {
   ];
 }
 
-function growthProblems({ growthLimit, limits }: ScoreboardHeader): string[] {
+const waitingConnections = (ready: number) =>
+  `${plural(ready, "connection")} with a request ${ready === 1 ? "waits" : "wait"}`;
+
+function growthProblems({ growthLimit, limits, keeper }: ScoreboardHeader): string[] {
   const reasons: Readonly<Record<GrowthLimit, string>> = {
     none: "",
-    maximum: `its maximum: all ${showCount(limits.max)} children have a client, and clients wait`,
+    maximum: keeper
+      ? `its maximum: all ${showCount(limits.max)} children are busy, and ${waitingConnections(keeper.ready)}`
+      : `its maximum: all ${showCount(limits.max)} children have a client, and clients wait`,
     memory: "memory: too little is left for the children that are needed",
     processes: "the limits on processes: fork failed, and is tried again",
     births: "deaths at birth: the last child died before it could accept",

@@ -16,6 +16,11 @@ export const LETTERS: Readonly<Record<State, string>> = {
   vacant: ".",
 };
 
+/** A child that is busy has a client. */
+export const isBusy = ({ state }: { readonly state: State }): boolean =>
+  BUSY_STATES.includes(state);
+export const BUSY_STATES: readonly State[] = ["reading", "working", "syncing", "replying"];
+
 export interface Rate {
   readonly requestsPerSecond: number;
   /** The time between the two readings. */
@@ -31,6 +36,21 @@ export interface Status extends Figures {
   readonly problems: readonly string[];
 }
 
+/** The process that holds the connections, and what it holds. */
+export interface KeeperStatus {
+  /** 0: none runs. */
+  readonly pid: number;
+  readonly life: Life;
+  /** Open connections: those that wait for their clients, are ready, or are with a child. */
+  readonly held: number;
+  /** Connections that have sent something, and wait for a child. */
+  readonly ready: number;
+  /** Children that are busy. */
+  readonly inWork: number;
+  /** Times that a child got a connection, since the server began. */
+  readonly turns: number;
+}
+
 /** What was read. Times are in milliseconds. */
 export interface Figures extends Rate {
   readonly release: string;
@@ -43,15 +63,19 @@ export interface Figures extends Rate {
   readonly upMs: number;
   readonly front: { readonly pid: number; readonly life: Life };
   readonly supervisor: { readonly pid: number; readonly life: Life };
+  /** Null with a process for each connection. */
+  readonly keeper: KeeperStatus | null;
   readonly limits: PoolBounds & { readonly pool: "static" | "dynamic"; readonly backlog: number };
   /** The growth limit: what keeps the pool from growing. */
   readonly brake: GrowthLimit;
-  /** Full: the pool has its maximum of children, and each has a client. */
+  /** Full: the pool has its maximum of children, and each is busy. */
   readonly full: ScoreboardHeader["full"];
   /** Null if it could not be read; `problems` says why. */
   readonly queue: ListenQueue | null;
   readonly requests: number;
+  /** Accepted since the server began. */
   readonly connections: number;
+  /** By children and keeper. */
   readonly refused: Readonly<Record<Refusal, number>>;
   /** Of the child that has been working, syncing or replying for the longest time. */
   readonly oldestRequest: { readonly pid: number; readonly ageMs: number } | null;

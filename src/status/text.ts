@@ -1,8 +1,9 @@
 /** The text of `kilofork status`: a function of its result and of nothing else. */
 import { whereIs } from "../base/address";
 import { CAUSES, type Cause, isDeath } from "../base/enumerations";
+import { sum } from "../base/numbers";
 import { plural, showBytes, showCount, showDuration, showFigure } from "../base/units";
-import { LETTERS, type Status } from "./status";
+import { BUSY_STATES, LETTERS, type Status } from "./status";
 
 const ROW = 50;
 const MOST_ROWS = 10;
@@ -14,6 +15,7 @@ export function showStatus(status: Status): string {
     ...status.problems.map((problem) => line("problem", problem)),
     "",
     ...showPool(status),
+    ...showKeeper(status),
     ...showTraffic(status),
     ...showChildren(status),
     ...showFiles(status),
@@ -44,16 +46,31 @@ function showPool({ limits, children, slotsByState, full }: Status): string[] {
     pool === "dynamic"
       ? `dynamic: ${alive} of at most ${plural(max, "child", "children")}, spare ${showCount(minSpare)} to ${showCount(maxSpare)}`
       : `static: ${children.alive === max ? "" : `${alive} of `}${plural(max, "child", "children")}`;
-  const { idle, starting, stopping, reading, working, syncing, replying } = slotsByState;
+  const { idle, starting, stopping } = slotsByState;
+  const busy = sum(BUSY_STATES.map((state) => slotsByState[state]));
   return [
     line("pool", size),
     line(
       "",
-      `${showCount(reading + working + syncing + replying)} busy`,
+      `${showCount(busy)} busy`,
       `${showCount(idle)} idle`,
       `${showCount(starting)} starting`,
       `${showCount(stopping)} stopping`,
       `at maximum: ${showFull(full)}`,
+    ),
+  ];
+}
+
+function showKeeper({ keeper }: Status): string[] {
+  if (!keeper) return [];
+  const { pid, held, ready, inWork } = keeper;
+  return [
+    line(
+      "keeper",
+      `${plural(held, "connection")} held`,
+      `${showCount(ready)} ready`,
+      `${showCount(inWork)} in work`,
+      pid > 0 ? `pid ${pid}` : "",
     ),
   ];
 }
@@ -87,6 +104,7 @@ function showTraffic(status: Status): string[] {
       "total",
       plural(requests, "request"),
       plural(status.connections, "connection"),
+      status.keeper ? plural(status.keeper.turns, "turn") : "",
       refused.total === 0 ? "0 refused" : `${showCount(refused.total)} refused (${refused.list})`,
     ),
   ];
