@@ -7,7 +7,7 @@
 import { expect, test } from "vitest";
 import { audit } from "../src/audit/audit";
 import { countAccepted } from "../src/machine/connections";
-import { processPer } from "./support/command";
+import { processPer, run } from "./support/command";
 import { Server } from "./support/server";
 import { until } from "./support/wait";
 
@@ -52,4 +52,20 @@ test("with 999 processes the same proof fails", async () => {
   // A keeper greets all, and the client cannot know of which requests a process has received.
   expect(client.inFlight.peak).toBe(processPer === "request" ? 1000 : 999);
   expect(client.ok).toBe(processPer === "request");
+});
+
+test("with a process for each request they are, while 5000 more connections are open and silent", async () => {
+  const { code, stdout, stderr } = await run("demo", "--process-per", "request", "--json");
+  expect(stderr).toBe("");
+  const outcome = JSON.parse(stdout);
+  expect(outcome).toMatchObject({
+    ...{ ok: true, problems: [], concurrent: 1000, processPer: "request", silent: 5000 },
+    witnesses: {
+      client: { peak: 1000, pids: 1000 },
+      log: { peak: 1000, pids: 1000 },
+      ...{ memory: 1000, kernel: 1000 },
+    },
+    books: { replies: 1000, counted: 1000, completed: 1000, balanced: true },
+  });
+  expect(code).toBe(0);
 });

@@ -15,28 +15,43 @@ import { until } from "./support/wait";
 const demo = (folder: string, ...args: string[]) =>
   new Command(["demo", ...args], process.execPath, { TMPDIR: folder });
 
-test("proves as many clients as children, and leaves nothing", async () => {
-  const folder = temporaryFolder();
-  const command = demo(folder, "--children", "100", "--work", "500ms");
-  const { code, stdout } = await command.end();
-  expect(code).toBe(0);
-  expect(stdout).toMatch(/client +100 greeted by 100 pids, unanswered/);
-  expect(stdout).toMatch(/log +100 received, not completed/);
-  expect(stdout).toMatch(/memory +100 slots working/);
-  expect(stdout).toMatch(/kernel +100 accepted connections/);
-  expect(stdout).toMatch(/100 replies <= 100 counted <= 100 completed +balanced/);
-  expect(stdout).toMatch(/^PROVED {2}100 of 100 concurrent\. {3}Evidence: removed \(--keep\)$/m);
-  // Of the processes, and not of the system: a hundred children have some megabytes.
-  const [, megabytes] =
-    /100 children up in \d+ ms, ([\d.]+) MB of private memory, /.exec(stdout) ?? [];
-  if (isRoot) expect(Number(megabytes)).toBeGreaterThan(1);
-  expect(Number(megabytes ?? 0)).toBeLessThan(20);
-  expect(readdirSync(folder)).toEqual([]);
-});
+const PER_CONNECTION = ["--process-per", "connection"];
+const PER_REQUEST = ["--process-per", "request"];
+const SMALL = ["--children", "100", "--work", "500ms"];
+const WITNESSES = {
+  connection: [/client +100 greeted by 100 pids, unanswered/, /kernel +100 accepted connections/],
+  request: [
+    /client +100 unanswered; replies of 100 pids/,
+    /kernel +100 children hold a connection/,
+    /silent +500 more connections open/,
+  ],
+};
 
-test("keeps the evidence if asked to", async () => {
+test.each(["connection", "request"] as const)(
+  "with a process for each %s, proves as many clients as children, and leaves nothing",
+  async (mode) => {
+    const folder = temporaryFolder();
+    const command = demo(folder, "--process-per", mode, ...SMALL);
+    const { code, stdout } = await command.end();
+    expect(code).toBe(0);
+    for (const witness of WITNESSES[mode]) expect(stdout).toMatch(witness);
+    expect(stdout).toMatch(/log +100 received, not completed/);
+    expect(stdout).toMatch(/memory +100 slots working/);
+    expect(stdout).toMatch(/100 replies <= 100 counted <= 100 completed +balanced/);
+    expect(stdout).toMatch(/^PROVED {2}100 of 100 concurrent\. {3}Evidence: removed \(--keep\)$/m);
+    // Of the processes, and not of the system: a hundred children have some megabytes.
+    const [, megabytes] =
+      /100 children up in \d+ ms, ([\d.]+) MB of private memory, /.exec(stdout) ?? [];
+    if (isRoot) expect(Number(megabytes)).toBeGreaterThan(1);
+    expect(Number(megabytes ?? 0)).toBeLessThan(20);
+    expect(readdirSync(folder)).toEqual([]);
+  },
+);
+
+test.each(["connection", "request"])("keeps the evidence if asked to: %s", async (mode) => {
   const folder = temporaryFolder();
-  const command = demo(folder, "--clients", "3", "--work", "500ms", "--keep", "--json");
+  const args = ["--process-per", mode, "--clients", "3", "--work", "500ms", "--keep", "--json"];
+  const command = demo(folder, ...args);
   const { evidence } = JSON.parse((await command.end()).stdout);
   expect(readdirSync(folder)).toEqual([basename(evidence)]);
   const audited = await run(
@@ -61,20 +76,28 @@ test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
   },
 );
 
-test("with a child too few it is NOT PROVED: exit 1, and the evidence stays", async () => {
-  const folder = temporaryFolder();
-  const args = ["--clients", "50", "--children", "49", "--work", "500ms", "--json"];
-  const { code, stdout } = await demo(folder, ...args).end();
-  const result = JSON.parse(stdout);
-  expect(result).toMatchObject({
-    ok: false,
-    concurrent: 49,
-    clients: 50,
-    witnesses: { client: { peak: 49 }, log: { peak: 49 }, memory: 49, kernel: 49 },
-  });
-  expect(code).toBe(1);
-  expect(existsSync(join(result.evidence, "client.json"))).toBe(true);
-});
+test.each([
+  { mode: "connection", silent: [], client: { peak: 49 } },
+  { mode: "request", silent: ["--silent", "20"], client: { peak: 50, pids: 49 } },
+])(
+  "with a process for each $mode, a child too few is NOT PROVED: exit 1, and the evidence stays",
+  async ({ mode, silent, client }) => {
+    const folder = temporaryFolder();
+    const args = ["--clients", "50", "--children", "49", "--work", "500ms", "--json"];
+    const { code, stdout } = await demo(folder, "--process-per", mode, ...silent, ...args).end();
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({
+      ok: false,
+      concurrent: 49,
+      clients: 50,
+      processPer: mode,
+      silent: Number(silent[1] ?? 0),
+      witnesses: { client, log: { peak: 49 }, memory: 49, kernel: 49 },
+    });
+    expect(code).toBe(1);
+    expect(existsSync(join(result.evidence, "client.json"))).toBe(true);
+  },
+);
 
 test("at 40 columns, picture and help fit", async () => {
   const points = [0, 10, 10, 0].map((inFlight, i) => ({ timeMs: i * 1000, inFlight }));
@@ -91,6 +114,23 @@ test("at 40 columns, picture and help fit", async () => {
     const long = output.split(/\r?\n/).filter(({ length }) => length > 40);
     expect(long).toEqual([]);
   }
+});
+
+test("silent connections are as many as the limit of open files has room for, and it says so", async () => {
+  const program = ["sh", "-c", 'ulimit -n 500 && exec "$@"', "sh", process.execPath];
+  const { code, stdout } = await new Command(
+    [...program.slice(1), commandPath, "demo", ...PER_REQUEST, ...SMALL],
+    "sh",
+  ).end();
+  expect(stdout).toContain("236 more connections open and silent, not 500: the limit of 500 open");
+  expect(stdout).toMatch(/silent +236 more connections open/);
+  expect(code).toBe(0);
+});
+
+test("--silent has no effect with a process for each connection, and is refused", async () => {
+  const { code, stderr } = await run("demo", ...PER_CONNECTION, "--silent", "5");
+  expect(code).toBe(2);
+  expect(stderr).toBe("kilofork: --silent is for --process-per request\n");
 });
 
 test("the picture is full only where all are in flight", () => {

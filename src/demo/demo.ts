@@ -3,17 +3,23 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { whereIs } from "../base/address";
+import type { ProcessPer } from "../base/protocol";
 import { plural, showBytes, showCount, showDuration, writeDuration } from "../base/units";
 import { type ClientResult, DEFAULT_OS_THREADS, Load, type LoadPlan } from "../client/load";
 import { type StartedServer, startServer } from "../harness/server";
 import { defaultBacklog } from "../machine/capacity";
 import { countAccepted } from "../machine/connections";
-import { memoryOfChildren } from "../machine/process";
+import { countDescriptors, memoryOfChildren } from "../machine/process";
+import type { Scoreboard } from "../native/scoreboard";
 import { openScoreboardOf } from "../status/servers";
+import { SilentClients } from "./silent";
 
 export interface DemoOptions {
   readonly clients: number;
   readonly children: number;
+  readonly processPer: ProcessPer;
+  /** More connections, which are open and silent. */
+  readonly silent: number;
   readonly workMs: number;
   /** Time to stay at the peak, to inspect it with other tools; 0: none. */
   readonly holdMs: number;
@@ -22,10 +28,12 @@ export interface DemoOptions {
   readonly json: boolean;
 }
 
-/** What two of the witnesses saw at one instant. */
+/** What two of the witnesses saw at one instant, and the silent connections. */
 interface Instant {
   readonly working: number;
-  readonly accepted: number;
+  /** What the kernel saw; null if it cannot be asked. */
+  readonly kernel: number | null;
+  readonly silent: number;
 }
 
 /** What was measured. */
@@ -39,10 +47,15 @@ export interface Evidence {
 
 /** A client that is not greeted within this time, since no child is idle, is given up. */
 const GREETED_WITHIN_MS = 2000;
+const SPEED_CLIENTS = 100;
 const SPEED_REQUESTS = 100;
 const USER = "arijort";
 /** For a server that is stopped early. */
 const GRACE = ["--grace", "2s"];
+
+const modeOf = ({ processPer }: DemoOptions): string[] =>
+  // Silent connections stay for as long as the demo.
+  processPer === "request" ? ["--process-per", processPer, "--idle-timeout", "0"] : [];
 
 /** Runs server and clients, and asks shared memory and kernel at the peak. Throws ERR_START. */
 export async function gather(
@@ -53,7 +66,13 @@ export async function gather(
 ): Promise<Evidence> {
   const log = join(folder, "server.log");
   const { children } = options;
-  const server = await startServer({ children, work: `sleep:${workMs}ms`, log, args: GRACE });
+  const server = await startServer({
+    children,
+    work: `sleep:${workMs}ms`,
+    log,
+    args: [...GRACE, ...modeOf(options)],
+  });
+  let silent: SilentClients | undefined;
   try {
     const parts = [
       `${plural(options.children, "child", "children")} up in ${server.upMs} ms`,
@@ -61,14 +80,20 @@ export async function gather(
       whereIs(server),
     ];
     print(`  server    ${parts.join(", ")}`);
-    const load = new Load(planOf(options.clients, server, workMs));
+    const scoreboard = openScoreboardOf(server.pid);
+    const kernel = kernelWitness(options, server, scoreboard);
+    if (options.silent > 0) {
+      silent = await SilentClients.connect(options.silent, server.address, server.port);
+      print(`  silent    ${showCount(silent.countOpen())} connected and greeted, and send nothing`);
+    }
+    const load = new Load(planOf(options, server, workMs));
     const askWitnesses = async () => {
       await untilSettled(load, options.clients);
       // All have sent, or are about to. Ask in the middle of the work.
       if (options.holdMs > 0) print(describeInspection(server, log, workMs));
       await sleep(Math.min(workMs / 2, 1500));
-      const scoreboard = openScoreboardOf(server.pid);
-      const instant = { working: scoreboard.countWorking(), accepted: countAccepted(server.port) };
+      const working = scoreboard.countWorking();
+      const instant = { working, kernel: kernel(), silent: silent?.countOpen() ?? 0 };
       scoreboard.close();
       return instant;
     };
@@ -79,6 +104,7 @@ export async function gather(
     );
     return { folder, server, log, client, instant };
   } finally {
+    silent?.close();
     await server.stop();
   }
 }
@@ -92,7 +118,27 @@ function describeMemory({ pid }: StartedServer): string[] {
   return memory ? [`${showBytes(memory.bytesOfChildren)} of private memory`] : [];
 }
 
-function planOf(clients: number, server: StartedServer, workMs: number): LoadPlan {
+/**
+ * Returns what asks the kernel how many clients are with a process of their own. With a process for
+ * each connection, these are the accepted connections. With one for each request the keeper has
+ * accepted all; these are the children that hold one descriptor more than at rest, which they are now.
+ */
+function kernelWitness(
+  { processPer }: DemoOptions,
+  { port }: StartedServer,
+  scoreboard: Scoreboard,
+): () => number | null {
+  if (processPer === "connection") return () => countAccepted(port);
+  const pids = scoreboard.snapshot().map(({ pid }) => pid);
+  const atRest = pids.map(countDescriptors);
+  if (atRest.includes(undefined)) return () => null;
+  return () => pids.filter((pid, i) => countDescriptors(pid) === (atRest[i] ?? 0) + 1).length;
+}
+
+function planOf(options: DemoOptions, server: StartedServer, workMs: number): LoadPlan {
+  const { clients, children, processPer } = options;
+  // A client that finds all children busy is served after them.
+  const rounds = processPer === "request" && clients > children ? 2 : 1;
   return {
     host: "localhost",
     addresses: [server.address],
@@ -106,8 +152,9 @@ function planOf(clients: number, server: StartedServer, workMs: number): LoadPla
     window: windowOf(),
     barrier: true,
     reconnect: false,
+    processPer,
     connectTimeoutMs: GREETED_WITHIN_MS,
-    replyTimeoutMs: workMs + 10_000,
+    replyTimeoutMs: rounds * workMs + 10_000,
     osThreads: DEFAULT_OS_THREADS,
   };
 }
@@ -122,11 +169,20 @@ async function untilSettled(load: Load, clients: number): Promise<void> {
 }
 
 /** Measures the requests a second without work: what processes and log can take. */
-export async function measureSpeed(clients: number, folder: string): Promise<number> {
+export async function measureSpeed(options: DemoOptions, folder: string): Promise<number> {
+  const clients = Math.min(options.children, SPEED_CLIENTS);
   const log = join(folder, "speed.log");
-  const server = await startServer({ children: clients, work: "none", log, args: GRACE });
+  const server = await startServer({
+    children: clients,
+    work: "none",
+    log,
+    args: [...GRACE, ...modeOf(options)],
+  });
   try {
-    const load = new Load({ ...planOf(clients, server, 0), requests: SPEED_REQUESTS });
+    const load = new Load({
+      ...planOf({ ...options, clients }, server, 0),
+      requests: SPEED_REQUESTS,
+    });
     return (await load.run()).requestsPerSecond;
   } finally {
     await server.stop();

@@ -10,8 +10,10 @@ export function showOutcome(
   workMs: number,
   columns: number,
 ): string {
-  const { witnesses, books, clients } = outcome;
+  const { witnesses, books, clients, processPer, silent } = outcome;
+  const perRequest = processPer === "request";
   const { client, log, memory, kernel } = witnesses;
+  const command = `kilofork demo${perRequest ? " --process-per request" : ""}`;
   const row = (name: string, text: string) => `  ${name.padEnd(10)}${text}`;
   const seen = (text: string, proof: string) => `${text.padEnd(40)}${proof}`;
   const rate = `${showCount(outcome.requestsPerSecond)} requests/s (${writeDuration(workMs)} of work allows ${showCount((clients * 1000) / workMs)})`;
@@ -23,7 +25,9 @@ export function showOutcome(
     row(
       "client",
       seen(
-        `${client.peak} greeted by ${client.pids} pids, unanswered`,
+        perRequest
+          ? `${client.peak} unanswered; replies of ${client.pids} pids`
+          : `${client.peak} greeted by ${client.pids} pids, unanswered`,
         `for ${showDuration(client.heldMs)}`,
       ),
     ),
@@ -35,7 +39,15 @@ export function showOutcome(
       ),
     ),
     row("memory", seen(`${memory} slots working`, "one snapshot")),
-    row("kernel", seen(`${kernel} accepted connections`, "/proc/net/tcp")),
+    row(
+      "kernel",
+      perRequest
+        ? seen(`${kernel} children hold a connection`, "/proc/PID/fd, against those at rest")
+        : seen(`${kernel} accepted connections`, "/proc/net/tcp"),
+    ),
+    ...(silent > 0
+      ? [row("silent", seen(`${silent} more connections open`, "without a process"))]
+      : []),
     "",
     row(
       "books",
@@ -45,6 +57,6 @@ export function showOutcome(
     "",
     ...outcome.problems.map((problem) => `  ${problem}`),
     `${outcome.ok ? "PROVED" : "NOT PROVED"}  ${outcome.concurrent} of ${clients} concurrent.   Evidence: ${outcome.evidence ?? "removed (--keep)"}`,
-    "        Look yourself: kilofork demo --hold\n        See it fail: kilofork demo --clients 1000 --children 999",
+    `        Look yourself: ${command} --hold\n        See it fail: ${command} --clients 1000 --children 999`,
   ].join("\n");
 }

@@ -192,6 +192,18 @@ export function problemsOfClient(machine: Machine, need: { clients: number }): s
 }
 
 /**
+ * How many more connections fit beside those of the clients, with a process for each request: into
+ * the keeper, which has a descriptor for each child, too, and into the ports.
+ */
+export function roomForSilent(
+  { filesMax, ephemeralPorts }: Machine,
+  { clients, children }: { clients: number; children: number },
+): number {
+  const files = filesMax - OTHER_FILES - children - clients;
+  return Math.max(0, Math.min(files, ephemeralPorts - clients));
+}
+
+/**
  * Whether kernel.pid_max is that of a pid namespace other than the first one. Since Linux 6.14, each has
  * its own. pid_namespaces(7)
  */

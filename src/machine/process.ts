@@ -1,4 +1,5 @@
-/** A process as others see it: proc_pid_stat(5), proc_pid_comm(5), proc_pid_smaps(5). */
+/** A process as others see it: proc_pid_stat(5), proc_pid_comm(5), proc_pid_fd(5), proc_pid_smaps(5). */
+import { readdirSync, statSync } from "node:fs";
 import { sum } from "../base/numbers";
 import { bytesNamed, readText } from "./files";
 
@@ -15,6 +16,19 @@ export function lifeOf(pid: number): Life {
 /** As ps(1) shows it, up to 15 bytes; "" if there is no such process. */
 export function nameOfProcess(pid: number): string {
   return readText(`/proc/${pid}/comm`).trimEnd();
+}
+
+/**
+ * How many descriptors a process has open; undefined if that cannot be read. Since Linux 6.2 everybody
+ * can read it, as the size of the folder. Source: proc_fd_getattr(), fs/proc/fd.c.
+ */
+export function countDescriptors(pid: number): number | undefined {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return statSync(folder).size || readdirSync(folder).length;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Bytes of a process: its private memory, and its share of shared memory. 0 if it has ended. */
