@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { commandPath } from "../src/base/paths";
 import { drawInFlight } from "../src/demo/picture";
 import { temporaryFolder } from "./support/cleanup";
-import { Command, run } from "./support/command";
+import { Command, run, withFiles } from "./support/command";
 import { runOnTerminal } from "./support/terminal";
 import { isRoot } from "./support/user";
 import { until } from "./support/wait";
@@ -117,13 +117,16 @@ test("at 40 columns, picture and help fit", async () => {
 });
 
 test("silent connections are as many as the limit of open files has room for, and it says so", async () => {
-  const program = ["sh", "-c", 'ulimit -n 500 && exec "$@"', "sh", process.execPath];
-  const { code, stdout } = await new Command(
-    [...program.slice(1), commandPath, "demo", ...PER_REQUEST, ...SMALL],
-    "sh",
-  ).end();
+  const { code, stdout } = await withFiles(500, ["demo", ...PER_REQUEST, ...SMALL]);
   expect(stdout).toContain("236 more connections open and silent, not 500: the limit of 500 open");
   expect(stdout).toMatch(/silent +236 more connections open/);
+  expect(code).toBe(0);
+});
+
+test("all children of a keeper that has just enough open files have a connection", async () => {
+  const demo = ["demo", ...PER_REQUEST, "--clients", "18", "--silent", "0", "--work", "500ms"];
+  const { code, stdout } = await withFiles(100, demo);
+  expect(stdout).toContain("PROVED  18 of 18 concurrent.");
   expect(code).toBe(0);
 });
 

@@ -106,7 +106,7 @@ describe("what broke is named from the evidence", () => {
   const notStarted = (code: string, errno: number | undefined, message: string) => ({
     ...{ upMs: null, clients: null, log: null, startFailure: { code, errno, message } },
   });
-  const { ENOMEM, EAGAIN, ENOSPC, EADDRINUSE } = constants.errno;
+  const { ENOMEM, EAGAIN, EMFILE, ENOSPC, EADDRINUSE } = constants.errno;
   test.each<[string, Partial<Measured>, Partial<ClientsResult>]>([
     ["memory", { shortage: true }, {}],
     ["memory", notStarted("ERR_MACHINE_LIMIT", ENOMEM, "fork failed beside 9 children"), {}],
@@ -115,6 +115,7 @@ describe("what broke is named from the evidence", () => {
       notStarted("ERR_MACHINE_LIMIT", EAGAIN, "fork failed beside 9 children"),
       {},
     ],
+    ["open files", notStarted("ERR_MACHINE_LIMIT", EMFILE, "the limit of 100 open files"), {}],
     ["the server's start", notStarted("ERR_MACHINE_LIMIT", undefined, "a backlog of 9"), {}],
     ["the server's start", notStarted("ERR_LISTEN", undefined, "cannot listen"), {}],
     ["the server's start", notStarted("ERR_LISTEN", EADDRINUSE, "cannot listen"), {}],
@@ -263,7 +264,10 @@ describe("bounds", () => {
     ...{ memoryTotal: 24 * 2 ** 30, memoryAvailable: 23 * 2 ** 30 },
   };
   const first = (changes: Partial<Machine>, maxClients?: number, maxMemoryShare = 0.7) =>
-    boundsOf({ ...machine, ...changes }, { maxClients, maxMemoryShare })[0];
+    boundsOf(
+      { ...machine, ...changes },
+      { maxClients, maxMemoryShare, processPer: "connection" },
+    )[0];
 
   test("pid_max leaves 2,000 processes to others, and room for our own", () => {
     const bound = first({});
@@ -312,6 +316,21 @@ describe("bounds", () => {
       "1,000 children do not fit: 50 MB of available memory leave room for 393; free some or lower --children",
     ]);
     expect(said({ cgroupMemoryMax: 2 ** 29 })[0]).toMatch(/ 0 MB of .* leave room for 0;/);
+  });
+
+  test("with a process for each request, the keeper has a descriptor for each child and its client", () => {
+    const options = { maxClients: undefined, maxMemoryShare: 0.7, processPer: "request" } as const;
+    expect(boundsOf(machine, options)[0]).toEqual({
+      name: "the keeper with 20000 open files",
+      setting: "ulimit -n, systemd: LimitNOFILE=",
+      clients: 9968,
+    });
+    const need = { children: 9969, option: "--children", backlog: 1 };
+    expect(problemsOfServer(machine, need)).toEqual([]);
+    expect(problemsOfServer(machine, { ...need, perRequest: true })).toEqual([
+      "9,969 children do not fit: the limit of 20000 open files leaves room in the keeper for 9,968, with a connection each; raise it (ulimit -n, systemd: LimitNOFILE=) or lower --children",
+    ]);
+    expect(problemsOfServer(machine, { ...need, children: 9968, perRequest: true })).toEqual([]);
   });
 
   test("--max-clients is one bound, and no bound is below zero", () => {

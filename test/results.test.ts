@@ -106,6 +106,7 @@ const trial: Trial = {
 const limit: LimitResult = {
   ...{ kind: "limit", schema: 1, ok: true, problems: [], find: "clients", clients: 16_123 },
   ...{ rate: null, complete: true, notes: [], bounds: [], sloMs: 1000, repeats: 2 },
+  processPer: "connection",
   firstLimit: {
     ...{ name: "CPU", setting: "more processors", clients: null, evidence: "processors 99% busy" },
   },

@@ -255,6 +255,7 @@ describe("the status of a server with a process for each request", () => {
 
   test("has the connections that are held, ready and in work, and says turns of children", async () => {
     const server = await Server.start({ children: 2, work: "sleep:10m", args: PER_REQUEST });
+    expect(server.command.stderr).toContain("; a process for each request; work ");
     const { pid = 0 } = look(server).keeper ?? {};
     expect(readFileSync(`/proc/${pid}/comm`, "latin1")).toBe("kilofork-keeper\n");
     const silent = [await RawClient.greeted(server.port), await RawClient.greeted(server.port)];

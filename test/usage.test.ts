@@ -10,7 +10,7 @@ import { parseDuration, showDuration, writeDuration } from "../src/base/units";
 import { Scoreboard } from "../src/native/scoreboard";
 import { parseUsers } from "../src/serve/users";
 import { temporaryFolder } from "./support/cleanup";
-import { Command, run } from "./support/command";
+import { Command, run, withFiles } from "./support/command";
 import { births, init, stop } from "./support/log";
 import { Server } from "./support/server";
 import { isRoot } from "./support/user";
@@ -200,6 +200,17 @@ describe("exit 1", () => {
     );
     expect(stderr).toMatch(
       /900,000 children do not fit: kernel.pid_max \d+ leaves room for [\d,]+; raise it/,
+    );
+    expect(code).toBe(1);
+  });
+
+  test("with a process for each request, more children than the keeper has descriptors for", async () => {
+    const { code, stderr } = await withFiles(100, [
+      ...["serve", "127.0.0.1", "0", "--process-per", "request", "--children", "19"],
+      ...["--log", log()],
+    ]);
+    expect(stderr).toBe(
+      "kilofork: 19 children do not fit: the limit of 100 open files leaves room in the keeper for 18, with a connection each; raise it (ulimit -n, systemd: LimitNOFILE=) or lower --children\n",
     );
     expect(code).toBe(1);
   });

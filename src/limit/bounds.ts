@@ -2,9 +2,16 @@
  * The bounds of the search: for each limit of the machine, the number of clients that it allows, and
  * the setting that moves it. The search ends at the smallest bound.
  */
+import type { ProcessPer } from "../base/protocol";
 import { MOST_CHILDREN } from "../base/ranges";
 import { showCount } from "../base/units";
-import { BYTES_PER_CHILD, type Machine, OTHER_FILES, processLimits } from "../machine/capacity";
+import {
+  BYTES_PER_CHILD,
+  type Machine,
+  OTHER_FILES,
+  processLimits,
+  roomInKeeper,
+} from "../machine/capacity";
 
 /** Processes that are left to others. */
 const RESERVED_PROCESSES = 2000;
@@ -26,6 +33,7 @@ export interface Bound {
 }
 
 export interface BoundOptions {
+  readonly processPer: ProcessPer;
   readonly maxClients: number | undefined;
   /** Maximum share of the memory of the system in use, 0 to 1. */
   readonly maxMemoryShare: number;
@@ -33,7 +41,7 @@ export interface BoundOptions {
 
 /** Returns the bounds, the smallest first. */
 export function boundsOf(machine: Machine, options: BoundOptions): Bound[] {
-  const { maxClients, maxMemoryShare } = options;
+  const { maxClients, maxMemoryShare, processPer } = options;
   const bounds: Bound[] = processLimits(machine).map(({ name, remedy, left }) => ({
     name,
     setting: remedy,
@@ -62,6 +70,12 @@ export function boundsOf(machine: Machine, options: BoundOptions): Bound[] {
     },
     { name: "children of one server", setting: "none", clients: MOST_CHILDREN },
   );
+  if (processPer === "request")
+    bounds.push({
+      name: `the keeper with ${machine.filesMax} open files`,
+      setting: "ulimit -n, systemd: LimitNOFILE=",
+      clients: roomInKeeper(machine),
+    });
   if (maxClients !== undefined)
     bounds.push({
       name: `--max-clients ${maxClients}`,

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { availableParallelism } from "node:os";
 import { commandPath } from "../base/paths";
+import type { ProcessPer } from "../base/protocol";
 import { writeDuration } from "../base/units";
 import { Latency, type Measure, type Percentiles } from "../client/latency";
 import { type ClientResult, mergeFailures, splitClients } from "../client/load";
@@ -13,6 +14,8 @@ import type { LoadFailures } from "../native/load";
 
 export interface ClientsPlan {
   readonly port: number;
+  /** What has a process of its own in the server; default: each connection. */
+  readonly processPer?: ProcessPer;
   readonly clients: number;
   readonly processes: number;
   /** The beginning of all messages; each process adds its number. */
@@ -92,6 +95,7 @@ function start(plan: ClientsPlan, share: number, index: number): ChildProcess {
     ...(durationMs > 0 ? ["--duration", writeDuration(durationMs)] : []),
     ...(rate > 0 ? ["--rate", least(Math.round(rate * part))] : []),
     ...(plan.barrier ? ["--barrier"] : []),
+    ...(plan.processPer ? ["--process-per", plan.processPer] : []),
     ...["--json", "--histograms", "--stop-at-eof"],
   ];
   return spawn(process.execPath, [commandPath, ...args], { stdio: ["pipe", "pipe", "pipe"] });

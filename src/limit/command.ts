@@ -6,7 +6,14 @@ import { type Command, Option } from "commander";
 import { KiloforkError } from "../base/errors";
 import { MOST_CLIENTS } from "../base/ranges";
 import { parsePercent, plural, showCount } from "../base/units";
-import { count, durationOption, inArgument, jsonOption, refuseOptions } from "../command/arguments";
+import {
+  count,
+  durationOption,
+  inArgument,
+  jsonOption,
+  processPerOption,
+  refuseOptions,
+} from "../command/arguments";
 import { EXIT, exitCodeOfSignal } from "../command/exit";
 import { lostOutput, openResult } from "../command/output";
 import { readMachine } from "../machine/capacity";
@@ -36,6 +43,11 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
       )
         .choices(["clients", "rate"])
         .default("clients"),
+    )
+    .addOption(
+      processPerOption(
+        "what has a process of its own in the servers: each connection, or each request",
+      ),
     )
     .option(
       "--max-clients <n>",
@@ -87,6 +99,7 @@ export function addLimit(program: Command, exit: (code: number) => void): void {
       exit(
         await runLimit({
           find: options.find,
+          processPer: options.processPer,
           maxClients: options.maxClients,
           connections: options.connections,
           sloMs: options.slo,

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../audit/audit";
 import { sum } from "../base/numbers";
+import type { ProcessPer } from "../base/protocol";
 import { writeDuration } from "../base/units";
 import { StartError, type StartedServer, type StartFailure, startServer } from "../harness/server";
 import { defaultBacklog, type Machine } from "../machine/capacity";
@@ -21,6 +22,9 @@ import { listenQueue } from "../native/sockets";
 import { openScoreboardOf } from "../status/servers";
 import { clientProcesses } from "./bounds";
 import { Clients, type ClientsPlan, type ClientsResult } from "./clients";
+
+/** Children that serve the connections of a rate, where each request has a process. */
+const MOST_FOR_RATE = 1000;
 
 export interface TrialPlan
   extends Pick<
@@ -79,22 +83,33 @@ export interface Measured {
   readonly queueDrops: number | null;
 }
 
+export interface HarnessOptions {
+  readonly machine: Machine;
+  readonly processPer: ProcessPer;
+  /** Bytes of memory that are left to others. */
+  readonly floorBytes: number;
+  readonly signal: AbortSignal;
+  /** Called with a sentence for each step. */
+  readonly say: (text: string) => void;
+}
+
 export class Harness {
   readonly backlog: number;
 
-  constructor(
-    private readonly machine: Machine,
-    /** Bytes of memory that are left to others. */
-    private readonly floorBytes: number,
-    private readonly signal: AbortSignal,
-    /** Called with a sentence for each step. */
-    private readonly say: (text: string) => void,
-  ) {
-    this.backlog = defaultBacklog(machine.somaxconn);
+  constructor(private readonly options: HarnessOptions) {
+    this.backlog = defaultBacklog(options.machine.somaxconn);
   }
 
   processesFor(clients: number): number {
-    return clientProcesses(clients, this.machine);
+    return clientProcesses(clients, this.options.machine);
+  }
+
+  /** Where each request has a process, connections of a rate need no child each. */
+  private childrenFor({ clients, durationMs }: TrialPlan): number {
+    const isAtOnce = durationMs === 0;
+    return this.options.processPer === "request" && !isAtOnce
+      ? Math.min(clients, MOST_FOR_RATE)
+      : clients;
   }
 
   /** Throws the reason of the signal if it is aborted. */
@@ -102,18 +117,18 @@ export class Harness {
     const log = openNameless();
     const ended = new AbortController();
     const end = () => ended.abort();
-    this.signal.addEventListener("abort", end);
-    this.say("waiting for the memory to settle");
+    this.options.signal.addEventListener("abort", end);
+    this.options.say("waiting for the memory to settle");
     const cpuBefore = cpuTimes();
     const beforeBytes = await settledMemory();
     const otherShare = busyShare(cpuBefore);
     const countersBefore = listenCounters();
-    const watch = new Watch(this.floorBytes, end);
+    const watch = new Watch(this.options.floorBytes, end);
     try {
-      this.signal.throwIfAborted();
+      this.options.signal.throwIfAborted();
       const course = await this.runServer(plan, log, watch, ended.signal);
       const counters = listenCounters();
-      this.signal.throwIfAborted();
+      this.options.signal.throwIfAborted();
       return {
         ...course,
         memory: { ...course.memory, beforeBytes },
@@ -126,20 +141,23 @@ export class Harness {
       };
     } finally {
       watch.stop();
-      this.signal.removeEventListener("abort", end);
+      this.options.signal.removeEventListener("abort", end);
       closeSync(log);
     }
   }
 
   private async runServer(plan: TrialPlan, log: number, watch: Watch, signal: AbortSignal) {
-    this.say("forking children");
+    this.options.say("forking children");
     let server: StartedServer;
     try {
       server = await startServer({
-        children: plan.clients,
+        children: this.childrenFor(plan),
         work: plan.workMs > 0 ? `sleep:${writeDuration(plan.workMs)}` : "none",
         log,
-        args: ["--backlog", String(this.backlog), "--grace", "2s"],
+        args: [
+          ...["--process-per", this.options.processPer],
+          ...["--backlog", String(this.backlog), "--grace", "2s"],
+        ],
         signal,
       });
     } catch (error) {
@@ -153,10 +171,10 @@ export class Harness {
     }
     try {
       const upBytes = readMemory().inUse;
-      this.say("connecting clients");
+      this.options.say("connecting clients");
       const { clients, peak, logError } = await this.runClients(plan, server, signal);
       const queueDrops = listenQueue(server.address, server.port)?.dropped ?? null;
-      this.say("stopping the server");
+      this.options.say("stopping the server");
       const { working, frontBytes, clientBytes } = peak;
       const peakBytes = watch.mostMemory + working * sendFragment();
       const memory = { upBytes, peakBytes, frontBytes, clientBytes };
@@ -172,6 +190,7 @@ export class Harness {
     const clients = new Clients({
       ...plan,
       port: server.port,
+      processPer: this.options.processPer,
       processes: this.processesFor(plan.clients),
       name: nameOf(plan),
       // The queue has room for twice as many, so no SYN is sent again.
@@ -212,7 +231,7 @@ export class Harness {
         peak.working = working;
         peak.frontBytes = proportionalMemory(server.pid);
         peak.clientBytes = sum(pids.map(proportionalMemory));
-        this.say(`${working} clients are served`);
+        this.options.say(`${working} clients are served`);
       }
       return peak;
     } finally {

@@ -156,6 +156,8 @@ function causeOf(
     const { code, errno, message } = startFailure;
     if (code !== "ERR_MACHINE_LIMIT" || errno === undefined)
       return limit("the server's start", SEE_EVIDENCE);
+    if (errno === constants.errno.EMFILE)
+      return limit("open files", "ulimit -n, systemd: LimitNOFILE=", message);
     if (errno === constants.errno.ENOMEM) return limit("memory", "more memory", message);
     return limit(nearestProcessLimit.name, nearestProcessLimit.remedy, message);
   }

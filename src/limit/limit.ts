@@ -28,7 +28,10 @@ export class LimitSearch {
     private readonly signal: AbortSignal,
   ) {
     const floor = (1 - options.maxMemoryShare) * machine.memoryTotal;
-    const harness = new Harness(machine, floor, signal, (text) => this.progress.show(text));
+    const harness = new Harness({
+      ...{ machine, signal, processPer: options.processPer, floorBytes: floor },
+      say: (text) => this.progress.show(text),
+    });
     this.trials = new Trials(harness, options, (trial) => this.print(showTrial(trial)));
   }
 
@@ -89,7 +92,7 @@ export class LimitSearch {
   }
 
   private conclude({ held, broke, complete }: Found): LimitResult {
-    const { find, sloMs, repeats } = this.options;
+    const { find, sloMs, repeats, processPer } = this.options;
     const cause = this.causeAt(broke);
     const ceiling = this.bounds.map(limitOf);
     const [firstLimit = null, secondLimit = null] = cause ? [cause, ...ceiling] : ceiling;
@@ -106,6 +109,7 @@ export class LimitSearch {
       ok: problems.length === 0,
       problems,
       find,
+      processPer,
       clients: find === "clients" ? held : null,
       rate: find === "rate" ? held : null,
       complete,

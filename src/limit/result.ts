@@ -1,10 +1,12 @@
 /** The options of a search for the breaking point, and its result. */
+import type { ProcessPer } from "../base/protocol";
 import type { Bound } from "./bounds";
 import type { Limit } from "./judge";
 import type { Trial } from "./trial";
 
 export interface LimitOptions {
   readonly find: "clients" | "rate";
+  readonly processPer: ProcessPer;
   readonly maxClients: number | undefined;
   /** Connections on which the rate is searched. */
   readonly connections: number;
@@ -26,6 +28,7 @@ export interface LimitResult {
   readonly ok: boolean;
   readonly problems: readonly string[];
   readonly find: "clients" | "rate";
+  readonly processPer: ProcessPer;
   /** The largest number of clients that held; null if the rate was searched. */
   readonly clients: number | null;
   /** The largest rate that held, in requests a second; null if clients were searched. */

@@ -8,7 +8,7 @@ import { outcomeOf, type Trial } from "./trial";
 const MEGABYTE = 2 ** 20;
 
 export function showOpening(
-  { find, sloMs, repeats, connections }: LimitOptions,
+  { find, sloMs, repeats, connections, processPer }: LimitOptions,
   machine: LimitResult["machine"],
   bounds: readonly Bound[],
 ): string {
@@ -16,11 +16,12 @@ export function showOpening(
     find === "clients"
       ? "How many clients are served at one instant, each by a process of its own?"
       : `How many requests a second are answered on ${plural(connections, "connection")}?`;
+  const mode = processPer === "request" ? " (--process-per request)" : "";
   const bound = bounds[0]
     ? `It ends at ${showCount(bounds[0].clients)} clients: ${bounds[0].name}.`
     : "";
   return [
-    what,
+    `${what}${mode}`,
     `${plural(machine.cpus, "CPU")}, ${showCount(machine.memoryBytes / MEGABYTE)} MB, ${machine.system}. A load holds when every reply is right, ${timesOf(repeats)}, and`,
     `99 of 100 replies take at most ${writeDuration(sloMs)} beyond the work. ${bound}`,
     "",

@@ -131,10 +131,24 @@ export function defaultBacklog(somaxconn = readNumber(SOMAXCONN)): number {
   return Math.min(DEFAULT_BACKLOG, somaxconn);
 }
 
-/** Returns a sentence with a remedy for each limit that is too low. `option` sets the children. */
+/** Descriptors of a client or keeper that are no connections, and of no children. */
+export const OTHER_FILES = 64;
+
+/**
+ * Children that a keeper has room for, with a connection each: it has a descriptor for each child and
+ * for each connection.
+ */
+export function roomInKeeper({ filesMax }: Machine): number {
+  return Math.max(0, Math.floor((filesMax - OTHER_FILES) / 2));
+}
+
+/**
+ * Returns a sentence with a remedy for each limit that is too low. `option` sets the children;
+ * `perRequest`: a keeper has the connections.
+ */
 export function problemsOfServer(
   machine: Machine,
-  need: { children: number; option: string; backlog: number },
+  need: { children: number; option: string; backlog: number; perRequest?: boolean },
 ): string[] {
   const wanted = `${showCount(need.children)} children do not fit`;
   const problems: string[] = [];
@@ -155,6 +169,10 @@ export function problemsOfServer(
     problems.push(
       `${wanted}: ${showCount(memory.left / 2 ** 20)} MB of ${memory.name} leave room for ${showCount(Math.floor(memory.left / BYTES_PER_CHILD))}; ${memory.remedy} or lower ${need.option}`,
     );
+  if (need.perRequest && need.children > roomInKeeper(machine))
+    problems.push(
+      `${wanted}: the limit of ${machine.filesMax} open files leaves room in the keeper for ${showCount(roomInKeeper(machine))}, with a connection each; raise it (ulimit -n, systemd: LimitNOFILE=) or lower ${need.option}`,
+    );
   if (need.backlog > machine.somaxconn)
     problems.push(
       `a backlog of ${need.backlog} is more than net.core.somaxconn ${machine.somaxconn}; raise that (sysctl net.core.somaxconn) or use --backlog ${machine.somaxconn}`,
@@ -173,9 +191,6 @@ function memoryLeft({ memoryAvailable, cgroupMemoryMax, cgroupMemory }: Machine)
     left: ofCgroup,
   };
 }
-
-/** Descriptors of a client process that are no connections. */
-export const OTHER_FILES = 64;
 
 /** Returns a sentence with a remedy for each limit that is too low for so many connections. */
 export function problemsOfClient(machine: Machine, need: { clients: number }): string[] {

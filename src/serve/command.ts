@@ -201,11 +201,12 @@ function reportEvents(server: Server): void {
 /** Prints the banner, and a line with addresses and settings. */
 function announce(server: Server, ready: Ready, options: Partial<ServeOptions>): void {
   const { children, upMs } = ready;
-  const { host, log = "", work = { kind: "none" } } = options;
+  const { host, log = "", work = { kind: "none" }, processPer } = options;
+  const mode = processPer === "request" ? "; a process for each request" : "";
   // With the log on standard output, the banner must not be among the records.
   const banner = log === "-" ? process.stderr : process.stdout;
   banner.write(`Running with ${children} children on host:port ${host}:${ready.port}\n`);
   say(
-    `listening on ${whereIs(ready)}; work ${writeWork(work)}; users ${nameSome(server.users)}; log ${log}; children up in ${upMs.toFixed(0)} ms`,
+    `listening on ${whereIs(ready)}${mode}; work ${writeWork(work)}; users ${nameSome(server.users)}; log ${log}; children up in ${upMs.toFixed(0)} ms`,
   );
 }

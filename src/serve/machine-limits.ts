@@ -8,25 +8,32 @@ import {
   nearestProcessLimit,
   problemsOfServer,
   readMachine,
+  roomInKeeper,
 } from "../machine/capacity";
 import type { ServeOptions } from "./options";
 
-const { ENOMEM, EAGAIN } = constants.errno;
+const { ENOMEM, EAGAIN, EMFILE } = constants.errno;
 
 /**
  * Throws ERR_MACHINE_LIMIT if the machine has no room for the pool. The error has the errno that
- * fork() would give: ENOMEM for memory, EAGAIN for processes. It has none for a backlog too long.
+ * the system call would give: ENOMEM for memory, EAGAIN for processes, EMFILE for descriptors. It has
+ * none for a backlog too long.
  */
-export function requireRoom({ maxChildren, pool, backlog, runAs }: ServeOptions): void {
+export function requireRoom(options: ServeOptions): void {
+  const { maxChildren, pool, backlog, runAs, processPer } = options;
   const machine = readMachine(runAs?.uid);
   const option = pool === "static" ? "--children" : "--max-children";
-  const problems = problemsOfServer(machine, { children: maxChildren, option, backlog });
+  const perRequest = processPer === "request";
+  const need = { children: maxChildren, option, backlog, perRequest };
+  const problems = problemsOfServer(machine, need);
   if (problems.length === 0) return;
   const details = !fitsMemory(machine, maxChildren)
     ? { errno: ENOMEM }
-    : fitsProcessLimits(machine, maxChildren)
-      ? {}
-      : { errno: EAGAIN };
+    : !fitsProcessLimits(machine, maxChildren)
+      ? { errno: EAGAIN }
+      : perRequest && maxChildren > roomInKeeper(machine)
+        ? { errno: EMFILE }
+        : {};
   throw new KiloforkError("ERR_MACHINE_LIMIT", problems.join("\n"), details);
 }
 

@@ -103,6 +103,24 @@ test("--find rate searches requests a second on a number of connections", async 
   for (const trial of result.trials) expect(trial).toMatchObject({ failed: 0, synRetransmits: 0 });
 });
 
+test.each(["clients", "rate"] as const)("--process-per request searches %s, too", async (find) => {
+  const clients = ["--max-clients", "20", "--hold", "200ms"];
+  const { code, stdout } = await run(
+    ...["limit", "--process-per", "request", "--find", find, "--max-memory", "95%"],
+    ...["--repeats", "1", "--json"],
+    ...(find === "clients" ? [...clients, "--slo", "10s"] : ["--connections", "5", "--slo", "1us"]),
+  );
+  const result = JSON.parse(stdout) as LimitResult;
+  expect(result).toMatchObject({ find, processPer: "request", complete: true });
+  for (const trial of result.trials) expect(trial).toMatchObject({ failed: 0, synRetransmits: 0 });
+  if (find === "rate") return;
+  expect(code).toBe(0);
+  expect(result).toMatchObject({
+    clients: 20,
+    trials: [{ held: true, verified: 20, peak: 20, processes: 20 }],
+  });
+});
+
 test("a load that the machine has no room for is not begun", async () => {
   const { code, stderr } = await limitOfRate("--connections", "1000000");
   expect(code).toBe(1);

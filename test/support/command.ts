@@ -67,3 +67,9 @@ function inMode(args: readonly string[]): readonly string[] {
 }
 
 export const run = (...args: string[]): Promise<Ended> => new Command(args).end();
+
+/** Runs kilofork with that limit of open files. */
+export const withFiles = (most: number, args: readonly string[]): Promise<Ended> => {
+  const script = `ulimit -n ${most} && exec "$@"`;
+  return new Command(["-c", script, "sh", process.execPath, commandPath, ...args], "sh").end();
+};
