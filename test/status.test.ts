@@ -280,17 +280,16 @@ describe("the status of a server with a process for each request", () => {
   });
 
   test("has the refusals of keeper and children, in one sum by kind", async () => {
-    const server = await Server.start({
-      children: 2,
-      args: [...PER_REQUEST, "--idle-timeout", "20ms", "--read-timeout", "20ms"],
-    });
-    for (const request of ["", "root:x\n", "arijort:no newline", "no colon\n"]) {
-      const client = await RawClient.greeted(server.port);
-      client.send(request);
-      await client.rest();
-      await client.close();
-    }
-    expect(look(server).refused).toMatchObject({ timeout: 2, unauthorized: 1, protocol: 1 });
+    const args = [...PER_REQUEST, "--max-connections-per-address", "1"];
+    const server = await Server.start({ children: 2, args });
+    const first = await RawClient.greeted(server.port);
+    const second = new RawClient(server.port);
+    expect(await second.rest()).toMatch(/^error busy: /);
+    first.send("root:x\n");
+    expect(await first.rest()).toMatch(/error unauthorized: /);
+    await closeAll([first, second]);
+    expect(look(server).refused).toMatchObject({ busy: 1, unauthorized: 1 });
+    expect(textOf(server)).toContain("2 refused (unauthorized 1, busy 1)\n");
     await server.stop();
   });
 
