@@ -1054,8 +1054,8 @@ export const mutants = [
   {
     promise: "a reply counts only when all of it has come",
     file: `${core}/load/client_life.cpp`,
-    find: "  if (bytes.size() < rest.size()) return;\n  reply_complete(index);",
-    replace: "  reply_complete(index);",
+    find: "  if (bytes.size() < rest.size()) return;\n  if (!reply_complete(index)) return;",
+    replace: "  if (!reply_complete(index)) return;",
     suites: ["load_failures", "load_engine"],
   },
   // ---- the death of a parent ----

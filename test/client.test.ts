@@ -225,15 +225,14 @@ async function scripted(
   return { port, close: () => server.close() };
 }
 
-async function against(answer: (request: string) => string): Promise<ClientResult> {
+async function against(
+  answer: (request: string) => string,
+  mode = processPer,
+): Promise<ClientResult> {
   const server = await scripted(answer);
   const { stdout } = await run(
-    "client",
-    "127.0.0.1",
-    String(server.port),
-    "1",
-    "arijort:x",
-    "--json",
+    ...["client", "127.0.0.1", String(server.port), "1", "arijort:x", "--json"],
+    ...["--process-per", mode],
   );
   server.close();
   return JSON.parse(stdout) as ClientResult;
@@ -254,6 +253,22 @@ describe("a reply is verified byte for byte", () => {
     const result = await against(() => answer);
     expect(result.ok).toBe(ok);
     expect(result.requests.verified).toBe(ok ? 1 : 0);
+  });
+});
+
+describe("with a process for each request, the pid is that of the reply", () => {
+  const right = 'server 78 recvd message "x 1" from user arijort';
+  test.each([
+    ["another pid than the greeting's", `${right}\n`, true],
+    ["no pid", `${right.replace("78", "")}\n`, false],
+    ["a pid beyond any number", `${right.replace("78", "99999999999")}\n`, false],
+    ["no number as the pid", `${right.replace("78", "7x")}\n`, false],
+    ["another client's message", `${right.replace("x 1", "x 2")}\n`, false],
+  ])("%s", async (_, answer, ok) => {
+    const result = await against(() => answer, "request");
+    expect(result.requests.verified).toBe(ok ? 1 : 0);
+    expect(result).toMatchObject({ ok, processPer: "request" });
+    if (ok) expect(result.greeted).toEqual({ clients: 1, pids: 1, firstPids: [78] });
   });
 });
 

@@ -119,8 +119,8 @@ void ClientLife::socket_ended(std::uint32_t index, int error) {
       // A reply may end with the end of file instead of its newline.
       const std::string_view reply = texts_.reply(index, client);
       if (error != 0 || client.done_bytes + 1 != reply.size() || !reply.ends_with('\n')) break;
-      reply_complete(index);
-      return reconnect(index);
+      if (reply_complete(index)) reconnect(index);
+      return;
     }
     default:
       break;
@@ -229,20 +229,24 @@ void ClientLife::reply_received(std::uint32_t index, std::string_view bytes) {
   }
   client.done_bytes += static_cast<std::uint32_t>(bytes.size());
   if (bytes.size() < rest.size()) return;
-  reply_complete(index);
+  if (!reply_complete(index)) return;
   if (options_.reconnect)
     reconnect(index);
   else
     continue_ready(index);
 }
 
-// The client is ready afterwards.
-void ClientLife::reply_complete(std::uint32_t index) {
+// The client is ready afterwards; false if the request has failed, since the reply has no pid.
+bool ClientLife::reply_complete(std::uint32_t index) {
   Client& client = clients_[index];
   const Nanoseconds now = monotonic_now();
   if (options_.pid_by_reply) {
-    (void)std::from_chars(client.pid.data(), client.pid.data() + client.pid_length,
-                          client.pid_number);
+    const char* const pid_end = client.pid.data() + client.pid_length;
+    if (std::from_chars(client.pid.data(), pid_end, client.pid_number).ec != std::errc{}) {
+      request_failed(index, Failure::mismatch,
+                     "got " + quoted(texts_.reply(index, client)) + ", without a pid");
+      return false;
+    }
     in_flight_.seen(client.pid_number);
   }
   results_.samples.reply.push_back(now - client.since);
@@ -252,6 +256,7 @@ void ClientLife::reply_complete(std::uint32_t index) {
   client.in_flight = false;
   client.request++;
   clients_.enter(index, ClientState::ready);
+  return true;
 }
 
 void ClientLife::reply_timeout(std::uint32_t index) {

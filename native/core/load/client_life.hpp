@@ -57,7 +57,7 @@ class ClientLife {
   void greeting_complete(std::uint32_t index);
   void request_writable(std::uint32_t index, bool watches_room);
   void reply_received(std::uint32_t index, std::string_view bytes);
-  void reply_complete(std::uint32_t index);
+  bool reply_complete(std::uint32_t index);
 
   bool refused(std::uint32_t index, std::string_view bytes);
   void request_failed(std::uint32_t index, Failure kind, std::string_view detail);
