@@ -594,7 +594,7 @@ export const mutants = [
   {
     promise: "a slow child loses the rest of its batch",
     file: `${core}/keeper/keeper.cpp`,
-    find: "    if (now_ < child.sent_at + kBegunWithin) return;\n",
+    find: "    if (now_ < child.checked_at + kBegunWithin) return;\n",
     replace: "    return;\n",
     suites: ["keeper"],
   },
@@ -756,8 +756,8 @@ export const mutants = [
   {
     promise: "a child of a keeper accepts nothing",
     file: `${core}/process/lockdown.cpp`,
-    find: "  if (lockdown.from_keeper)\n",
-    replace: "  filter.allow(std::array{SYS_accept4});\n  if (lockdown.from_keeper)\n",
+    find: "  if (lockdown.from_keeper) {\n",
+    replace: "  filter.allow(std::array{SYS_accept4});\n  if (lockdown.from_keeper) {\n",
     suites: ["lockdown"],
   },
   {
