@@ -530,6 +530,77 @@ TEST("a report of a connection that its child has not begun is the end of that c
   CHECK_EQ(read_request(got, 0), "request\n");
 }
 
+// Reports that a child may send, about what it does not have.
+Report ended(std::uint32_t ticket, std::uint8_t entry) {
+  return {.ticket = ticket, .entry = entry, .fate = Fate::ended, .new_line = 0, .done = 0};
+}
+
+TEST("a report of an earlier batch, or of an entry that is none, ends no connection") {
+  Harness harness(1);
+  const Process keeper = harness.start();
+  FakeChild child = harness.child(0);
+  TestClient idle(harness.port());
+  idle.line();
+  TestClient client(harness.port());
+  client.line();
+  client.send("request\n");
+  Got got = child.batch();
+  const std::uint32_t earlier = got.batch.ticket;
+  child.begin(got);
+  read_request(got, 0);
+  child.done(got);
+  client.send("request\n");
+  got = child.batch();
+  child.begin(got);
+  read_request(got, 0);
+  child.report(ended(earlier, 0));
+  child.report(ended(got.batch.ticket, 31));
+  answer(got, 0, "reply\n");
+  child.done(got);
+  CHECK_EQ(client.line(), "reply");
+  for (TestClient* each : {&idle, &client}) {
+    each->send("request\n");
+    got = child.batch();
+    child.begin(got);
+    CHECK_EQ(read_request(got, 0), "request\n");
+    child.done(got);
+  }
+}
+
+TEST("a connection that is reported twice ends once; the one in its place stays") {
+  Harness harness(1);
+  const Process keeper = harness.start();
+  FakeChild child = harness.child(0);
+  TestClient first(harness.port());
+  first.line();
+  first.send("request\n");
+  Got got = child.batch();
+  child.begin(got);
+  child.report(ended(got.batch.ticket, 0));
+  CHECK(harness.has(0));
+  TestClient second(harness.port());
+  second.line();
+  child.report(ended(got.batch.ticket, 0));
+  child.done(got);
+  second.send("request\n");
+  CHECK_EQ(read_request(child.batch(), 0), "request\n");
+}
+
+TEST("a refused client that does not leave is ended when its time is over") {
+  Harness harness(1);
+  harness.service.linger_timeout = 50 * kMillisecond;
+  const Process keeper = harness.start();
+  FakeChild child = harness.child(0);
+  TestClient client(harness.port());
+  client.line();
+  client.send("request\n");
+  Got got = child.batch();
+  child.begin(got);
+  read_request(got, 0);
+  child.done(got, 0, Fate::leaving);
+  CHECK(harness.has(0));
+}
+
 TEST("what an earlier child of its slot had not begun is nothing that a new child has") {
   Harness harness;
   BatchWord word(harness.board.slots()[0].batch);

@@ -80,8 +80,8 @@ class Connection {
   std::string_view line_;
   Nanoseconds receive_timeout_ = 0;  // as set on the socket
   std::size_t lines_ = 0;            // that next_line() has returned
-  bool has_read_ = false;  // has called recv()
-  bool is_full_ = false;  // the last recv() filled the input
+  bool has_read_ = false;            // has called recv()
+  bool is_full_ = false;             // the last recv() filled the input
   Fate fate_ = Fate::ended;
 };
 
