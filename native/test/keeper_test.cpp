@@ -689,8 +689,7 @@ TEST("of a child that ends during a handover, the next keeper serves what was no
   const int passed = to_second.get();
   CHECK(send_with_fds(harness.control.get(), {&part, 1}, {&passed, 1}, 0) > 0);
   to_second.reset();
-  child.die();
-  harness.ends[0] = -1;
+  harness.ends[0] = -1;  // the first keeper does not know it yet
   const Process second = harness.start(from_first.get());
   first.signal(SIGCONT);
   CHECK(check::exited(first.wait(), 0));
