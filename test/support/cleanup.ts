@@ -5,7 +5,7 @@
 import { readdirSync } from "node:fs";
 import { afterEach, expect, onTestFinished } from "vitest";
 import { Scoreboard } from "../../src/native/scoreboard";
-import { temporaryFolder } from "./folder"; // first: what is imported first cleans up last
+import { removeFolders, temporaryFolder } from "./folder"; // first: what is imported first cleans up last
 import { TaggedProcesses } from "./processes";
 import { until } from "./wait";
 
@@ -44,5 +44,6 @@ afterEach(async () => {
   await until("the processes left behind have ended", settled);
   const segments = processes.removeFronts().flatMap(segmentsOf);
   for (const name of segments) Scoreboard.sweep(`/${name}`);
+  removeFolders();
   expect({ left, segments }, "left behind").toEqual({ left: [], segments: [] });
 });
