@@ -13,6 +13,9 @@ const TOGETHER = [
     "protocol",
   ],
   ...["repair", "results", "usage", "wire"],
+  // Few children each, and two files take no longer than one: they wait most of the time.
+  ...["ack", "client", "disk", "hostile", "install", "keeper", "machines", "operation", "spool"],
+  ...["start", "status"],
 ].map((name) => `test/${name}.test.ts`);
 
 const common = {

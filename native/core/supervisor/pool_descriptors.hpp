@@ -27,8 +27,8 @@ struct PoolDescriptors {
   // The forker keeps these, too, and the socket of its orders, which children close.
   // `accepting`: without a keeper.
   [[nodiscard]] std::vector<int> of_children(bool accepting) const {
-    std::vector<int> kept{inherited.log, inherited.segment, inherited.lifeline, wakeup, front,
-                          receive_log};
+    std::vector<int> kept{inherited.log, inherited.segment, inherited.lifeline, wakeup,
+                          front,         receive_log};
     if (accepting) kept.push_back(inherited.listener);
     return kept;
   }
