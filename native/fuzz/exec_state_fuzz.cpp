@@ -30,13 +30,15 @@ void require_same(const ExecState& a, const ExecState& b) {
   REQUIRE(a.settings == b.settings);
   REQUIRE(a.wakeup == b.wakeup && a.publish_log == b.publish_log && a.receive_log == b.receive_log);
   REQUIRE(a.syncer == b.syncer && a.inbox == b.inbox);
+  REQUIRE(a.keeper == b.keeper && a.keeper_control == b.keeper_control);
   REQUIRE(a.announced == b.announced && a.pending_ends == b.pending_ends);
   REQUIRE(a.children.size() == b.children.size());
   for (std::size_t i = 0; i < a.children.size(); i++) {
-    const auto& [slot, member] = a.children[i];
-    const auto& [other_slot, other] = b.children[i];
+    const auto& [slot, member, keeper_end] = a.children[i];
+    const auto& [other_slot, other, other_end] = b.children[i];
     REQUIRE(slot == other_slot && member.pid == other.pid && member.cause == other.cause);
     REQUIRE(member.pending == other.pending && member.told_at == other.told_at);
+    REQUIRE(keeper_end == other_end);
   }
 }
 

@@ -200,7 +200,7 @@ Keeper::Keeper(const KeeperContext& context)
       children_(context.children.size()),
       report_(sizeof(Report) + service_.longest_held + 1),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
-      last_ticket_(static_cast<std::uint32_t>(now_)) {
+      last_ticket_(static_cast<std::uint32_t>(monotonic_now())) {
   if (epoll_ < 0) fail("epoll_create1");
   idle_.reserve(children_.size());
   busy_.reserve(children_.size());
