@@ -179,7 +179,7 @@ describe("clients of other programs", () => {
         `exec 3<>/dev/tcp/127.0.0.1/${port}; printf 'arijort:hi\\n' >&3; head -n 2 <&3; exec 3>&-`,
     ],
     [
-      "python",
+      "python3",
       (port: number) =>
         `python3 -c 'import socket,sys; s=socket.create_connection(("127.0.0.1",${port})); s.sendall(b"arijort:hi"); s.shutdown(1); sys.stdout.write(s.makefile().read())'`,
     ],
