@@ -28,6 +28,8 @@ const common = {
 
 export default defineConfig({
   test: {
+    // Vitest would take one fewer than there are processors.
+    maxWorkers: 2,
     reporters: process.env.CI ? ["default", "json"] : ["default"],
     outputFile: { json: "build-test/vitest.json" },
     projects: [

@@ -3,13 +3,13 @@ import { existsSync, readdirSync } from "node:fs";
 import { constants } from "node:os";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
-import { commandPath } from "../src/base/paths";
-import { drawInFlight } from "../src/demo/picture";
-import { temporaryFolder } from "./support/cleanup";
-import { Command, run, withFiles } from "./support/command";
-import { runOnTerminal } from "./support/terminal";
-import { isRoot } from "./support/user";
-import { until } from "./support/wait";
+import { commandPath } from "../../src/base/paths";
+import { drawInFlight } from "../../src/demo/picture";
+import { temporaryFolder } from "../support/cleanup";
+import { Command, run, withFiles } from "../support/command";
+import { runOnTerminal } from "../support/terminal";
+import { isRoot } from "../support/user";
+import { until } from "../support/wait";
 
 /** A folder for temporary files, to see what is left there. */
 const demo = (folder: string, ...args: string[]) =>
