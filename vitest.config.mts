@@ -14,7 +14,7 @@ const TOGETHER = [
   ],
   ...["repair", "results", "usage", "wire"],
   // Few children each, and two files take no longer than one: they wait most of the time.
-  ...["ack", "client", "disk", "hostile", "install", "keeper", "machines", "operation", "spool"],
+  ...["ack", "client", "disk", "hostile", "machines", "operation", "spool"],
   ...["start", "status"],
 ].map((name) => `test/${name}.test.ts`);
 
